@@ -1,0 +1,65 @@
+"""Everything that can go wrong on a node, as one tree.
+
+A message says what happened, to which port, camera or file, what was expected and what came; `hint`
+says what a person can do now. Library exceptions are converted where the library is owned and never
+leave that file.
+"""
+
+
+class EdgeError(Exception):
+    """Anything this node can say went wrong; never raised itself."""
+
+    hint = ""
+
+
+class SettingsError(EdgeError):
+    """edge.toml or a recipe is wrong: unknown key, missing value, out of range. Lists them all."""
+
+    hint = "Correct the named keys and run `quanjian-edge check`."
+
+    def __init__(self, path: str, problems: list[str]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{path}: {len(problems)} problem(s)\n{lines}")
+        self.problems = problems
+
+
+class CameraError(EdgeError):
+    """No pictures: cable out, wrong address, device held by another program, file missing."""
+
+    hint = "Check power, cable and address of the camera; `quanjian-edge check` tries it."
+
+
+class ImageError(EdgeError):
+    """One picture cannot be used: unreadable, wrong shape, larger than allowed."""
+
+    hint = "Open the picture with an image viewer; save it again as 8-bit PNG or JPEG."
+
+
+class ModelError(EdgeError):
+    """The detector cannot be used: file missing, hash not as pinned, unknown layout or provider."""
+
+    hint = "Pin the sha256 that `sha256sum MODEL.onnx` prints, or install the runtime it needs."
+
+
+class PlcError(EdgeError):
+    """The link to the PLC failed: port gone, wrong answer, refused request."""
+
+    hint = "Check the cable, the port name, the baud rate and the unit number."
+
+
+class PlcTimeoutError(PlcError, TimeoutError):
+    """No complete answer within the allowed time: cable out, PLC in STOP, wrong baud rate."""
+
+    hint = "Check the cable and that the PLC is in RUN."
+
+
+class LedgerError(EdgeError):
+    """A row could not be put on disk: full, read-only or failing. No part may be released."""
+
+    hint = "Free space on the ledger's disk or replace it; until then every part is rejected."
+
+
+class LinkError(EdgeError):
+    """The hub or broker cannot be reached or refused us; rows wait on disk."""
+
+    hint = "Check the network and the broker's address; nothing is lost meanwhile."

@@ -1,0 +1,278 @@
+"""The contract between node and hub: rows of the ledger and the messages that carry them. No IO.
+
+    qj/1/{plant}/{line}/{node}/parts   node -> hub  Batch: closed rows in order, one under way
+                              /birth   node -> hub  Birth: "my stream; the next row I hold is N"
+                              /state   node -> hub  State, retained; last will: online = false
+                              /notice  node -> hub  Notice: preview of a not-OK part, not counted
+                              /ack     hub -> node  Ack: rows below `next` are committed; only
+                                                    this deletes rows
+
+Every number in a hashed row is an integer (score 1e-4, box 0.1 px, times ms), so that hashes never
+depend on how a language prints a float. A row's bytes are hashed as sent:
+`hash = sha256(prev_hash + seq as 8 bytes big-endian + row)`.
+"""
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from edge.terms import Cause, Code, Mode, Reason
+
+VERSION = 1
+GENESIS = "0" * 64
+MAX_BATCH_ROWS = 500
+MAX_BATCH_BYTES = 256 * 1024
+
+Name = Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+StreamId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Text = Annotated[str, Meta(max_length=200)]
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
+Millis = Annotated[int, Meta(ge=0, lt=2**53)]
+DeciPixel = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
+
+Clock = Literal["synced", "holdover", "unsynced"]
+Trust = Literal["signed", "pinned", "unsigned"]
+
+
+class Wire(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Anything on the wire: unknown fields are refused."""
+
+
+class Mark(Wire, frozen=True, kw_only=True):
+    """One detection as stored."""
+
+    label: Text
+    score: Annotated[int, Meta(ge=0, le=10_000)]  # 1e-4
+    box: tuple[DeciPixel, DeciPixel, DeciPixel, DeciPixel]  # x1 y1 x2 y2, 0.1 px of the frame
+
+
+class View(Wire, frozen=True, kw_only=True):
+    """One camera's frame of a part."""
+
+    camera: Name
+    code: Code
+    reason: Reason | None = None
+    frame: Count | None = None  # frame counter of the source
+    exposed_ms: Annotated[int, Meta(ge=-(2**31), lt=2**31)] | None = None  # after the sensor edge
+    width: Count | None = None  # px
+    height: Count | None = None  # px
+    marks: Annotated[tuple[Mark, ...], Meta(max_length=100)] = ()
+    picture: Sha256 | None = None  # JPEG of the region, uploaded by HTTP PUT after its row
+    thumbnail: Sha256 | None = None  # <= 64 KiB
+    source: Text | None = None  # file name, for folder cameras
+
+
+class Row(Wire, tag_field="kind", frozen=True, kw_only=True):
+    """What every ledger row carries. `seq` and `hash` are given at closing and travel beside it."""
+
+    station: Name
+    epoch: Count
+    at_ms: Millis  # UTC, milliseconds since 1970, as good as `clock` says
+    mono_ms: Millis  # monotonic clock of this boot
+    boot: StreamId
+    clock: Clock
+
+
+class PartRow(Row, tag="part", frozen=True, kw_only=True):
+    """One judged part: `code` was settled with the PLC, `computed` is what the detector said."""
+
+    number: Count
+    code: Code
+    reason: Reason | None = None
+    computed: Code
+    computed_reason: Reason | None = None
+    defect: Text | None = None  # class of the deciding detection
+    score: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    mode: Mode
+    recipe: Text
+    model: Sha256 | None = None
+    trust: Trust
+    product: Text | None = None  # None = unknown
+    batch: Text | None = None
+    serial: Text | None = None
+    inspect_ms: Millis | None = None  # first frame to verdict
+    latency_ms: Millis | None = None  # sensor edge to the echo seen
+    views: Annotated[tuple[View, ...], Meta(max_length=16)] = ()
+
+
+class MissedRow(Row, tag="missed", frozen=True, kw_only=True):
+    """Parts the PLC counted and nobody judged: numbers first..last, both included."""
+
+    first: Count
+    last: Count
+    cause: Cause
+
+
+class BypassedRow(Row, tag="bypassed", frozen=True, kw_only=True):
+    """Parts passed uninspected by the PLC's key switch: numbers first..last, both included."""
+
+    first: Count
+    last: Count
+
+
+class EpochRow(Row, tag="epoch", frozen=True, kw_only=True):
+    """A new run of the PLC's counter: parts base+1, base+2, ... What came before is unknown."""
+
+    base: Count
+    plc_start: Count
+    cause: Literal["first_contact", "plc_restart", "step_back", "jump", "self_counted"]
+    counted_by: Literal["plc", "self"]
+
+
+class CounterRow(Row, tag="counter", frozen=True, kw_only=True):
+    """One sample of the PLC's own counters; the only source of `triggers`.
+
+    `open` counts triggers not settled when this row got its sequence, so that at this row
+    triggers = ok + ng + undecided + missed + bypassed + open holds for the epoch.
+    """
+
+    counter: Count  # unwrapped part counter; triggers = counter - base
+    open: Count
+    good: Count | None = None  # second law, where the line has the sensors
+    rejected: Count | None = None
+    reject_confirmed: Count | None = None
+    bypassed: Count | None = None
+    reject_faults: Count | None = None
+
+
+class StateRow(Row, tag="state", frozen=True, kw_only=True):
+    """The station changed state (words of OPC 40100-1 and PackML)."""
+
+    state: Literal["preoperational", "initialized", "ready", "running", "error", "stopped"]
+    mode: Mode
+    cause: Text | None = None
+
+
+class AlertRow(Row, tag="alert", frozen=True, kw_only=True):
+    """One cause = one alert: raised, counted up, cleared. `code` names the card of what to do."""
+
+    code: Text
+    active: bool
+    count: Count
+    detail: Text | None = None
+
+
+class EvictionRow(Row, tag="eviction", frozen=True, kw_only=True):
+    """A picture was deleted to make room; counts never are."""
+
+    picture: Sha256
+    bytes: Count
+    cause: Literal["age", "space"]
+
+
+AnyRow = (
+    PartRow | MissedRow | BypassedRow | EpochRow | CounterRow | StateRow | AlertRow | EvictionRow
+)
+
+
+class Entry(Wire, frozen=True, kw_only=True):
+    """One row in a batch: its bytes exactly as hashed, and its hash."""
+
+    hash: Sha256
+    row: Raw
+
+
+class Batch(Wire, frozen=True, kw_only=True):
+    """Rows first, first+1, ... of one stream; `prev` is the hash of row first-1, or GENESIS."""
+
+    v: Literal[1]
+    stream: StreamId
+    first: Annotated[int, Meta(ge=1, lt=2**53)]
+    prev: Sha256
+    rows: Annotated[list[Entry], Meta(min_length=1, max_length=MAX_BATCH_ROWS)]
+
+
+class Birth(Wire, frozen=True, kw_only=True):
+    """Sent at every connect: the hub answers with an Ack, and the node resends from there."""
+
+    v: Literal[1]
+    stream: StreamId
+    next: Annotated[int, Meta(ge=1, lt=2**53)]  # lowest sequence the node still holds or will write
+    head: Annotated[int, Meta(ge=1, lt=2**53)]  # sequence the next closed row will get
+    software: Text
+
+
+class Ack(Wire, frozen=True, kw_only=True):
+    """Every row of `stream` below `next` is committed at the hub."""
+
+    v: Literal[1]
+    stream: StreamId
+    next: Annotated[int, Meta(ge=1, lt=2**53)]
+    refused: Text | None = None  # why the last batch was not taken, in words
+
+
+class StationState(Wire, frozen=True, kw_only=True):
+    """One station as it is now, for screens; never counted."""
+
+    station: Name
+    state: Text
+    mode: Mode
+    epoch: Count
+    triggers: Count
+    recipe: Text
+    trust: Trust
+    fault: Text | None = None
+
+
+class State(Wire, frozen=True, kw_only=True):
+    """The node as it is now (retained). The last will is the same with online = false."""
+
+    v: Literal[1]
+    online: bool
+    stream: StreamId | None = None
+    waiting: Count = 0  # rows not yet acknowledged
+    at_ms: Millis = 0
+    stations: Annotated[tuple[StationState, ...], Meta(max_length=64)] = ()
+
+
+class Notice(Wire, frozen=True, kw_only=True):
+    """Preview of a not-OK part, sent before its row is acknowledged; never counted."""
+
+    v: Literal[1]
+    station: Name
+    epoch: Count
+    number: Count
+    code: Code
+    reason: Reason | None = None
+    defect: Text | None = None
+    at_ms: Millis
+
+
+def topic(plant: str, line: str, node: str, leaf: str) -> str:
+    """qj/1/{plant}/{line}/{node}/{leaf}; the levels have been validated as `Name`."""
+    return f"qj/{VERSION}/{plant}/{line}/{node}/{leaf}"
+
+
+def chain(prev: str, seq: int, row: bytes) -> str:
+    """Hash of row `seq` (hex), given the hash of row seq-1 and the row's bytes."""
+    return hashlib.sha256(bytes.fromhex(prev) + seq.to_bytes(8, "big") + row).hexdigest()
+
+
+_rows: msgspec.json.Decoder[AnyRow] = msgspec.json.Decoder(AnyRow)
+_batches = msgspec.json.Decoder(Batch)
+
+
+def encode(message: Wire) -> bytes:
+    """Any message or row as canonical JSON: fields in the order of the class, no spaces."""
+    return msgspec.json.encode(message)
+
+
+def decode_row(data: bytes | Raw) -> AnyRow:
+    """Strictly decode one row.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: with what was expected and where.
+    """
+    return _rows.decode(data)
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Strictly decode a batch; its rows stay bytes, so that one bad row spoils only itself.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: with what was expected and where.
+    """
+    return _batches.decode(data)

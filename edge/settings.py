@@ -1,0 +1,186 @@
+"""edge.toml as frozen settings: the wiring of one node. Read once; a change needs a restart.
+
+Every mistake in the file is reported at once. What may change while running is a recipe.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from edge import sections
+from edge.errors import SettingsError
+from edge.mqtt.message import Name, Sha256
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # JetPack 6 is Python 3.10
+    import tomli as tomllib
+
+DEFAULT_PATH = Path("/etc/quanjian/edge.toml")
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the file."""
+
+
+class Node(Section, frozen=True, kw_only=True):
+    """[node] who this computer is and where it keeps its ledger."""
+
+    plant: Name
+    line: Name
+    name: Name
+    data_dir: str  # ledger and pictures, on a local disk
+    max_pictures_mb: Annotated[int, Meta(ge=10)] = 2000  # oldest pictures go first beyond this
+
+
+class Hub(Section, frozen=True, kw_only=True):
+    """[hub] where rows and pictures go. Without it the node keeps its rows."""
+
+    broker_host: str
+    broker_port: Port = 1883
+    pictures_url: str | None = None  # e.g. "http://127.0.0.1:8080"; no pictures are sent without it
+    token_file: str | None = None  # file with the node's token, mode 0600
+
+
+class Page(Section, frozen=True, kw_only=True):
+    """[page] the station page on this computer."""
+
+    host: Literal["127.0.0.1", "::1"] = "127.0.0.1"
+    port: Port = 8081
+
+
+class Runtime(Section, frozen=True, kw_only=True):
+    """[runtime] how the detector runs."""
+
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)  # in order; none silently skipped
+    threads: Annotated[int, Meta(ge=0, le=64)] = 0  # inside one inference; 0 = cores - 1
+    spinning: bool = False  # threads that spin while waiting: only for a node with idle cores
+
+
+class Bus(Section, frozen=True, kw_only=True):
+    """[[bus]] one serial port with the PLCs on it."""
+
+    name: Name
+    port: str  # e.g. "/dev/serial/by-id/usb-...": survives a re-plug
+    baudrate: Literal[9600, 19200, 38400, 57600, 115200] = 115200
+    parity: Literal["N", "E", "O"] = "E"
+    stop_bits: Literal[1, 2] = 1
+    reply_timeout_s: Annotated[float, Meta(gt=0, le=5)] = 0.15  # reply plus two PLC scans
+    gap_ms: Annotated[float, Meta(ge=0, le=100)] = 0.0  # PLC's own silence, if above 3.5 characters
+
+
+class Camera(Section, frozen=True, kw_only=True):
+    """[[camera]] one source of frames."""
+
+    name: Name
+    kind: Literal["shared_memory", "folder", "video", "rtsp", "v4l2"]
+    source: str  # file, folder, address or device, as the kind needs
+    loop: bool = False  # folder and video: start again at the end
+    mm_per_px: Positive | None = None  # sizes in mm only where this is known
+
+
+class Recipe(Section, frozen=True, kw_only=True):
+    """[[recipe]] a product the PLC can ask for by number, with the model that judges it."""
+
+    number: Annotated[int, Meta(ge=1, le=65535)]
+    path: str  # recipe TOML
+    sha256: Sha256 | None = None  # pins the recipe; without it only --unsigned runs it
+    model: str  # ONNX file
+    model_sha256: Sha256 | None = None
+
+
+class Station(Section, frozen=True, kw_only=True):
+    """[[station]] one place where parts are judged."""
+
+    name: Name
+    bus: Name
+    unit: Annotated[int, Meta(ge=1, le=247)] = 1  # Modbus unit of the PLC
+    read_base: Annotated[int, Meta(ge=0, le=65000)] = 0  # first of the 12 registers PLC -> node
+    write_base: Annotated[int, Meta(ge=0, le=65000)] = 100  # first of the 10 registers node -> PLC
+    counters_base: Annotated[int, Meta(ge=0, le=65000)] | None = (
+        None  # second law; None = no sensors
+    )
+    trigger: Literal["hardware", "software", "free_run"]
+    cameras: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
+    deadline_ms: Annotated[int, Meta(ge=20, le=60_000)] = (
+        400  # sensor edge to verdict, at the latest
+    )
+    frame_tolerance_ms: Annotated[int, Meta(ge=1, le=10_000)] = (
+        60  # hardware: exposure after the edge
+    )
+    max_rate_per_s: Annotated[float, Meta(gt=0, le=200)] = (
+        10.0  # parts; a faster counter is not believed
+    )
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The whole of edge.toml."""
+
+    node: Node
+    hub: Hub | None = None
+    page: Page = Page()
+    runtime: Runtime = Runtime()
+    bus: Annotated[tuple[Bus, ...], Meta(min_length=1)]
+    camera: Annotated[tuple[Camera, ...], Meta(min_length=1)]
+    recipe: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
+    station: Annotated[tuple[Station, ...], Meta(min_length=1)]
+
+
+def read(path: Path) -> Settings:
+    """Read and check edge.toml; relative paths in it are taken from its own folder by `resolve`.
+
+    Raises:
+        SettingsError: the file cannot be read or parsed, or with every mistake in it.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
+    except tomllib.TOMLDecodeError as wrong:
+        raise SettingsError(str(path), [f"is not TOML: {wrong}"]) from wrong
+    settings, problems = sections.convert(document, Settings)
+    if settings is not None:
+        problems = crossed(settings)
+    if settings is None or problems:
+        raise SettingsError(str(path), problems)
+    return settings
+
+
+def crossed(settings: Settings) -> list[str]:
+    """Mistakes that no single key shows: names used twice, or used and never defined."""
+    problems = []
+    for kind, things in (
+        ("bus", settings.bus),
+        ("camera", settings.camera),
+        ("station", settings.station),
+    ):
+        names = [thing.name for thing in things]
+        problems += [
+            f"[[{kind}]] name: {name!r} is used twice"
+            for name in set(names)
+            if names.count(name) > 1
+        ]
+    numbers = [recipe.number for recipe in settings.recipe]
+    problems += [
+        f"[[recipe]] number: {n} is used twice" for n in set(numbers) if numbers.count(n) > 1
+    ]
+    buses = {bus.name for bus in settings.bus}
+    cameras = {camera.name for camera in settings.camera}
+    for station in settings.station:
+        if station.bus not in buses:
+            problems.append(
+                f"[station {station.name}] bus: no [[bus]] is named {station.bus!r}; "
+                f"there are {sorted(buses)}"
+            )
+        problems += [
+            f"[station {station.name}] cameras: no [[camera]] is named {camera!r}; "
+            f"there are {sorted(cameras)}"
+            for camera in station.cameras
+            if camera not in cameras
+        ]
+    return problems
