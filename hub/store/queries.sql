@@ -1,0 +1,215 @@
+-- Every query of the hub, named and described. Parameters are %(name)s; times are aware UTC; a
+-- parameter that may be NULL means "any". Loaded by hub/store/queries.py.
+
+-- name: lines
+-- Every line that has a node: plant, line, nodes, online (nodes), seen_at.
+SELECT n.plant, n.line, count(*) AS nodes, count(*) FILTER (WHERE s.online) AS online,
+       max(s.received_at) AS seen_at
+FROM node n LEFT JOIN node_state s USING (node)
+WHERE n.revoked_at IS NULL
+GROUP BY n.plant, n.line ORDER BY n.plant, n.line;
+
+-- name: nodes
+-- Every node of the hub, with its newest state and the first sequence not stored yet.
+SELECT n.plant, n.line, n.node, n.created_at, n.revoked_at, s.online, s.stream, s.waiting,
+       s.at, s.received_at, s.stations,
+       (SELECT max(c.updated_at) FROM cursor c WHERE c.node = n.node) AS rows_at
+FROM node n LEFT JOIN node_state s USING (node)
+ORDER BY n.plant, n.line, n.node;
+
+-- name: line_state
+-- The nodes of one line as they said last: online, waiting rows, at, received_at, stations (list of
+-- StationState as JSON).
+SELECT n.node, s.online, s.stream, s.waiting, s.at, s.received_at, s.stations
+FROM node n LEFT JOIN node_state s USING (node)
+WHERE n.plant = %(plant)s AND n.line = %(line)s AND n.revoked_at IS NULL
+ORDER BY n.node;
+
+-- name: stations
+-- The stations that ever wrote a row on a line: node, station.
+SELECT DISTINCT node, station FROM law
+WHERE plant = %(plant)s AND line = %(line)s ORDER BY node, station;
+
+-- name: last_not_ok
+-- The newest not-OK part of a line (golden samples left out), as in part_detail without raw.
+SELECT stream, seq, at, received_at, plant, line, node, station, epoch, number, code, reason,
+       computed, computed_reason, defect, score, mode, recipe, model, trust, product, batch, serial,
+       inspect_ms, latency_ms, views
+FROM part
+WHERE plant = %(plant)s AND line = %(line)s AND code <> 1 AND mode <> 'sample'
+ORDER BY at DESC, seq DESC LIMIT %(limit)s;
+
+-- name: counts
+-- Sums of a period [since, until) per station: ok, ng, undecided, missed, bypassed, samples,
+-- triggers, latency_count, latency_sum_ms, latency_max_ms. plant, line, station may be NULL.
+SELECT plant, line, station,
+       sum(ok)::bigint AS ok, sum(ng)::bigint AS ng, sum(undecided)::bigint AS undecided,
+       sum(missed)::bigint AS missed, sum(bypassed)::bigint AS bypassed,
+       sum(samples)::bigint AS samples, sum(triggers)::bigint AS triggers,
+       sum(latency_count)::bigint AS latency_count, sum(latency_sum_ms)::bigint AS latency_sum_ms,
+       max(latency_max_ms)::bigint AS latency_max_ms
+FROM minute_count
+WHERE minute >= %(since)s AND minute < %(until)s
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+  AND (%(station)s::text IS NULL OR station = %(station)s)
+GROUP BY plant, line, station ORDER BY plant, line, station;
+
+-- name: counts_by_recipe
+-- As `counts`, per recipe and model ('' = counts that know no recipe).
+SELECT plant, line, station, recipe, model,
+       sum(ok)::bigint AS ok, sum(ng)::bigint AS ng, sum(undecided)::bigint AS undecided,
+       sum(missed)::bigint AS missed, sum(bypassed)::bigint AS bypassed,
+       sum(samples)::bigint AS samples, sum(triggers)::bigint AS triggers,
+       sum(latency_count)::bigint AS latency_count, sum(latency_sum_ms)::bigint AS latency_sum_ms,
+       max(latency_max_ms)::bigint AS latency_max_ms
+FROM minute_count
+WHERE minute >= %(since)s AND minute < %(until)s
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+  AND (%(station)s::text IS NULL OR station = %(station)s)
+GROUP BY plant, line, station, recipe, model ORDER BY plant, line, station, recipe, model;
+
+-- name: counts_by_bucket
+-- As `counts`, of one line, per bucket of `width` (an interval such as '1 minute'): for charts.
+SELECT date_bin(%(width)s::interval, minute, %(since)s) AS bucket,
+       sum(ok)::bigint AS ok, sum(ng)::bigint AS ng, sum(undecided)::bigint AS undecided,
+       sum(missed)::bigint AS missed, sum(bypassed)::bigint AS bypassed,
+       sum(samples)::bigint AS samples, sum(triggers)::bigint AS triggers,
+       sum(latency_count)::bigint AS latency_count, sum(latency_sum_ms)::bigint AS latency_sum_ms,
+       max(latency_max_ms)::bigint AS latency_max_ms
+FROM minute_count
+WHERE minute >= %(since)s AND minute < %(until)s
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+  AND (%(station)s::text IS NULL OR station = %(station)s)
+GROUP BY bucket ORDER BY bucket;
+
+-- name: causes
+-- What was wrong in a period: kind (defect, undecided, missed), label, parts; most first.
+SELECT kind, label, sum(parts)::bigint AS parts
+FROM minute_cause
+WHERE minute >= %(since)s AND minute < %(until)s
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+  AND (%(station)s::text IS NULL OR station = %(station)s)
+GROUP BY kind, label ORDER BY kind, parts DESC, label;
+
+-- name: latency
+-- Percentiles of the latency (ms, sensor edge to echo) of a period's parts, from the rows
+-- themselves: parts, p50, p95, p99, max; all NULL without parts.
+SELECT count(latency_ms) AS parts,
+       percentile_disc(0.5) WITHIN GROUP (ORDER BY latency_ms) AS p50,
+       percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms) AS p95,
+       percentile_disc(0.99) WITHIN GROUP (ORDER BY latency_ms) AS p99,
+       max(latency_ms) AS max
+FROM part
+WHERE at >= %(since)s AND at < %(until)s AND mode <> 'sample'
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+  AND (%(station)s::text IS NULL OR station = %(station)s);
+
+-- name: seen_minutes
+-- Minutes of a period in which each node was known to be alive: plant, line, node, minutes.
+SELECT plant, line, node, count(*) AS minutes
+FROM minute_seen
+WHERE minute >= %(since)s AND minute < %(until)s
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+GROUP BY plant, line, node ORDER BY plant, line, node;
+
+-- name: laws_now
+-- The newest epoch of each station of a line, every column of `law` (hub.metrics takes this row).
+SELECT DISTINCT ON (node, station) *
+FROM law
+WHERE (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+ORDER BY node, station, opened_at DESC NULLS LAST, epoch DESC;
+
+-- name: laws_between
+-- Every epoch that was updated in a period: for reports.
+SELECT * FROM law
+WHERE updated_at >= %(since)s AND coalesce(opened_at, updated_at) < %(until)s
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
+
+-- name: laws_all
+-- Every epoch of the hub: for duties.
+SELECT * FROM law ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
+
+-- name: alerts_active
+-- Alerts that stand now, newest first: id, source, node, station, code, count, detail, raised_at.
+SELECT id, source, plant, line, node, station, code, active, count, detail, raised_at, updated_at,
+       cleared_at
+FROM alert
+WHERE active AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+ORDER BY updated_at DESC, id DESC;
+
+-- name: alerts_recent
+-- The newest alerts of a line, standing or cleared.
+SELECT id, source, plant, line, node, station, code, active, count, detail, raised_at, updated_at,
+       cleared_at
+FROM alert
+WHERE (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+ORDER BY raised_at DESC, id DESC LIMIT %(limit)s;
+
+-- name: parts
+-- Parts of a period, newest first, filtered (NULL = any): plant, line, station, code, reason,
+-- defect, recipe, model, mode, number. Page on with before_at, before_seq of the last row shown.
+SELECT stream, seq, at, plant, line, node, station, epoch, number, code, reason, computed,
+       computed_reason, defect, score, mode, recipe, model, trust, product, batch, serial,
+       inspect_ms, latency_ms, views
+FROM part
+WHERE at >= %(since)s AND at < %(until)s
+  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+  AND (%(station)s::text IS NULL OR station = %(station)s)
+  AND (%(code)s::smallint IS NULL OR code = %(code)s)
+  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(defect)s::text IS NULL OR defect = %(defect)s)
+  AND (%(recipe)s::text IS NULL OR recipe = %(recipe)s)
+  AND (%(model)s::text IS NULL OR model = %(model)s)
+  AND (%(mode)s::text IS NULL OR mode = %(mode)s)
+  AND (%(number)s::bigint IS NULL OR number = %(number)s)
+  AND (%(before_at)s::timestamptz IS NULL OR (at, seq) < (%(before_at)s, %(before_seq)s::bigint))
+ORDER BY at DESC, seq DESC LIMIT %(limit)s;
+
+-- name: part_choices
+-- What the filters of the parts page can offer: kind (station, recipe, model, defect, undecided,
+-- missed), label.
+SELECT DISTINCT 'station' AS kind, station AS label FROM law
+WHERE plant = %(plant)s AND line = %(line)s
+UNION SELECT DISTINCT kind, label FROM minute_cause
+WHERE plant = %(plant)s AND line = %(line)s AND minute >= %(since)s AND minute < %(until)s
+UNION SELECT DISTINCT 'recipe', recipe FROM minute_count
+WHERE plant = %(plant)s AND line = %(line)s AND minute >= %(since)s AND minute < %(until)s
+  AND recipe <> ''
+UNION SELECT DISTINCT 'model', model FROM minute_count
+WHERE plant = %(plant)s AND line = %(line)s AND minute >= %(since)s AND minute < %(until)s
+  AND model <> ''
+ORDER BY kind, label;
+
+-- name: part_detail
+-- One part with everything, raw included (the bytes that were hashed).
+SELECT * FROM part WHERE stream = %(stream)s AND seq = %(seq)s;
+
+-- name: node_by_token
+-- The node that a token belongs to, by the sha256 of the token (hex): node, plant, line; not revoked.
+SELECT node, plant, line FROM node WHERE token_hash = %(token_hash)s AND revoked_at IS NULL;
+
+-- name: picture
+-- A picture that a committed row names: sha256, node, kind, bytes, received_at, evicted_at. Pass
+-- node = NULL to look for it whoever sent it (pages); with node for an upload.
+SELECT sha256, node, kind, bytes, received_at, evicted_at FROM picture
+WHERE sha256 = %(sha256)s AND (%(node)s::text IS NULL OR node = %(node)s)
+ORDER BY received_at NULLS LAST LIMIT 1;
+
+-- name: picture_received
+-- The picture's file is on disk: sets bytes and received_at; returns the row, or none if no row of
+-- that node names it.
+UPDATE picture SET bytes = %(bytes)s, received_at = coalesce(received_at, now())
+WHERE sha256 = %(sha256)s AND node = %(node)s
+RETURNING sha256, node, kind, bytes, received_at;
