@@ -63,3 +63,9 @@ class LinkError(EdgeError):
     """The hub or broker cannot be reached or refused us; rows wait on disk."""
 
     hint = "Check the network and the broker's address; nothing is lost meanwhile."
+
+
+class TrainingError(EdgeError):
+    """Training or export did not deliver: environment missing, data unreadable, out of memory."""
+
+    hint = "Read the log named above; the trainer's environment is made by `make train-env`."

@@ -32,7 +32,7 @@ _NOISE_PX = FRAME_PX + 128  # one tile of noise; every picture takes another cor
 
 @dataclass(frozen=True, slots=True)
 class Optics:
-    """State of lamp, lens and sensor. The defaults are a healthy camera; the knobs are its drift."""
+    """State of lamp, lens and sensor. The defaults are a healthy camera, the knobs its drift."""
 
     lamp: float = 1.0  # brightness, 1 = new; ageing goes down
     defocus_px: float = 0.8  # Gaussian sigma of the lens

@@ -1,7 +1,7 @@
 """Defects and look-alikes as they are drawn on a simulated plate.
 
 Everything is in plate pixels (0.25 mm). A defect is a `Mark`: what it adds to the surface's grey
-values, what it cuts out of the part, and the mask its truth box is taken from. Look-alikes (oil film,
+values, what it cuts out of the part, and the mask of its truth box. Look-alikes (oil film,
 dust, tool marks, glare) only change the surface: they are not defects, and a detector that reports
 them makes overkill.
 """
@@ -27,7 +27,7 @@ _SUBPIXEL = 4  # cv2 draws with 1/16 px positions
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """One defect drawn; all arrays have the canvas' shape. `cut` is what leaves the part, or None."""
+    """One defect drawn, in the canvas' shape. `cut` is what leaves the part, or None."""
 
     added: Gray  # grey values to add to the surface
     mask: Mask  # 0..255, where the defect is: the truth box is its extent

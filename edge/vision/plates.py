@@ -1,6 +1,6 @@
-"""Simulated machined plates with truth: the demo line's parts, the demo model's only training data.
+"""Simulated machined plates with truth: the demo line's parts, the demo model's training data.
 
-A plate is 90 x 72 mm at 0.25 mm per pixel, with four corner holes and a bore, drawn from a seed: the
+A plate is 90 x 72 mm at 0.25 mm per pixel, with four corner holes and a bore, from a seed: the
 same seed gives the same pixels, and the same plate with and without its defects. It proves the
 pipeline, not a real product.
 
@@ -56,7 +56,7 @@ _PRESENCE = {"oil_film": 0.35, "dust": 0.5, "tool_marks": 0.35, "glare": 0.3}
 
 @dataclass(frozen=True, slots=True)
 class PlateDefect:
-    """One defect. `box` is (x1, y1, x2, y2), canvas pixels; `size_mm` as MIN_SIZE_MM measures it."""
+    """One defect. `box` is (x1, y1, x2, y2) in canvas px; `size_mm` as MIN_SIZE_MM measures it."""
 
     label: str
     box: tuple[float, float, float, float]
@@ -156,19 +156,19 @@ def _blank(seed: int, missing: Sequence[int]) -> tuple[Gray, Mask]:
     """Surface and alpha of a clean plate without the holes named."""
     rng = np.random.default_rng((seed, 0))
     level = np.float32(rng.uniform(125, 170))
-    lines = rng.normal(0, 1, (SHAPE[0], 1)).astype(np.float32)
-    lines = np.asarray(cv2.GaussianBlur(lines, (0, 0), float(rng.uniform(0.7, 1.6)))).reshape(-1, 1)
+    rows = rng.normal(0, 1, (SHAPE[0], 1)).astype(np.float32)
+    lines = np.asarray(cv2.GaussianBlur(rows, (0, 0), float(rng.uniform(0.7, 1.6)))).reshape(-1, 1)
     grain = rng.standard_normal(SHAPE, dtype=np.float32) * np.float32(rng.uniform(1.5, 3))
-    surface = np.asarray(level + lines * np.float32(rng.uniform(4, 9)) + grain, np.float32)
+    surface: Gray = np.asarray(level + lines * np.float32(rng.uniform(4, 9)) + grain, np.float32)
     alpha = _outline()
     edge = np.float32(rng.uniform(12, 28))
     inside = cv2.GaussianBlur(alpha, (0, 0), 2.0).astype(np.float32) / 255
-    surface += np.clip(1 - inside, 0, 0.5) * edge
+    surface += np.asarray(np.clip(1 - inside, 0, 0.5) * edge, np.float32)
     bores = [(_centre(), _BORE_MM / 2 / MM_PER_PX)]
     bores += [(at, _HOLE_MM / 2 / MM_PER_PX) for i, at in enumerate(_holes()) if i not in missing]
     for at, radius in bores:
         rim = marks.disc(SHAPE, at, radius + _RIM_PX)
-        surface += rim / np.float32(255) * edge
+        surface += np.asarray(rim / np.float32(255) * edge, np.float32)
         alpha = np.minimum(alpha, 255 - marks.disc(SHAPE, at, radius))
     return surface, alpha
 
@@ -219,7 +219,7 @@ def _measure(label: str, mark: Mark) -> PlateDefect:
 def _place(
     rng: np.random.Generator, label: str, extent: float, taken: list[tuple[float, float, float]]
 ) -> tuple[Point, Point]:
-    """Where a defect of `extent` px goes and which way is inward: the clearest of up to 60 draws."""
+    """Where a defect of `extent` px goes and which way is inward: the clearest of 60 draws."""
     keep = [(*_centre(), _BORE_MM / MM_PER_PX), *taken]
     keep += [(*at, _HOLE_MM / MM_PER_PX + 2 * _RIM_PX) for at in _holes()]
     best, clearest = ((0.0, 0.0), (0.0, 0.0)), -1e9

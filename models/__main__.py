@@ -1,0 +1,205 @@
+"""quanjian-models: data, training and export of detectors.
+
+Data goes to stdout as one JSON object, talk to stderr. Exit 0 done, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import EdgeError
+from models.deeppcb import convert
+from models.export import export
+from models.synth import Order, synthesise
+from models.train import Training, train
+from models.trainer import DEFAULT_PYTHON
+
+_Answer = dict[str, object]
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _figures(step: dict[str, object]) -> None:
+    """One line of the trainer's talk, for people."""
+    _say("  ".join(f"{key} {value}" for key, value in step.items()))
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text}")
+    return value
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"expected minutes above 0, got {text}")
+    return value
+
+
+def _side(text: str) -> int:
+    value = int(text)
+    if value < 32 or value % 32:
+        raise argparse.ArgumentTypeError(f"expected a multiple of 32 px, got {text}")
+    return value
+
+
+def _groups(text: str) -> list[str]:
+    return [group for group in text.split(",") if group]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="quanjian-models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_synth(commands)
+    _add_train(commands)
+    _add_export(commands)
+    _add_convert(commands)
+    return parser
+
+
+_Commands = (
+    argparse._SubParsersAction
+)  # argparse has no public name for what add_subparsers returns
+
+
+def _add_synth(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "synth",
+        help="draw simulated plates with labels",
+        epilog="example: quanjian-models synth --out plates --count 3200 --seed 100000",
+    )
+    made.add_argument("--out", type=Path, required=True, help="folder to fill")
+    made.add_argument("--count", type=_count, required=True, help="number of pictures")
+    made.add_argument("--seed", type=_seed, default=100_000, help="seed of the first picture")
+    made.add_argument("--defect-rate", type=_share, default=0.65, help="share of defective plates")
+
+
+def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "train",
+        help="train a detector in the trainer's own environment",
+        epilog="example: quanjian-models train --data plates/data.yaml --out run --minutes 60",
+    )
+    made.add_argument("--data", type=Path, required=True, help="data.yaml of a data set")
+    made.add_argument("--out", type=Path, required=True, help="folder for weights, log, run.json")
+    made.add_argument("--base", type=Path, help="weights to start from; without: from scratch")
+    made.add_argument("--architecture", default="yolo11n", help="network, when from scratch")
+    made.add_argument("--imgsz", type=_side, default=320, help="side of the network's input, px")
+    made.add_argument("--batch", type=_count, default=8, help="pictures per step")
+    length = made.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=_count, default=40, help="passes over the data")
+    length.add_argument("--minutes", "--time", type=_minutes, help="wall time instead of epochs")
+    made.add_argument("--lr", type=float, default=0.0015, help="highest learning rate")
+    made.add_argument("--seed", type=_seed, default=1, help="seed of weights and order")
+    made.add_argument("--device", default="cpu", help="cpu, or the number of a GPU")
+    made.add_argument("--workers", type=_seed, default=0, help="processes that load pictures")
+    _add_python(made)
+
+
+def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "export",
+        help="write weights as ONNX for the edge",
+        epilog="example: quanjian-models export --weights run/best.pt --out base.onnx",
+    )
+    made.add_argument("--weights", type=Path, required=True, help=".pt of the trainer")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument("--imgsz", type=_side, default=320, help="side of the network's input, px")
+    made.add_argument("--card", type=Path, help="JSON card whose classes and limits go along")
+    _add_python(made)
+
+
+def _add_convert(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "convert",
+        help="make a labelled data set of a public one",
+        epilog="example: quanjian-models convert deeppcb --source deeppcb --out boards "
+        "--holdout-groups 44000,50600",
+    )
+    made.add_argument("kind", choices=("deeppcb",), help="the data set's layout")
+    made.add_argument("--source", type=Path, required=True, help="folder with its files")
+    made.add_argument("--out", type=Path, required=True, help="folder to fill")
+    made.add_argument(
+        "--holdout-groups", type=_groups, required=True, help="board groups kept for testing"
+    )
+    made.add_argument(
+        "--val-groups", type=_groups, default=[], help="board groups for validation while training"
+    )
+
+
+def _add_python(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--trainer-python",
+        type=Path,
+        default=DEFAULT_PYTHON,
+        help="interpreter of the trainer's environment (default: .venv-train)",
+    )
+
+
+def _train(args: argparse.Namespace) -> _Answer:
+    job = Training(
+        data=args.data,
+        out=args.out,
+        base=args.base,
+        architecture=args.architecture,
+        imgsz=args.imgsz,
+        batch=args.batch,
+        epochs=args.epochs,
+        minutes=args.minutes,
+        seed=args.seed,
+        device=args.device,
+        lr=args.lr,
+        workers=args.workers,
+    )
+    return train(job, args.trainer_python, _figures)
+
+
+def _run(args: argparse.Namespace) -> _Answer:
+    if args.command == "synth":
+        return synthesise(args.out, Order(args.count, args.seed, args.defect_rate), _say)
+    if args.command == "train":
+        return _train(args)
+    if args.command == "export":
+        return export(args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures)
+    return convert(args.source, args.out, args.holdout_groups, args.val_groups)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is the return value, or SystemExit(2) for wrong usage."""
+    args = _parser().parse_args(argv)
+    try:
+        answer = _run(args)
+    except EdgeError as exc:
+        _say(f"quanjian-models {args.command}: {exc}")
+        if exc.hint:
+            _say(exc.hint)
+        return 1
+    sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

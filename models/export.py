@@ -1,0 +1,67 @@
+"""Writes trained weights as ONNX for the edge: `quanjian-models export`.
+
+The raw head is exported, output (1, 4 + classes, anchors), and the edge does the NMS. The trainer's
+metadata stays (names, imgsz, stride); `quanjian` adds the layout, the classes and the hash of the
+model's card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.errors import TrainingError
+from models.trainer import delegate
+
+
+def export(
+    weights: Path,
+    out: Path,
+    imgsz: int,
+    card: Path | None,
+    python: Path,
+    progress: Callable[[dict[str, object]], None],
+) -> dict[str, object]:
+    """Write `out` and return {out, sha256, bytes, ir, opset, shape}.
+
+    Args:
+        weights: a .pt checkpoint of the trainer.
+        out: the .onnx to write.
+        imgsz: side of the network's input, px.
+        card: JSON card with `classes`, `thresholds` and `licence`; None for a model without one.
+        python: interpreter of the trainer's environment.
+        progress: gets the trainer's notes.
+
+    Raises:
+        TrainingError: no weights, a card that is no JSON, or the exporter failed.
+    """
+    if not weights.is_file():
+        raise TrainingError(f"{weights}: no such weights")
+    note = json.dumps(_note(card), ensure_ascii=False, sort_keys=True)
+    job = {
+        "do": "export",
+        "weights": str(weights.resolve()),
+        "out": str(out.resolve()),
+        "imgsz": imgsz,
+        "metadata": {"quanjian": note},
+    }
+    answer = delegate(python, job, out.with_suffix(".export.log").resolve(), progress)
+    out.with_suffix(".export.log").unlink()
+    model = out.read_bytes()
+    return {**answer, "sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model)}
+
+
+def _note(card: Path | None) -> dict[str, object]:
+    """The `quanjian` metadata."""
+    note: dict[str, object] = {"layout": "raw-nms"}
+    if card is None:
+        return note
+    try:
+        text = card.read_bytes()
+        known = json.loads(text)
+        note.update({key: known[key] for key in ("classes", "thresholds", "licence")})
+    except (OSError, ValueError, KeyError) as exc:
+        raise TrainingError(f"{card}: not a model card: {exc!r}") from exc
+    return {**note, "card_sha256": hashlib.sha256(text).hexdigest()}

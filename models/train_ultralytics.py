@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# This file uses ultralytics, which is AGPL-3.0, and is itself under the GNU Affero General Public
+# License, version 3 or later: https://www.gnu.org/licenses/agpl-3.0.html. It runs only as a process
+# of its own, in an environment of its own; the rest of this repository exchanges files with it and
+# does not import it.
+"""The one file that uses ultralytics: trains a detector, and writes its graph as ONNX.
+
+    python -m models.train_ultralytics '{"do": "train", "data": "...", "out": "...", ...}'
+
+`models.train` and `models.export` start it and say what each key means. Progress is one JSON object
+per line on stderr; the answer is one JSON object on stdout. Nothing is downloaded and nothing is
+sent anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+def _quiet_environment(scratch: str) -> None:
+    """What ultralytics reads at import: no network, no installs, nothing in the user's home."""
+    os.environ.update(
+        YOLO_OFFLINE="true",
+        YOLO_AUTOINSTALL="false",
+        YOLO_CONFIG_DIR=scratch,
+        YOLO_VERBOSE="false",
+        MPLCONFIGDIR=scratch,
+    )
+
+
+def _progress(**figures: Any) -> None:
+    sys.stderr.write(json.dumps(figures) + "\n")
+    sys.stderr.flush()
+
+
+def _train(job: dict[str, Any]) -> dict[str, Any]:
+    import torch
+    from ultralytics import YOLO, __version__, settings
+
+    settings.update({"sync": False})
+    began = time.monotonic()
+    random.seed(job["seed"])
+    torch.manual_seed(job["seed"])
+    model = YOLO(job["base"] or f"{job['architecture']}.yaml")
+    history: list[dict[str, float]] = []
+
+    def all_cores(_trainer: Any) -> None:
+        torch.set_num_threads(os.cpu_count() or 1)  # ultralytics leaves one core out
+
+    def step(trainer: Any) -> None:
+        done = trainer.batch_done = getattr(trainer, "batch_done", 0) + 1
+        if done % 50 == 0:
+            losses = {k: round(float(v), 3) for k, v in trainer.loss_items.items()}
+            _progress(batches=done, seconds=round(time.monotonic() - began), **losses)
+
+    def epoch_end(trainer: Any) -> None:
+        figures = {
+            k.split("/")[-1].rstrip(")").replace("(", "_"): round(float(v), 4)
+            for k, v in trainer.metrics.items()
+        }
+        history.append(figures)
+        _progress(
+            epoch=trainer.epoch + 1,
+            of=trainer.epochs,
+            seconds=round(time.monotonic() - began),
+            **figures,
+        )
+
+    model.add_callback("on_train_start", all_cores)
+    model.add_callback("on_train_batch_end", step)
+    model.add_callback("on_fit_epoch_end", epoch_end)
+    out = Path(job["out"]).resolve()
+    model.train(
+        data=job["data"],
+        imgsz=job["imgsz"],
+        batch=job["batch"],
+        nbs=job["batch"],
+        epochs=job["epochs"],
+        time=job["minutes"] / 60 if job["minutes"] else None,
+        patience=0,
+        seed=job["seed"],
+        project=str(out),
+        name="run",
+        exist_ok=True,
+        device=job["device"],
+        amp=False,
+        workers=job["workers"],
+        cache="ram",
+        plots=False,
+        verbose=False,
+        optimizer="AdamW",
+        lr0=job["lr"],
+        lrf=0.01,
+        cos_lr=True,
+        warmup_epochs=1.0,
+        mosaic=0.0,
+        degrees=0.0,
+        translate=0.03,
+        scale=0.08,
+        fliplr=0.5,
+        flipud=0.5,
+        hsv_h=0.0,
+        hsv_s=0.0,
+        hsv_v=0.15,
+        erasing=0.0,
+    )
+    for name in ("best.pt", "last.pt"):
+        shutil.copyfile(out / "run" / "weights" / name, out / name)
+    return {
+        "best": str(out / "best.pt"),
+        "epochs": len(history),
+        "validation": history,
+        "train_s": round(time.monotonic() - began),
+        "environment": {
+            "ultralytics": __version__,
+            "torch": torch.__version__,
+            "python": sys.version.split()[0],
+            "threads": os.cpu_count(),
+            "device": job["device"],
+        },
+    }
+
+
+def _export(job: dict[str, Any]) -> dict[str, Any]:
+    import onnx
+    from ultralytics import YOLO, __version__, settings
+
+    settings.update({"sync": False})
+    out = Path(job["out"]).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "model.pt"  # the exporter writes beside its input
+        shutil.copyfile(job["weights"], weights)
+        made = YOLO(str(weights)).export(
+            format="onnx", imgsz=job["imgsz"], opset=17, simplify=False, dynamic=False, device="cpu"
+        )
+        graph = onnx.load(made)
+    kept = {p.key: p.value for p in graph.metadata_props}
+    kept.pop("date", None)  # the same weights give the same bytes
+    kept.update(job["metadata"])
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, kept)
+    graph.ir_version = min(graph.ir_version, 10)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, str(out))
+    output = graph.graph.output[0]
+    return {
+        "out": str(out),
+        "ir": graph.ir_version,
+        "opset": max(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")),
+        "shape": [d.dim_value for d in output.type.tensor_type.shape.dim],
+        "ultralytics": __version__,
+    }
+
+
+def main() -> int:
+    """Do the one job that argv names."""
+    job = json.loads(sys.argv[1])
+    with tempfile.TemporaryDirectory() as scratch:
+        _quiet_environment(scratch)
+        from models import torchvision_cpu
+
+        if torchvision_cpu.install():
+            _progress(
+                note="torchvision's own kernels do not load with this torch: using ours for NMS"
+            )
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = _train(job) if job["do"] == "train" else _export(job)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
