@@ -220,10 +220,12 @@ CREATE TABLE picture (
     sha256      text NOT NULL,
     node        text NOT NULL,
     kind        text NOT NULL,                 -- picture, thumbnail
+    stream      text NOT NULL,                 -- the first part row that named it
+    seq         bigint NOT NULL,
+    at          timestamptz NOT NULL,
     bytes       bigint,                        -- size, set when it came
     received_at timestamptz,
     evicted_at  timestamptz,                   -- the node deleted it to make room
-    named_at    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (sha256, node)
 );
 

@@ -1,0 +1,58 @@
+"""Everything that can go wrong at the hub, as one tree.
+
+A message says what happened, to which database, broker or file, what was expected and what came;
+`hint` says what a person can do now. Library exceptions are converted where the library is owned.
+"""
+
+
+class HubError(Exception):
+    """Anything the hub can say went wrong; never raised itself."""
+
+    hint = ""
+
+
+class SettingsError(HubError):
+    """hub.toml is wrong: unknown key, missing value, out of range. Lists every mistake."""
+
+    hint = "Correct the named keys; docs/settings.md lists them all."
+
+    def __init__(self, path: str, problems: list[str]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{path}: {len(problems)} problem(s)\n{lines}")
+        self.problems = problems
+
+
+class StoreError(HubError):
+    """The database is away, refuses us, or a statement failed; nothing was committed."""
+
+    hint = "Check that PostgreSQL runs and that [database] dsn in hub.toml is right."
+
+
+class MigrationError(StoreError):
+    """The schema is newer than this program, or an applied migration file was edited since."""
+
+    hint = "Install the version that wrote this schema, or restore the migration file."
+
+
+class ServerError(HubError):
+    """The embedded PostgreSQL does not start or stop: no binaries, disk full, wrong owner."""
+
+    hint = "Read the log the message names, or give a PostgreSQL of your own by [database] dsn."
+
+
+class BrokerError(HubError):
+    """The MQTT broker cannot be reached or refused us; nodes keep their rows meanwhile."""
+
+    hint = "Check that the broker runs and that [broker] in hub.toml is right."
+
+
+class RegistryError(HubError):
+    """A node cannot be added or revoked: bad name, name taken, not known."""
+
+    hint = "Names are 1 to 32 of a-z, 0-9 and '-'; `quanjian-hub node list` shows the known ones."
+
+
+class DemoError(HubError):
+    """The demo cannot run: a part did not start, died, or the ledger did not balance."""
+
+    hint = "Read the log files the message names."

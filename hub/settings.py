@@ -1,0 +1,127 @@
+"""hub.toml as frozen settings: the wiring of the hub. Read once; a change needs a restart.
+
+Every mistake in the file is reported at once. Secrets are paths to files: the database password
+stands in the file that `passfile=` names inside the dsn.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Meta, Struct
+
+from edge import sections
+from hub.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_PATH = Path("/etc/quanjian/hub.toml")
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Clock = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the file."""
+
+
+class Database(Section, frozen=True, kw_only=True):
+    """[database] the PostgreSQL that holds the ledger."""
+
+    dsn: Annotated[str, Meta(min_length=1)]  # libpq, e.g. "dbname=quanjian passfile=/etc/..."
+    connections: Annotated[int, Meta(ge=1, le=64)] = 4  # kept for the pages
+
+
+class Broker(Section, frozen=True, kw_only=True):
+    """[broker] where nodes publish their rows."""
+
+    host: str
+    port: Port = 1883
+    shared: bool = True  # several ingest workers share the work, if the broker can
+    username: str | None = None
+    password_file: str | None = None  # one line, mode 0600
+    ca_file: str | None = None  # turns TLS on
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+class Web(Section, frozen=True, kw_only=True):
+    """[web] pages, API and pictures. Loopback only until accounts exist."""
+
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    port: Port = 8080
+    pictures_dir: str
+    max_picture_kb: Annotated[int, Meta(ge=64, le=65536)] = 4096
+
+
+class Duties(Section, frozen=True, kw_only=True):
+    """[duties] what one process does for all."""
+
+    partitions_ahead_days: Annotated[int, Meta(ge=1, le=90)] = 7
+    offline_after_s: Annotated[int, Meta(ge=5, le=86_400)] = 60  # silence until a node is offline
+    still_after_s: Annotated[int, Meta(ge=1, le=3600)] = 30  # no part for so long: none on its way
+    check_rows: Annotated[int, Meta(ge=1, le=100_000)] = 2000  # re-verified per stream and round
+    round_s: Annotated[float, Meta(gt=0, le=3600)] = 5.0  # pause between two rounds
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The whole of hub.toml."""
+
+    timezone: str = "Asia/Shanghai"  # cuts days and shifts; stored times are UTC
+    database: Database
+    broker: Broker
+    web: Web
+    duties: Duties = Duties()
+    shifts: Annotated[tuple[Clock, ...], Meta(min_length=1)] = ("08:00", "20:00")  # starts, local
+
+
+def read(path: Path) -> Settings:
+    """Read and check hub.toml.
+
+    Raises:
+        SettingsError: the file cannot be read or parsed, or with every mistake in it.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
+    except tomllib.TOMLDecodeError as wrong:
+        raise SettingsError(str(path), [f"is not TOML: {wrong}"]) from wrong
+    settings, problems = sections.convert(document, Settings)
+    if settings is not None:
+        problems = crossed(settings)
+    if settings is None or problems:
+        raise SettingsError(str(path), problems)
+    return settings
+
+
+def crossed(settings: Settings) -> list[str]:
+    """Mistakes that no single key's type shows."""
+    problems = []
+    try:
+        ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        problems.append(
+            f"timezone: got {settings.timezone!r}, expected a name such as 'Asia/Shanghai'"
+        )
+    if "password=" in settings.database.dsn.replace(" ", ""):
+        problems.append(
+            "[database] dsn: holds a password; write passfile=FILE and put the password there"
+        )
+    broker = settings.broker
+    if (broker.username is None) != (broker.password_file is None):
+        problems.append("[broker] username, password_file: give both or neither")
+    if (broker.certificate_file is None) != (broker.key_file is None):
+        problems.append("[broker] certificate_file, key_file: give both or neither")
+    if broker.certificate_file is not None and broker.ca_file is None:
+        problems.append("[broker] ca_file: missing; expected text, as a certificate needs it")
+    problems += [
+        f"shifts: {start!r} is given twice"
+        for start in sorted(set(settings.shifts))
+        if settings.shifts.count(start) > 1
+    ]
+    return problems

@@ -1,0 +1,106 @@
+"""Brings the schema up to date: plain numbered SQL files, each in one transaction, each once.
+
+An advisory lock lets one program migrate while the others wait. The sha256 of every applied file is
+recorded: a file edited since, or a schema newer than this program, is refused.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from hub.errors import MigrationError, StoreError
+from hub.store import session
+
+LOCK = 0x716A_0001  # advisory lock "qj" 1: one migration at a time
+_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_TABLE = """
+CREATE TABLE IF NOT EXISTS migration (
+    number      integer PRIMARY KEY,
+    name        text NOT NULL,
+    sha256      text NOT NULL,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file."""
+
+    number: int
+    name: str
+    sql: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql).hexdigest()
+
+
+def shipped(folder: Traversable | None = None) -> list[Migration]:
+    """The migrations of this program in order.
+
+    Raises:
+        MigrationError: a file is misnamed, or numbers are not 1, 2, 3, ...
+    """
+    folder = folder or files("hub.store").joinpath("migrations")
+    found = []
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if not file.name.endswith(".sql"):
+            continue
+        named = _NAME.fullmatch(file.name)
+        if named is None:
+            raise MigrationError(f"{file.name}: expected a name such as 0002_what_it_does.sql")
+        found.append(Migration(int(named[1]), file.name, file.read_bytes()))
+    numbers = [migration.number for migration in found]
+    if numbers != list(range(1, len(found) + 1)):
+        raise MigrationError(f"migrations are numbered {numbers}, expected 1, 2, 3, ...")
+    return found
+
+
+def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[str]:
+    """Apply what is missing and return the names applied now.
+
+    Raises:
+        MigrationError: an applied file was edited, the schema is newer, or a file failed (its
+            transaction is rolled back, earlier files stay).
+        StoreError: the database is away.
+    """
+    migrations = shipped() if migrations is None else migrations
+    with session.connect(dsn, "migrate") as connection:
+        with session.converted("migrate"):
+            connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+            connection.execute(_TABLE)
+            applied = {row["number"]: row for row in connection.execute("SELECT * FROM migration")}
+        _refuse(migrations, {n: (row["name"], row["sha256"]) for n, row in applied.items()})
+        missing = [migration for migration in migrations if migration.number not in applied]
+        for migration in missing:
+            _apply(connection, migration)
+        return [migration.name for migration in missing]
+
+
+def _refuse(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -> None:
+    newest = len(migrations)
+    if applied and max(applied) > newest:
+        raise MigrationError(
+            f"the schema is at {max(applied):04}, this program knows up to {newest:04}"
+        )
+    for migration in migrations:
+        if migration.number in applied and applied[migration.number][1] != migration.sha256:
+            raise MigrationError(
+                f"{migration.name} was edited after it was applied: expected sha256 "
+                f"{applied[migration.number][1]}, got {migration.sha256}"
+            )
+
+
+def _apply(connection: session.Connection, migration: Migration) -> None:
+    try:
+        with session.converted(migration.name), connection.transaction():
+            connection.execute(migration.sql)
+            connection.execute(
+                "INSERT INTO migration (number, name, sha256) VALUES (%s, %s, %s)",
+                (migration.number, migration.name, migration.sha256),
+            )
+    except StoreError as wrong:
+        raise MigrationError(str(wrong)) from wrong

@@ -1,0 +1,51 @@
+"""One connection to the database, for a worker thread; psycopg's errors become StoreError."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from hub.errors import StoreError
+from hub.store.queries import query
+
+Connection = psycopg.Connection[DictRow]
+
+
+@contextmanager
+def converted(what: str) -> Iterator[None]:
+    """Turn any psycopg error inside into `StoreError("what: ...")`."""
+    try:
+        yield
+    except psycopg.Error as wrong:
+        lines = str(wrong).strip().splitlines() or [type(wrong).__name__]
+        raise StoreError(f"{what}: {lines[0]}") from wrong
+
+
+def connect(dsn: str, name: str, autocommit: bool = True) -> Connection:
+    """Open one connection; `name` shows in pg_stat_activity. Sessions speak UTC.
+
+    Raises:
+        StoreError: the database does not answer within 5 s or refuses us.
+    """
+    with converted("database"):
+        return psycopg.connect(
+            dsn,
+            autocommit=autocommit,
+            connect_timeout=5,
+            application_name=f"quanjian-{name}",
+            options="-c timezone=UTC",
+            row_factory=dict_row,
+        )
+
+
+def rows(connection: Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    """All rows of a named query; none for a statement that returns none.
+
+    Raises:
+        StoreError: the database is away or refused the statement.
+    """
+    with converted(name):
+        cursor = connection.execute(query(name).sql.encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
