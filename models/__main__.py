@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge.errors import EdgeError
 from models.deeppcb import convert
@@ -31,39 +32,28 @@ def _figures(step: dict[str, object]) -> None:
     _say("  ".join(f"{key} {value}" for key, value in step.items()))
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, got {text}")
-    return value
+def _number(
+    kind: Callable[[str], Any], good: Callable[[Any], bool], expected: str
+) -> Callable[[str], Any]:
+    """A reader of one option's value, whose refusal says what was expected."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not good(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text}")
+        return value
+
+    return read
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text}")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text}")
-    return value
-
-
-def _minutes(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"expected minutes above 0, got {text}")
-    return value
-
-
-def _side(text: str) -> int:
-    value = int(text)
-    if value < 32 or value % 32:
-        raise argparse.ArgumentTypeError(f"expected a multiple of 32 px, got {text}")
-    return value
+_share = _number(float, lambda v: 0 <= v <= 1, "a share from 0 to 1")
+_count = _number(int, lambda v: v >= 1, "a whole number of 1 or more")
+_whole = _number(int, lambda v: v >= 0, "a whole number of 0 or more")
+_above = _number(float, lambda v: 0 < v < 1e6, "a number above 0")
+_side = _number(int, lambda v: v >= 32 and v % 32 == 0, "a multiple of 32 px")
 
 
 def _groups(text: str) -> list[str]:
@@ -93,7 +83,7 @@ def _add_synth(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     made.add_argument("--out", type=Path, required=True, help="folder to fill")
     made.add_argument("--count", type=_count, required=True, help="number of pictures")
-    made.add_argument("--seed", type=_seed, default=100_000, help="seed of the first picture")
+    made.add_argument("--seed", type=_whole, default=100_000, help="seed of the first picture")
     made.add_argument("--defect-rate", type=_share, default=0.65, help="share of defective plates")
 
 
@@ -111,11 +101,11 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--batch", type=_count, default=8, help="pictures per step")
     length = made.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=_count, default=40, help="passes over the data")
-    length.add_argument("--minutes", "--time", type=_minutes, help="wall time instead of epochs")
-    made.add_argument("--lr", type=float, default=0.0015, help="highest learning rate")
-    made.add_argument("--seed", type=_seed, default=1, help="seed of weights and order")
+    length.add_argument("--minutes", "--time", type=_above, help="wall time instead of epochs")
+    made.add_argument("--lr", type=_above, default=0.0015, help="highest learning rate")
+    made.add_argument("--seed", type=_whole, default=1, help="seed of weights and order")
     made.add_argument("--device", default="cpu", help="cpu, or the number of a GPU")
-    made.add_argument("--workers", type=_seed, default=0, help="processes that load pictures")
+    made.add_argument("--workers", type=_whole, default=0, help="processes that load pictures")
     _add_python(made)
 
 

@@ -1,0 +1,81 @@
+"""quanjian-models as people call it: wrong usage is exit 2 and a sentence, failure is exit 1."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("synth --out x", "required: --count"),
+        ("synth --out x --count 0", "expected a whole number of 1 or more, got 0"),
+        ("synth --out x --count many", "expected a whole number of 1 or more, got many"),
+        ("synth --out x --count 5 --seed -1", "expected a whole number of 0 or more, got -1"),
+        ("synth --out x --count 5 --defect-rate 3", "expected a share from 0 to 1, got 3"),
+        ("train --data d --out x --imgsz 300", "expected a multiple of 32 px, got 300"),
+        ("train --data d --out x --minutes 0", "expected a number above 0, got 0"),
+        ("train --data d --out x --minutes 5 --epochs 5", "not allowed with argument"),
+        ("export --weights w", "required: --out"),
+        ("convert coco --source s --out x --holdout-groups 1", "invalid choice: 'coco'"),
+        ("paint", "invalid choice: 'paint'"),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_a_sentence(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_synth_prints_its_manifest_and_talks_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["synth", "--out", str(tmp_path / "set"), "--count", "3", "--seed", "4"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["count"] == 3
+    assert "3 of 3 pictures" in said.err
+
+
+def test_a_folder_that_is_no_data_set_is_exit_1_with_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["convert", "deeppcb", "--source", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert main([*words, "--holdout-groups", "00041"]) == 1
+    assert "no NAME_test.jpg" in capsys.readouterr().err
+
+
+def test_without_the_trainer_s_environment_training_is_one_sentence_not_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--data", str(tmp_path / "data.yaml"), "--out", str(tmp_path / "run")]
+    assert main([*words, "--trainer-python", str(tmp_path / "nobody")]) == 1
+    said = capsys.readouterr()
+    assert "the trainer cannot be started" in said.err
+    assert "make train-env" in said.err
+    assert said.out == ""
+
+
+def test_a_trainer_that_fails_is_told_with_its_last_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # this interpreter has no ultralytics: the trainer starts and ends at once
+    words = ["train", "--data", str(tmp_path / "data.yaml"), "--out", str(tmp_path / "run")]
+    assert main([*words, "--trainer-python", sys.executable]) == 1
+    assert "No module named" in capsys.readouterr().err
+    assert "No module named" in (tmp_path / "run" / "trainer.log").read_text()
+
+
+def test_export_without_weights_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", "--weights", str(tmp_path / "w.pt"), "--out", str(tmp_path / "m.onnx")]
+    assert main(words) == 1
+    assert f"{tmp_path / 'w.pt'}: no such weights" in capsys.readouterr().err
