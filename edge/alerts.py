@@ -1,6 +1,6 @@
-"""What a station raises the alarm for. Pure: verdicts and faults in, raised and cleared alerts out.
+"""What a station raises the alarm for. Pure: verdicts and faults in, alerts out.
 
-One cause is one alert with a counter; it is raised once and cleared once. The rules live on the node,
+One cause is one alert with a counter, raised once and cleared once. The rules live on the node,
 so that they work while the hub is away. Each code has a card (docs/operator.zh-CN.md).
 """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from edge import sections
 from edge.errors import SettingsError
@@ -132,7 +133,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
 
 def read(path: Path) -> Settings:
-    """Read and check edge.toml; relative paths in it are taken from its own folder by `resolve`.
+    """Read and check edge.toml; relative paths in it start at its own folder.
 
     Raises:
         SettingsError: the file cannot be read or parsed, or with every mistake in it.
@@ -148,7 +149,28 @@ def read(path: Path) -> Settings:
         problems = crossed(settings)
     if settings is None or problems:
         raise SettingsError(str(path), problems)
-    return settings
+    return resolve(settings, path.resolve().parent)
+
+
+def resolve(settings: Settings, folder: Path) -> Settings:
+    """The same settings with every relative file name made absolute from `folder`."""
+    files = {"shared_memory", "folder", "video"}
+    hub = settings.hub
+    if hub is not None and hub.token_file is not None:
+        hub = replace(hub, token_file=str(folder / hub.token_file))
+    return replace(
+        settings,
+        node=replace(settings.node, data_dir=str(folder / settings.node.data_dir)),
+        hub=hub,
+        camera=tuple(
+            replace(c, source=str(folder / c.source)) if c.kind in files else c
+            for c in settings.camera
+        ),
+        recipe=tuple(
+            replace(r, path=str(folder / r.path), model=str(folder / r.model))
+            for r in settings.recipe
+        ),
+    )
 
 
 def crossed(settings: Settings) -> list[str]:

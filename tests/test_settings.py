@@ -1,0 +1,120 @@
+"""edge.toml: what it means and how its mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+
+from edge import settings
+from edge.errors import SettingsError
+
+WHOLE = """
+[node]
+plant = "demo"
+line = "line-1"
+name = "node-1"
+data_dir = "data"
+
+[hub]
+broker_host = "127.0.0.1"
+token_file = "token"
+
+[[bus]]
+name = "b1"
+port = "/dev/ttyUSB0"
+
+[[camera]]
+name = "c1"
+kind = "folder"
+source = "pictures"
+
+[[camera]]
+name = "c2"
+kind = "rtsp"
+source = "rtsp://127.0.0.1/one"
+
+[[recipe]]
+number = 1
+path = "plate.toml"
+model = "base.onnx"
+
+[[station]]
+name = "s1"
+bus = "b1"
+trigger = "software"
+cameras = ["c1", "c2"]
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "edge.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems_of(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        settings.read(written(tmp_path, text))
+    return caught.value.problems
+
+
+def test_files_are_found_from_the_folder_of_edge_toml(tmp_path: Path) -> None:
+    read = settings.read(written(tmp_path, WHOLE))
+    assert read.node.data_dir == str(tmp_path / "data")
+    assert read.recipe[0].model == str(tmp_path / "base.onnx")
+    assert [c.source for c in read.camera] == [str(tmp_path / "pictures"), "rtsp://127.0.0.1/one"]
+    assert read.hub is not None
+    assert read.hub.token_file == str(tmp_path / "token")
+
+
+def test_ten_mistakes_are_ten_lines(tmp_path: Path) -> None:
+    spoiled = (
+        WHOLE.replace('plant = "demo"', 'plant = "Demo Plant"\ncity = "jinan"')
+        .replace('broker_host = "127.0.0.1"', "broker_port = 70000")
+        .replace('port = "/dev/ttyUSB0"', "baudrate = 9601")
+        .replace('kind = "folder"', 'kind = "webcam"')
+        .replace("number = 1", "number = 0")
+        .replace('trigger = "software"', "unit = 900\ndeadline_ms = 5")
+    )
+    found = problems_of(tmp_path, spoiled)
+    keys = [line.split(":")[0] for line in found]
+    assert keys == [
+        "[node] city",
+        "[node] plant",
+        "[hub] broker_host",
+        "[hub] broker_port",
+        "[bus b1] port",
+        "[bus b1] baudrate",
+        "[camera c1] kind",
+        "[recipe 1] number",
+        "[station s1] unit",
+        "[station s1] trigger",
+        "[station s1] deadline_ms",
+    ]
+    assert found[5] == (
+        "[bus b1] baudrate: got 9601, expected one of 9600, 19200, 38400, 57600, 115200"
+    )
+
+
+def test_names_used_twice_or_never_defined_are_mistakes(tmp_path: Path) -> None:
+    spoiled = WHOLE.replace('name = "c2"', 'name = "c1"').replace('bus = "b1"', 'bus = "b9"')
+    assert problems_of(tmp_path, spoiled) == [
+        "[[camera]] name: 'c1' is used twice",
+        "[station s1] bus: no [[bus]] is named 'b9'; there are ['b1']",
+        "[station s1] cameras: no [[camera]] is named 'c2'; there are ['c1']",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"[node\n", "is not TOML"), (b"\xff\xfe\x00", "cannot be read")],
+)
+def test_a_file_that_is_no_toml_is_one_sentence(tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=word):
+        settings.read(path)
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.read(tmp_path / "nowhere.toml")
