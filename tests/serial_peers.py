@@ -31,11 +31,13 @@ def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
 Step = tuple[float, bytes]
 """Wait so many seconds, then say these bytes."""
 
+Script = Callable[[int, bytes], Iterable[Step]]
+
 
 class ScriptedPeer:
     """A slave on a pty that answers request n as `script(n, request)` says; logs requests."""
 
-    def __init__(self, script: Callable[[int, bytes], Iterable[Step]]) -> None:
+    def __init__(self, script: Script) -> None:
         self.requests: list[bytes] = []
         self._script = script
         self._line, self._far_end = os.openpty()

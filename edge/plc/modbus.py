@@ -143,7 +143,8 @@ class Refused:
 class Broken:
     """Bytes came that are not the reply; the line must be listened out before its next use.
 
-    `cause` is one of crc, function, count, address, trailing, short.
+    `cause` is one of crc (the reply itself, damaged), noise, function, count, address, trailing,
+    short.
     """
 
     cause: str
@@ -180,7 +181,7 @@ class ReplyReader:
                 return None
             frame, self._buffer = self._buffer[:size], self._buffer[size:]
             if not intact(frame):
-                return Broken("crc")
+                return Broken("crc" if mine and not self._buffer else "noise")
             if mine:
                 return Broken("trailing") if self._buffer else self._meaning(frame)
             self.foreign += 1
