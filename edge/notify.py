@@ -8,7 +8,7 @@ import socket
 
 
 def notify(state: str) -> None:
-    """Send e.g. "READY=1", "WATCHDOG=1" or "STOPPING=1"; a service without systemd sends nothing."""
+    """Send e.g. "READY=1", "WATCHDOG=1" or "STOPPING=1"; without systemd nothing is sent."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

@@ -35,6 +35,8 @@ DeciPixel = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 
 Clock = Literal["synced", "holdover", "unsynced"]
 Trust = Literal["signed", "pinned", "unsigned"]
+StateWord = Literal["preoperational", "initialized", "ready", "running", "error", "stopped"]
+"""States of a station: words of OPC 40100-1 and PackML."""
 
 
 class Wire(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,7 +143,7 @@ class CounterRow(Row, tag="counter", frozen=True, kw_only=True):
 class StateRow(Row, tag="state", frozen=True, kw_only=True):
     """The station changed state (words of OPC 40100-1 and PackML)."""
 
-    state: Literal["preoperational", "initialized", "ready", "running", "error", "stopped"]
+    state: StateWord
     mode: Mode
     cause: Text | None = None
 
@@ -208,7 +210,7 @@ class StationState(Wire, frozen=True, kw_only=True):
     """One station as it is now, for screens; never counted."""
 
     station: Name
-    state: Text
+    state: StateWord
     mode: Mode
     epoch: Count
     triggers: Count

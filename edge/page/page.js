@@ -1,0 +1,77 @@
+"use strict";
+// Asks the node for its state once a second; what it says is put on the page as text only.
+const STATES = {
+  preoperational: ["等待 PLC", "idle"], initialized: ["未就绪", "idle"], ready: ["就绪", "good"],
+  running: ["运行", "good"], error: ["故障", "bad"], stopped: ["停止", "idle"],
+};
+const MODES = { auto: "自动", monitor: "观察（只看不剔）", bypass: "旁路", sample: "标准件" };
+const VERDICTS = { 1: "合格", 2: "不合格", 3: "未判定·已剔除" };
+const REASONS = {
+  no_frame: "没有拍到图像", bad_image: "图像不可用", pairing: "图像与编号对不上",
+  view_missing: "缺少视角", model_fault: "模型不可用", uncertain: "需要人工复判",
+  late: "判定超时", not_delivered: "PLC 未收到", unconfirmed: "重启期间未确认",
+};
+const ALERTS = {
+  consecutive_ng: "连续不合格", undecided_share: "未判定过多", camera_lost: "相机断开",
+  plc_lost: "PLC 通信中断", map_wrong: "PLC 寄存器不符", ledger_fault: "台账无法写入",
+  recipe_unknown: "配方不存在", pairing_lost: "图像与编号对不上", parts_missed: "有工件未检",
+  bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行",
+};
+const byId = (id) => document.getElementById(id);
+
+function section(name) {
+  let node = document.querySelector(`[data-name="${CSS.escape(name)}"]`);
+  if (!node) {
+    node = byId("station").content.firstElementChild.cloneNode(true);
+    node.dataset.name = name;
+    byId("stations").append(node);
+  }
+  return node;
+}
+
+function show(station) {
+  const node = section(station.name);
+  const put = (selector, text) => { node.querySelector(selector).textContent = text; };
+  const [word, look] = STATES[station.state] || [station.state, "bad"];
+  put(".name", station.name);
+  put(".state", word);
+  node.querySelector(".state").className = `state ${look}`;
+  put(".mode", MODES[station.mode] || station.mode);
+  node.classList.toggle("bypass", station.mode === "bypass");
+  put(".fault", station.fault || "");
+  for (const [kind, count] of Object.entries(station.counts)) put(`.${kind} dd`, count);
+  const last = station.last_not_ok;
+  const image = node.querySelector("img");
+  image.hidden = !(last && last.has_picture);
+  if (last) {
+    const why = last.defect || REASONS[last.reason] || "";
+    put("figcaption", `第 ${last.number} 件：${VERDICTS[last.code]} ${why}`);
+    const url = `/last/${encodeURIComponent(station.name)}.jpg?part=${last.epoch}-${last.number}`;
+    if (last.has_picture && !image.src.endsWith(url)) image.src = url;
+  }
+  const alerts = station.alerts.map((alert) => {
+    const item = document.createElement("li");
+    item.textContent = `${ALERTS[alert.code] || alert.code} ×${alert.count}`;
+    return item;
+  });
+  node.querySelector(".alerts").replaceChildren(...alerts);
+}
+
+async function ask() {
+  try {
+    const answer = await fetch("/state.json", { cache: "no-store" });
+    const state = await answer.json();
+    byId("node").textContent = state.node;
+    byId("link").textContent = state.hub === "online"
+      ? `已连接数据中心，待上传 ${state.waiting} 行`
+      : `数据中心未连接，${state.waiting} 行已保存在本机`;
+    byId("unsigned").hidden = !state.unsigned;
+    byId("away").hidden = true;
+    state.stations.forEach(show);
+  } catch {
+    byId("away").hidden = false;
+  }
+}
+
+ask();
+setInterval(ask, 1000);
