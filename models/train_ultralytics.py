@@ -114,7 +114,7 @@ def _train(job: dict[str, Any]) -> dict[str, Any]:
         erasing=0.0,
     )
     for name in ("best.pt", "last.pt"):
-        shutil.copyfile(out / "run" / "weights" / name, out / name)
+        _hand_over(out / "run" / "weights" / name, out / name)
     return {
         "best": str(out / "best.pt"),
         "epochs": len(history),
@@ -128,6 +128,20 @@ def _train(job: dict[str, Any]) -> dict[str, Any]:
             "device": job["device"],
         },
     }
+
+
+def _hand_over(source: Path, target: Path) -> None:
+    """Copy a checkpoint without the folders of this machine that the trainer wrote into it."""
+    import torch
+
+    held = torch.load(source, map_location="cpu", weights_only=False)
+    held.pop("git", None)
+    model = held.get("ema") or held["model"]
+    for words in (held["train_args"], model.args):
+        for key in ("model", "data", "project", "save_dir"):
+            if words.get(key):
+                words[key] = Path(words[key]).name
+    torch.save(held, target)
 
 
 def _export(job: dict[str, Any]) -> dict[str, Any]:
@@ -145,6 +159,7 @@ def _export(job: dict[str, Any]) -> dict[str, Any]:
         graph = onnx.load(made)
     kept = {p.key: p.value for p in graph.metadata_props}
     kept.pop("date", None)  # the same weights give the same bytes
+    kept["description"] = kept["description"].partition(" trained on ")[0]  # names a folder here
     kept.update(job["metadata"])
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, kept)

@@ -37,9 +37,9 @@ def test_a_defect_is_hit_once_by_the_best_scored_detection() -> None:
 
 
 def test_a_detection_takes_the_defect_it_covers_best() -> None:
-    near = (12.0, 10.0, 22.0, 20.0)
+    near, nearer = (13.0, 10.0, 23.0, 20.0), (15.0, 10.0, 25.0, 20.0)  # BOX covers near by 0.54
     truth = [Truth("pit", near), Truth("pit", BOX)]
-    assert matches([found(0.9, BOX), found(0.8, near)], truth) == [(0.9, True), (0.8, True)]
+    assert matches([found(0.9, BOX), found(0.8, nearer)], truth) == [(0.9, True), (0.8, True)]
 
 
 def test_half_an_overlap_is_a_hit_and_less_is_none() -> None:
