@@ -1,0 +1,180 @@
+"""docs/reference.md against the code: what exists stands there, and what stands there exists.
+
+A table's rows are compared by the first cell, in backticks; for settings also by the default.
+"""
+
+import argparse
+import ast
+import importlib
+import re
+import types
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+
+from edge import terms
+from edge.mqtt import message
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference.md"
+PROGRAMS = {"quanjian-edge": "edge", "quanjian-hub": "hub", "quanjian-models": "models"}
+
+Rows = dict[str, list[str]]
+"""First cell of each row of a table, without its backticks -> the other cells."""
+
+
+def chapters(level: int, text: str) -> dict[str, str]:
+    """The text below each heading of this level, by the heading without backticks."""
+    mark = "#" * level
+    parts = re.split(rf"^{mark} (.+)$", text, flags=re.M)[1:]
+    return {head.replace("`", ""): body for head, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def rows(text: str) -> Rows:
+    """Every table row whose first cell is in backticks."""
+    found: Rows = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        name = re.fullmatch(r"`([^`]+)`", cells[0]) if cells else None
+        if name:
+            assert name.group(1) not in found, f"{name.group(1)} stands twice"
+            found[name.group(1)] = cells[1:]
+    return found
+
+
+CHAPTERS = chapters(2, REFERENCE.read_text(encoding="utf-8"))
+
+
+def settings_of(shape: type[msgspec.Struct], place: str, head: str) -> Iterator[tuple[str, Rows]]:
+    """Each section of a settings file: its heading, and its keys with their defaults."""
+    hints = get_type_hints(shape)
+    keys: Rows = {}
+    for field in msgspec.structs.fields(shape):
+        hint = hints[field.name]
+        section = struct_in(hint)
+        if section is None:
+            keys[field.encode_name] = ["required" if field.required else toml(field.default)]
+            continue
+        inner = f"{place}.{field.encode_name}" if place else field.encode_name
+        many = get_origin(hint) is tuple
+        yield from settings_of(section, inner, f"[[{inner}]]" if many else f"[{inner}]")
+    if keys:
+        yield head, keys
+
+
+def struct_in(hint: Any) -> type[msgspec.Struct] | None:
+    """The Struct that a hint holds, if it holds one."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint
+    if get_origin(hint) in (tuple, types.UnionType):
+        return next((found for found in map(struct_in, get_args(hint)) if found), None)
+    return None
+
+
+def toml(value: object) -> str:
+    """A default as the page shows it."""
+    if value is None:
+        return "none"
+    return f"`{_toml(value)}`"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return str(value)
+
+
+@pytest.mark.parametrize(
+    ("chapter", "module"),
+    [("edge.toml", "edge.settings"), ("hub.toml", "hub.settings"), ("A recipe", "edge.recipe")],
+)
+def test_every_setting_is_documented_with_its_default(chapter: str, module: str) -> None:
+    shape = getattr(importlib.import_module(module), SHAPES[module])
+    exist = dict(settings_of(shape, "", f"top of {chapter}"))
+    written = {
+        head: {key: [cells[1]] for key, cells in rows(body).items()}
+        for head, body in chapters(3, CHAPTERS[chapter]).items()
+    }
+    assert written == exist
+
+
+SHAPES = {"edge.settings": "Settings", "hub.settings": "Settings", "edge.recipe": "RecipeFile"}
+
+
+def commands(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, set[str]]]:
+    """Each command of a program with its options and arguments."""
+    own = set()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, inner in action.choices.items():
+                yield from commands(inner, f"{name} {word}")
+        elif not isinstance(action, argparse._HelpAction):
+            own.add(max(action.option_strings, key=len, default=action.dest))
+    yield name, own
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_and_option_is_documented(program: str) -> None:
+    parser = importlib.import_module(f"{PROGRAMS[program]}.__main__")._parser()
+    exist = {name: options for name, options in commands(parser, program) if options}
+    written = {head: set(rows(body)) for head, body in chapters(3, CHAPTERS[program]).items()}
+    assert written == exist
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_has_an_example_and_the_page_too(program: str) -> None:
+    parser = importlib.import_module(f"{PROGRAMS[program]}.__main__")._parser()
+    for name, options in commands(parser, program):
+        if options and name != program:
+            assert name in CHAPTERS[program].replace("`", "")
+
+
+def test_every_topic_is_documented() -> None:
+    leaves = set(re.findall(r"/(\w+) +(?:node|hub) ->", message.__doc__ or ""))
+    assert {"parts", "ack"} <= leaves
+    assert set(rows(CHAPTERS["Topics"])) == leaves
+
+
+def test_every_kind_of_row_is_documented() -> None:
+    kinds = {kind.__struct_config__.tag for kind in get_args(message.AnyRow)}
+    assert set(rows(CHAPTERS["Rows of the ledger"])) == kinds
+
+
+@pytest.mark.parametrize("words", [terms.Reason, terms.Cause, terms.Mode])
+def test_every_word_a_row_may_carry_is_documented(words: type[Enum]) -> None:
+    written = chapters(3, CHAPTERS["Words"])
+    assert set(rows(written[words.__name__])) == {word.value for word in words}
+
+
+def test_every_error_is_documented() -> None:
+    written = chapters(3, CHAPTERS["Errors"])
+    for place in ("edge", "hub"):
+        tree = ast.parse((ROOT / place / "errors.py").read_text(encoding="utf-8"))
+        classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+        assert set(rows(written[f"{place}/errors.py"])) == classes
+
+
+def test_every_page_that_a_page_links_to_is_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "README.zh-CN.md", *(ROOT / "docs").rglob("*.md")]
+    gone = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert gone == []
+
+
+def test_every_bench_has_its_section() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    measured = set(re.findall(r"<!-- bench (\w+) -->", page))
+    benches = {path.stem for path in (ROOT / "bench").glob("*.py")}
+    assert measured == benches - {"__init__", "__main__", "report"}
