@@ -15,7 +15,7 @@ from typing import Any
 from edge.errors import EdgeError
 from models.deeppcb import convert
 from models.export import export
-from models.synth import Order, synthesise
+from models.synth import TRAINING_SIZES, Order, synthesise
 from models.train import Training, train
 from models.trainer import DEFAULT_PYTHON
 
@@ -56,6 +56,17 @@ _above = _number(float, lambda v: 0 < v < 1e6, "a number above 0")
 _side = _number(int, lambda v: v >= 32 and v % 32 == 0, "a multiple of 32 px")
 
 
+def _range(text: str) -> tuple[float, float]:
+    low, _comma, high = text.partition(",")
+    try:
+        pair = (float(low), float(high))
+    except ValueError:
+        pair = (0.0, 0.0)
+    if not 0.2 <= pair[0] <= pair[1] <= 3:
+        raise argparse.ArgumentTypeError(f"expected LOW,HIGH from 0.2 to 3, got {text}")
+    return pair
+
+
 def _groups(text: str) -> list[str]:
     return [group for group in text.split(",") if group]
 
@@ -85,6 +96,12 @@ def _add_synth(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--count", type=_count, required=True, help="number of pictures")
     made.add_argument("--seed", type=_whole, default=100_000, help="seed of the first picture")
     made.add_argument("--defect-rate", type=_share, default=0.65, help="share of defective plates")
+    made.add_argument(
+        "--sizes",
+        type=_range,
+        default=TRAINING_SIZES,
+        help="LOW,HIGH: defect sizes as multiples of the stated minimum; below 1 nobody must see",
+    )
 
 
 def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -169,7 +186,8 @@ def _train(args: argparse.Namespace) -> _Answer:
 
 def _run(args: argparse.Namespace) -> _Answer:
     if args.command == "synth":
-        return synthesise(args.out, Order(args.count, args.seed, args.defect_rate), _say)
+        order = Order(args.count, args.seed, args.defect_rate, sizes=args.sizes)
+        return synthesise(args.out, order, _say)
     if args.command == "train":
         return _train(args)
     if args.command == "export":

@@ -53,7 +53,7 @@ def convert(
     digest = hashlib.sha256()
     for board in boards:
         part = "test" if board[:5] in holdout else "val" if board[:5] in validation else "train"
-        boxes = _boxes(source / f"{board}.txt")
+        boxes = read_board(source / f"{board}.txt")
         for kind, found in (("test", boxes), ("temp", [])):
             digest.update(_copy(source / f"{board}_{kind}.jpg", out, part, found))
         counts[part]["boards"] += 1
@@ -73,7 +73,12 @@ def convert(
     return manifest
 
 
-def _boxes(path: Path) -> list[Box]:
+def read_board(path: Path) -> list[Box]:
+    """Defects of one board.
+
+    Raises:
+        ImageError: the file is missing or a line is malformed.
+    """
     try:
         lines = path.read_text(encoding="ascii").split("\n")
     except OSError as exc:

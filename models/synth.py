@@ -33,6 +33,10 @@ SPLITS = {"train": 0.86, "val": 0.14}
 """Share of a data set in each part; drawn by position, so the seeds of the parts never meet."""
 
 
+TRAINING_SIZES = (1.1, 2.2)
+"""Sizes of the defects to learn from, as multiples of their minimum."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One simulated picture: `image` (512, 512) uint8 and its defects in frame pixels."""
@@ -50,6 +54,7 @@ class Order:
     seed: int
     defect_rate: float = 0.65
     crowded: float = 0.06  # share of pictures in which a second plate touches the first
+    sizes: tuple[float, float] = TRAINING_SIZES
 
 
 def draw_optics(rng: np.random.Generator) -> Optics:
@@ -66,16 +71,21 @@ def draw_optics(rng: np.random.Generator) -> Optics:
 
 
 def scene(
-    seed: int, defect_rate: float, *, labels: tuple[str, ...] | None = None, crowded: float = 0.0
+    seed: int,
+    defect_rate: float,
+    *,
+    labels: tuple[str, ...] | None = None,
+    crowded: float = 0.0,
+    sizes: tuple[float, float] = TRAINING_SIZES,
 ) -> Scene:
     """Draw the picture of a seed; `labels` fixes the plate's defects instead of drawing them."""
     rng = np.random.default_rng((seed, 20))
     wanted = plan(rng, defect_rate) if labels is None else labels
     x, y = (float(v) for v in rng.uniform(-JITTER_MM, JITTER_MM, 2))
-    placed: list[Placed] = [(make_plate(2 * seed, wanted), x, y)]
+    placed: list[Placed] = [(make_plate(2 * seed, wanted, sizes=sizes), x, y)]
     if rng.random() < crowded:
         away = PLATE_MM[0] + float(rng.uniform(0, 8))
-        neighbour = make_plate(2 * seed + 1, plan(rng, defect_rate))
+        neighbour = make_plate(2 * seed + 1, plan(rng, defect_rate), sizes=sizes)
         placed.append((neighbour, x + (away if rng.random() < 0.5 else -away), y))
     image = expose(placed, draw_optics(rng), rng)
     defects = [d for plate, dx, dy in placed for d in truth_boxes(plate, dx, dy)]
@@ -95,7 +105,8 @@ def scenes(order: Order) -> Iterator[tuple[str, Scene]]:
     first_val = round(order.count * SPLITS["train"])
     for index in range(order.count):
         part = "train" if index < first_val else "val"
-        yield part, scene(order.seed + index, order.defect_rate, crowded=order.crowded)
+        seed, rate = order.seed + index, order.defect_rate
+        yield part, scene(seed, rate, crowded=order.crowded, sizes=order.sizes)
 
 
 def synthesise(out: Path, order: Order, progress: Callable[[str], None]) -> dict[str, object]:
@@ -121,6 +132,7 @@ def synthesise(out: Path, order: Order, progress: Callable[[str], None]) -> dict
     manifest: dict[str, object] = {
         "source": "quanjian-models synth",
         **asdict(order),
+        "sizes": list(order.sizes),
         "good_pictures": good,
         "defects": counts,
         "min_size_mm": {name: MIN_SIZE_MM[name] for name in CLASSES},

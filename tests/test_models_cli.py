@@ -18,6 +18,7 @@ from models.__main__ import main
         ("synth --out x --count many", "expected a whole number of 1 or more, got many"),
         ("synth --out x --count 5 --seed -1", "expected a whole number of 0 or more, got -1"),
         ("synth --out x --count 5 --defect-rate 3", "expected a share from 0 to 1, got 3"),
+        ("synth --out x --count 5 --sizes 2,1", "expected LOW,HIGH from 0.2 to 3, got 2,1"),
         ("train --data d --out x --imgsz 300", "expected a multiple of 32 px, got 300"),
         ("train --data d --out x --minutes 0", "expected a number above 0, got 0"),
         ("train --data d --out x --minutes 5 --epochs 5", "not allowed with argument"),

@@ -94,7 +94,7 @@ def make_plate(
     defects: Sequence[str] = (),
     *,
     nuisances: Sequence[str] | None = None,
-    sizes: tuple[float, float] = (1.1, 2.2),
+    sizes: tuple[float, float] = (1.0, 2.2),
 ) -> Plate:
     """Draw one plate. About 6 ms.
 
