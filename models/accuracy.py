@@ -74,8 +74,8 @@ def average_precision(found: Iterable[tuple[float, bool]], total: int) -> float:
     area, envelope = 0.0, 0.0
     for precision in reversed(points):
         envelope = max(envelope, precision)
-        area += envelope / total
-    return area
+        area += envelope
+    return area / total
 
 
 def precision_by_label(
