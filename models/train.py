@@ -46,14 +46,13 @@ def train(
         TrainingError: the trainer is not installed or failed.
     """
     started = datetime.now(timezone.utc)
-    words: dict[str, object] = {
-        k: str(v.resolve()) if isinstance(v, Path) else v for k, v in asdict(job).items()
-    }
+    given = asdict(job)
+    words = {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in given.items()}
     answer = delegate(python, {"do": "train", **words}, job.out / "trainer.log", progress)
     manifest = job.data.parent / "manifest.json"
     run = {
         "started": started.isoformat(timespec="seconds"),
-        "job": {**words, "data": job.data.name, "out": job.out.name},
+        "job": {k: v.name if isinstance(v, Path) else v for k, v in given.items()},
         "data": json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else None,
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "cpu": _cpu()},
         **{k: v for k, v in answer.items() if k != "best"},

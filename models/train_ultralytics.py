@@ -67,6 +67,9 @@ def _train(job: dict[str, Any]) -> dict[str, Any]:
             k.split("/")[-1].rstrip(")").replace("(", "_"): round(float(v), 4)
             for k, v in trainer.metrics.items()
         }
+        if "box_loss" not in figures:  # after the last epoch: the best weights once more
+            _progress(note="best weights", **figures)
+            return
         history.append(figures)
         _progress(
             epoch=trainer.epoch + 1,
@@ -137,10 +140,11 @@ def _hand_over(source: Path, target: Path) -> None:
     held = torch.load(source, map_location="cpu", weights_only=False)
     held.pop("git", None)
     model = held.get("ema") or held["model"]
+    model.pt_path = None  # where the weights it started from lay
     for words in (held["train_args"], model.args):
-        for key in ("model", "data", "project", "save_dir"):
-            if words.get(key):
-                words[key] = Path(words[key]).name
+        for key, value in words.items():
+            if isinstance(value, str) and os.sep in value:
+                words[key] = Path(value).name
     torch.save(held, target)
 
 
