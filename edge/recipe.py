@@ -1,0 +1,215 @@
+"""What makes a part of one product good or bad: limits in a file, and the judgement. Pure.
+
+A recipe is a TOML file; it may change while the line runs, between two parts.
+
+    name = "plate-a"            # shown on screens, stored in every row
+    product = "Plate 90 x 72"
+
+    [image]                     # optional: when a picture cannot be judged at all
+    dark_below = 12.0           # mean grey value, 0..255
+    saturated_share = 0.35      # share of pixels at 255
+    frozen = true               # refuse a picture identical to the one before
+
+    [[class]]                   # one for every class of the model, no more and no fewer
+    label = "scratch"
+    threshold = 0.50            # from this score on the part is NG
+    undecided_from = 0.35       # optional: from here to the threshold a person must judge
+    min_size_px = 12.0          # optional: smaller ones (longer side of the box) do not count
+
+    [[golden]]                  # optional: pictures that prove the model before it may judge
+    picture = "golden/ng.png"   # beside the recipe
+    expect = "ng"               # ok, ng or undecided
+
+score       0 ........ undecided_from ........ threshold ........ 1
+verdict          ok                 undecided              ng
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge import sections
+from edge.errors import SettingsError
+from edge.terms import Code, Detection, Reason, Verdict
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # JetPack 6 is Python 3.10
+    import tomli as tomllib
+
+Score = Annotated[float, Meta(gt=0, le=1)]
+
+
+class ImageLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[image] when a picture cannot be judged at all; see edge.vision.quality."""
+
+    dark_below: Annotated[float, Meta(ge=0, le=255)] = 12.0  # mean grey value
+    saturated_share: Annotated[float, Meta(gt=0, le=1)] = 0.35  # share of pixels at 255
+    frozen: bool = True  # refuse a picture identical to the one before
+
+
+class ClassLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[[class]] the limits of one kind of defect."""
+
+    label: Annotated[str, Meta(min_length=1, max_length=200)]
+    threshold: Score
+    undecided_from: Score | None = None  # None = no band
+    min_size_px: Annotated[float, Meta(ge=0)] = 0.0  # longer side of the box
+
+    def __post_init__(self) -> None:
+        if self.undecided_from is not None and self.undecided_from > self.threshold:
+            raise ValueError(
+                f"undecided_from {self.undecided_from} is above threshold {self.threshold}"
+            )
+
+
+class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[[golden]] a picture with a known verdict; another one means that the model does not see."""
+
+    picture: Annotated[str, Meta(min_length=1)]  # path, taken from the recipe's folder
+    expect: Literal["ok", "ng", "undecided"]
+
+    @property
+    def code(self) -> Code:
+        """The verdict expected."""
+        return Code[self.expect.upper()]
+
+
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    product: Annotated[str, Meta(max_length=200)] = ""
+    image: ImageLimits = ImageLimits()
+    classes: Annotated[tuple[ClassLimits, ...], Meta(min_length=1)] = msgspec.field(name="class")
+    golden: tuple[Golden, ...] = ()
+
+    @property
+    def score_floor(self) -> float:
+        """Lowest score that can change a verdict: what the detector must at least report."""
+        return min(_undecided_from(limits) for limits in self.classes)
+
+    def __post_init__(self) -> None:
+        labels = [limits.label for limits in self.classes]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"[[class]] label: {twice} more than once")
+
+
+def read(path: Path) -> Recipe:
+    """Read and check a recipe file.
+
+    Raises:
+        SettingsError: it cannot be read or parsed, or with every mistake in it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise SettingsError(str(path), [f"cannot be read: {exc}"]) from exc
+    return parse(content, str(path))
+
+
+def parse(content: bytes, name: str) -> Recipe:
+    """The recipe in `content`; `name` is for messages.
+
+    Raises:
+        SettingsError: with every mistake in it.
+    """
+    try:
+        document = tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as exc:
+        raise SettingsError(name, [f"is not UTF-8: {exc}"]) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError(name, [f"is not TOML: {exc}"]) from exc
+    recipe, problems = sections.convert(document, Recipe)
+    if recipe is None:
+        raise SettingsError(name, problems)
+    return recipe
+
+
+def simple(labels: Sequence[str], threshold: float) -> Recipe:
+    """One threshold for every class: for looking at pictures without a recipe.
+
+    Raises:
+        SettingsError: the threshold is not in (0, 1], or there are no labels.
+    """
+    document = {"name": "", "class": [{"label": n, "threshold": threshold} for n in labels]}
+    recipe, problems = sections.convert({**document, "name": "threshold"}, Recipe)
+    if recipe is None:
+        raise SettingsError(f"threshold {threshold}", problems)
+    return recipe
+
+
+def check_labels(recipe: Recipe, labels: Sequence[str]) -> list[str]:
+    """Where recipe and model do not fit; [] = they fit.
+
+    A class without limits would never make a part NG; one that the model does not have is a
+    typing mistake or the wrong model.
+    """
+    known = {limits.label for limits in recipe.classes}
+    return [
+        *(f"[[class]] label: the model's class {n!r} is missing" for n in labels if n not in known),
+        *(
+            f"[[class]] label: {n!r} is no class of the model; it has {list(labels)}"
+            for n in sorted(known - set(labels))
+        ),
+    ]
+
+
+def judge(detections: Sequence[Detection], recipe: Recipe) -> Verdict:
+    """What one view says about the part; the order of the detections does not matter.
+
+    `worst` is the detection with the highest score among those that decided. A score or box that
+    is not a number, or a class without limits, is undecided(model_fault), never OK.
+    """
+    limits = {limits.label: limits for limits in recipe.classes}
+    if any(d.label not in limits or not _is_sound(d) for d in detections):
+        return Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
+    counted = [d for d in detections if _longer_side_px(d) >= limits[d.label].min_size_px]
+    bad = [d for d in counted if d.score >= limits[d.label].threshold]
+    if bad:
+        return Verdict(Code.NG, worst=_worst(bad))
+    unsure = [d for d in counted if d.score >= _undecided_from(limits[d.label])]
+    if unsure:
+        return Verdict(Code.UNDECIDED, Reason.UNCERTAIN, _worst(unsure))
+    return Verdict(Code.OK)
+
+
+def fuse(views: Sequence[Verdict]) -> Verdict:
+    """One verdict from all views of a part.
+
+    Any NG decides, then anything that is not OK, then OK; no view at all is undecided. Of several
+    NG or undecided views the one with the highest score tells, then the first.
+    """
+    if not views:
+        return Verdict(Code.UNDECIDED, Reason.VIEW_MISSING)
+    bad = [view for view in views if view.code is Code.NG]
+    unsure = [view for view in views if view.code is not Code.OK]
+    if not unsure:
+        return Verdict(Code.OK)
+    chosen = max(bad or unsure, key=lambda view: view.worst.score if view.worst else -1.0)
+    if chosen.code is Code.UNDEFINED:  # a view nobody judged
+        return Verdict(Code.UNDECIDED, Reason.VIEW_MISSING)
+    return chosen
+
+
+def _worst(detections: Sequence[Detection]) -> Detection:
+    return max(detections, key=lambda d: (d.score, _longer_side_px(d), d.label, d.box))
+
+
+def _undecided_from(limits: ClassLimits) -> float:
+    return limits.threshold if limits.undecided_from is None else limits.undecided_from
+
+
+def _longer_side_px(detection: Detection) -> float:
+    x1, y1, x2, y2 = detection.box
+    return max(x2 - x1, y2 - y1)
+
+
+def _is_sound(detection: Detection) -> bool:
+    return all(map(math.isfinite, (detection.score, *detection.box)))
