@@ -28,6 +28,12 @@ class StoreError(HubError):
     hint = "Check that PostgreSQL runs and that [database] dsn in hub.toml is right."
 
 
+class StatementError(StoreError):
+    """The database is there but refuses what it was given: bad value, broken constraint."""
+
+    hint = "Look at the table `refused` or `quarantine`; report it, the hub should have seen it."
+
+
 class MigrationError(StoreError):
     """The schema is newer than this program, or an applied migration file was edited since."""
 
@@ -56,3 +62,9 @@ class DemoError(HubError):
     """The demo cannot run: a part did not start, died, or the ledger did not balance."""
 
     hint = "Read the log files the message names."
+
+
+class PictureError(HubError):
+    """A picture cannot be kept: disk full or failing, folder not ours. Rows are not affected."""
+
+    hint = "Free space in [web] pictures_dir and check that the hub may write there."

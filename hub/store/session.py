@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from hub.errors import StoreError
+from hub.errors import StatementError, StoreError
 from hub.store.queries import query
 
 Connection = psycopg.Connection[DictRow]
@@ -15,12 +15,22 @@ Connection = psycopg.Connection[DictRow]
 
 @contextmanager
 def converted(what: str) -> Iterator[None]:
-    """Turn any psycopg error inside into `StoreError("what: ...")`."""
+    """Turn any psycopg error inside into a sentence that starts with `what`.
+
+    Raises:
+        StoreError: the database is away, restarting, full: the same may succeed later.
+        StatementError: it would be refused again.
+    """
     try:
         yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as wrong:
+        raise StoreError(f"{what}: {_first_line(wrong)}") from wrong
     except psycopg.Error as wrong:
-        lines = str(wrong).strip().splitlines() or [type(wrong).__name__]
-        raise StoreError(f"{what}: {lines[0]}") from wrong
+        raise StatementError(f"{what}: {_first_line(wrong)}") from wrong
+
+
+def _first_line(wrong: psycopg.Error) -> str:
+    return (str(wrong).strip().splitlines() or [type(wrong).__name__])[0]
 
 
 def connect(dsn: str, name: str, autocommit: bool = True) -> Connection:

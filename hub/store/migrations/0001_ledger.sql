@@ -41,7 +41,7 @@ CREATE TABLE part (
     stream          text NOT NULL,
     seq             bigint NOT NULL,
     at              timestamptz NOT NULL,      -- the node's time of the row
-    received_at     timestamptz NOT NULL,
+    received_at     timestamptz NOT NULL DEFAULT now(),
     plant           text NOT NULL,
     line            text NOT NULL,
     node            text NOT NULL,
@@ -80,7 +80,7 @@ CREATE TABLE ledger_row (
     stream      text NOT NULL,
     seq         bigint NOT NULL,
     at          timestamptz NOT NULL,
-    received_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
     plant       text NOT NULL,
     line        text NOT NULL,
     node        text NOT NULL,
@@ -236,7 +236,7 @@ CREATE TABLE node_state (
     stream      text,
     waiting     bigint NOT NULL,
     at          timestamptz NOT NULL,
-    received_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL,          -- when it was heard; a retained one: its own time
     stations    jsonb NOT NULL                 -- as edge.mqtt.message.StationState
 );
 

@@ -1,0 +1,159 @@
+"""The hub's connection to the MQTT 5 broker: messages in, acknowledgements out. Owns paho.
+
+paho's own thread puts what arrives into a bounded queue; a full queue drops the newest, because
+every node sends again what was not acknowledged. A lost broker is tried again with growing pauses.
+"""
+
+import logging
+import queue
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from hub.errors import BrokerError
+from hub.settings import Broker
+
+log = logging.getLogger(__name__)
+
+SHARED = ("parts", "birth", "notice")
+"""Leaves that one of several ingest workers takes; `state` is retained, and retained messages are
+not sent to shared subscriptions, so every worker hears it."""
+
+_WAITING = 1000  # messages
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it came."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+class Link:
+    """Messages of every node of this broker, in the order in which they came."""
+
+    def __init__(self, settings: Broker) -> None:
+        self.settings = settings
+        self.connected = threading.Event()
+        self.dropped = 0
+        self._queue: queue.Queue[Message] = queue.Queue(_WAITING)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.reconnect_delay_set(1, 30)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._started = False
+
+    def __enter__(self) -> "Link":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start connecting; does not wait for the broker.
+
+        Raises:
+            BrokerError: a password or certificate file cannot be used.
+        """
+        try:
+            self._secure()
+            self._client.connect_async(self.settings.host, self.settings.port, keepalive=20)
+        except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
+            raise BrokerError(f"broker {self._where}: {wrong}") from wrong
+        self._client.loop_start()
+        self._started = True
+
+    def next(self, timeout_s: float) -> Message | None:
+        """The next message, or None if none came in time."""
+        try:
+            return self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    @property
+    def waiting(self) -> int:
+        """Messages that came and were not taken yet."""
+        return self._queue.qsize()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send with QoS 1; kept for the next connection if there is none now.
+
+        Raises:
+            BrokerError: the message cannot be sent at all.
+        """
+        try:
+            self._client.publish(topic, payload, qos=1)
+        except (ValueError, RuntimeError) as wrong:
+            raise BrokerError(f"broker {self._where}: {topic}: {wrong}") from wrong
+
+    def close(self) -> None:
+        """Say goodbye and end the thread; may be called twice."""
+        if self._started:
+            self._started = False
+            self._client.disconnect()
+            self._client.loop_stop()
+
+    @property
+    def _where(self) -> str:
+        return f"{self.settings.host}:{self.settings.port}"
+
+    def _secure(self) -> None:
+        settings = self.settings
+        if settings.username is not None and settings.password_file is not None:
+            password = Path(settings.password_file).read_text(encoding="utf-8").strip()
+            self._client.username_pw_set(settings.username, password)
+        if settings.ca_file is not None:
+            context = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.certificate_file is not None:
+                context.load_cert_chain(settings.certificate_file, settings.key_file)
+            self._client.tls_set_context(context)
+
+    def _on_connect(
+        self,
+        client: mqtt.Client,
+        userdata: Any,
+        flags: mqtt.ConnectFlags,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if code.is_failure:
+            log.warning("broker %s refuses the hub: %s", self._where, code)
+            return
+        possible = getattr(properties, "SharedSubscriptionAvailable", 1) != 0
+        shared = "$share/ingest/" if self.settings.shared and possible else ""
+        wanted = [(f"{shared}qj/1/+/+/+/{leaf}", 1) for leaf in SHARED]
+        client.subscribe([*wanted, ("qj/1/+/+/+/state", 1)])
+        self.connected.set()
+        log.info("broker %s connected%s", self._where, ", work is shared" if shared else "")
+
+    def _on_disconnect(
+        self,
+        client: mqtt.Client,
+        userdata: Any,
+        flags: mqtt.DisconnectFlags,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        self.connected.clear()
+        if code.is_failure:
+            log.warning("broker %s lost: %s; it is tried again", self._where, code)
+
+    def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            self._queue.put_nowait(Message(message.topic, message.payload, message.retain))
+        except queue.Full:
+            self.dropped += 1

@@ -1,0 +1,173 @@
+"""Looks at a batch before it is stored: order, hash chain, and rows that cannot be used. No IO.
+
+A batch is taken row by row. A row below the cursor was stored before and is dropped; a wrong hash
+stops the batch, and what came before it is still taken; a row whose hash is right but whose bytes
+cannot be read is kept apart in quarantine, because the chain has to go on through it.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+
+from edge.mqtt.message import (
+    GENESIS,
+    AnyRow,
+    Batch,
+    BypassedRow,
+    MissedRow,
+    PartRow,
+    chain,
+    decode_row,
+)
+from edge.terms import Code
+
+_NAME = re.compile("[a-z0-9-]{1,32}")
+_LAST_MS = 253_402_300_799_999  # 9999-12-31; PostgreSQL and Python tell no later time
+_MOST_PARTS = 2**32  # numbers are a PLC's u32
+_LONGEST_MS = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who wrote a message, as its topic says."""
+
+    plant: str
+    line: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A row that decodes and can be stored."""
+
+    seq: int
+    hash: str
+    raw: bytes
+    row: AnyRow
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A chained row that cannot be used, with as much of it as could be read."""
+
+    seq: int
+    hash: str
+    raw: bytes
+    reason: str
+    station: str | None = None
+    epoch: int | None = None
+    parts: int = 0  # parts it stands for
+
+
+@dataclass(slots=True)
+class Intake:
+    """What to store of one batch: rows in order, and the cursor after them."""
+
+    next: int
+    hash: str | None
+    rows: list[Good | Bad] = field(default_factory=list)
+    duplicates: int = 0
+    refused: str | None = None
+
+
+def examine(batch: Batch, next_seq: int, head: str | None, condemned: str | None = None) -> Intake:
+    """Decide what of a batch to store.
+
+    Args:
+        batch: as decoded.
+        next_seq: the first sequence not stored yet.
+        head: hash of row next_seq - 1; None = not known (after a declared gap), the batch tells.
+        condemned: a reason for which every new row goes to quarantine: the store refused it.
+
+    Returns:
+        The rows to store and the cursor after them. `refused` says why the rest was not taken.
+    """
+    intake = Intake(next=next_seq, hash=head)
+    if batch.first > next_seq:
+        intake.refused = f"expected row {next_seq}, got rows from {batch.first}"
+        return intake
+    intake.duplicates = min(next_seq - batch.first, len(batch.rows))
+    met = _joint(batch, next_seq)
+    if met is not None and head is not None and met != head:
+        intake.refused = (
+            f"row {next_seq - 1} is another one here: expected hash {head[:12]}, got {met[:12]}"
+        )
+        return intake
+    intake.hash = head or met
+    for entry in batch.rows[intake.duplicates :]:
+        raw = bytes(entry.row)
+        if chain(intake.hash or GENESIS, intake.next, raw) != entry.hash:
+            intake.refused = f"row {intake.next}: its hash does not follow from the row before it"
+            return intake
+        intake.rows.append(_read(intake.next, entry.hash, raw, condemned))
+        intake.next += 1
+        intake.hash = entry.hash
+    return intake
+
+
+def _joint(batch: Batch, next_seq: int) -> str | None:
+    """The hash that the batch gives row next_seq - 1, None if the batch ends before it."""
+    before = next_seq - 1 - batch.first  # index of that row in the batch, -1 = batch.prev
+    if before >= len(batch.rows):
+        return None
+    return batch.prev if before < 0 else batch.rows[before].hash
+
+
+def _read(seq: int, digest: str, raw: bytes, condemned: str | None) -> Good | Bad:
+    if condemned is not None:
+        return _bad(seq, digest, raw, condemned)
+    try:
+        row = decode_row(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        return _bad(seq, digest, raw, str(wrong))
+    reason = unfit(row, raw)
+    return Good(seq, digest, raw, row) if reason is None else _bad(seq, digest, raw, reason)
+
+
+def unfit(row: AnyRow, raw: bytes) -> str | None:
+    """Why a row that decodes can still not be stored or counted, or None."""
+    if row.at_ms > _LAST_MS:
+        return f"at_ms: got {row.at_ms}, expected a time before the year 10000"
+    if b"\\u0000" in raw:
+        return "text holds the character U+0000, which the database cannot store"
+    if isinstance(row, PartRow):
+        return _unfit_part(row)
+    if isinstance(row, MissedRow | BypassedRow) and not 0 <= row.last - row.first < _MOST_PARTS:
+        return f"first, last: got {row.first}, {row.last}, expected a range of part numbers"
+    return None
+
+
+def _unfit_part(row: PartRow) -> str | None:
+    if row.code is Code.UNDEFINED:
+        return "code: got 0, expected a settled verdict"
+    if (row.code is Code.UNDECIDED) != (row.reason is not None):
+        return f"reason: {row.reason} does not go with code {int(row.code)}"
+    if max(row.latency_ms or 0, row.inspect_ms or 0) >= _LONGEST_MS:
+        return "latency_ms, inspect_ms: expected less than 2**31 ms"
+    return None
+
+
+def _bad(seq: int, digest: str, raw: bytes, reason: str) -> Bad:
+    """Read what can be read: where the row belongs, and how many parts it stands for."""
+    try:
+        told = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        told = None
+    if not isinstance(told, dict):
+        return Bad(seq, digest, raw, reason)
+    station, epoch, kind = told.get("station"), told.get("epoch"), told.get("kind")
+    if not isinstance(station, str) or _NAME.fullmatch(station) is None:
+        station = None
+    if type(epoch) is not int or not 0 <= epoch < 2**53:
+        epoch = None
+    return Bad(seq, digest, raw, reason, station, epoch, _parts(kind, told))
+
+
+def _parts(kind: object, told: dict[str, object]) -> int:
+    if kind == "part":
+        return 1
+    first, last = told.get("first"), told.get("last")
+    if kind in ("missed", "bypassed") and type(first) is int and type(last) is int:
+        return last - first + 1 if 0 <= last - first < _MOST_PARTS else 0
+    return 0

@@ -1,0 +1,220 @@
+-- What ingest, duties and the node registry ask and write. See queries.sql for the form.
+
+-- name: node_may_write
+-- The node of a topic, if it is registered there and not revoked.
+SELECT node FROM node
+WHERE node = %(node)s AND plant = %(plant)s AND line = %(line)s AND revoked_at IS NULL;
+
+-- name: node_added
+-- Registers a node; returns nothing if its name is taken.
+INSERT INTO node (node, plant, line, token_hash)
+VALUES (%(node)s, %(plant)s, %(line)s, %(token_hash)s)
+ON CONFLICT (node) DO NOTHING
+RETURNING node;
+
+-- name: node_token
+-- Gives a node a new token and takes back a revocation; returns nothing if it is not known.
+UPDATE node SET token_hash = %(token_hash)s, revoked_at = NULL WHERE node = %(node)s
+RETURNING node, plant, line;
+
+-- name: node_revoked
+-- From now on nothing of this node is taken; what it wrote stays.
+UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s RETURNING node;
+
+-- name: cursor_locked
+-- The cursor of a stream, locked until the transaction ends.
+SELECT node, next, hash FROM cursor WHERE stream = %(stream)s FOR UPDATE;
+
+-- name: stream_known
+-- Makes the cursor of a new stream.
+INSERT INTO cursor (stream, plant, line, node, next, checked, hash)
+VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(next)s, %(next)s, %(hash)s)
+ON CONFLICT (stream) DO NOTHING;
+
+-- name: cursor_moved
+-- The cursor after the rows of this transaction.
+UPDATE cursor SET next = %(next)s, hash = %(hash)s, updated_at = now() WHERE stream = %(stream)s;
+
+-- name: gap_declared
+-- Rows first..last of a stream are lost: the node no longer holds them and the hub never got them.
+INSERT INTO gap (stream, first, last) VALUES (%(stream)s, %(first)s, %(last)s)
+ON CONFLICT DO NOTHING;
+
+-- name: law_of
+-- The law of one epoch, with exactly the fields of hub.tally.Law.
+SELECT station, epoch, counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed,
+       bypassed, quarantined, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
+       reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+       first_good, first_rejected, first_reject_confirmed
+FROM law WHERE stream = %(stream)s AND station = %(station)s AND epoch = %(epoch)s;
+
+-- name: law_kept
+-- Writes the law of one epoch; the cursor's lock makes this the only writer.
+INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
+                 opened_at, ok, ng, undecided, missed, bypassed, quarantined, counter, open,
+                 settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
+                 plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+                 first_good, first_rejected, first_reject_confirmed)
+VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(epoch)s, %(counted_by)s,
+        %(cause)s, %(base)s, %(plc_start)s, %(opened_at)s, %(ok)s, %(ng)s, %(undecided)s,
+        %(missed)s, %(bypassed)s, %(quarantined)s, %(counter)s, %(open)s, %(settled)s, %(passed)s,
+        %(sampled_at)s, %(moved_at)s, %(good)s, %(rejected)s, %(reject_confirmed)s,
+        %(plc_bypassed)s, %(reject_faults)s, %(first_counter)s, %(first_settled)s,
+        %(first_passed)s, %(first_good)s, %(first_rejected)s, %(first_reject_confirmed)s)
+ON CONFLICT (stream, station, epoch) DO UPDATE SET
+    (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
+     quarantined, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
+     reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+     first_good, first_rejected, first_reject_confirmed, updated_at) =
+    (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
+     excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
+     excluded.quarantined, excluded.counter, excluded.open, excluded.settled, excluded.passed,
+     excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
+     excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
+     excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
+     excluded.first_rejected, excluded.first_reject_confirmed, now());
+
+-- name: minute_added
+-- Adds the counts of one batch to one minute.
+INSERT INTO minute_count AS m (plant, line, station, node, recipe, model, mode, minute, ok, ng,
+                               undecided, missed, bypassed, samples, triggers, latency_count,
+                               latency_sum_ms, latency_max_ms)
+VALUES (%(plant)s, %(line)s, %(station)s, %(node)s, %(recipe)s, %(model)s, %(mode)s, %(minute)s,
+        %(ok)s, %(ng)s, %(undecided)s, %(missed)s, %(bypassed)s, %(samples)s, %(triggers)s,
+        %(latency_count)s, %(latency_sum_ms)s, %(latency_max_ms)s)
+ON CONFLICT (plant, line, station, node, recipe, model, mode, minute) DO UPDATE SET
+    ok = m.ok + excluded.ok,
+    ng = m.ng + excluded.ng,
+    undecided = m.undecided + excluded.undecided,
+    missed = m.missed + excluded.missed,
+    bypassed = m.bypassed + excluded.bypassed,
+    samples = m.samples + excluded.samples,
+    triggers = m.triggers + excluded.triggers,
+    latency_count = m.latency_count + excluded.latency_count,
+    latency_sum_ms = m.latency_sum_ms + excluded.latency_sum_ms,
+    latency_max_ms = greatest(m.latency_max_ms, excluded.latency_max_ms);
+
+-- name: cause_added
+-- Adds parts to one cause of one minute.
+INSERT INTO minute_cause AS m (plant, line, station, node, recipe, model, mode, minute, kind, label,
+                               parts)
+VALUES (%(plant)s, %(line)s, %(station)s, %(node)s, %(recipe)s, %(model)s, %(mode)s, %(minute)s,
+        %(kind)s, %(label)s, %(parts)s)
+ON CONFLICT (plant, line, station, node, recipe, model, mode, minute, kind, label) DO UPDATE SET
+    parts = m.parts + excluded.parts;
+
+-- name: seen_minute
+-- The node was alive in this minute.
+INSERT INTO minute_seen (node, minute, plant, line)
+VALUES (%(node)s, %(minute)s, %(plant)s, %(line)s) ON CONFLICT DO NOTHING;
+
+-- name: seen_now
+-- The node is alive in this minute.
+INSERT INTO minute_seen (node, minute, plant, line)
+VALUES (%(node)s, date_trunc('minute', now()), %(plant)s, %(line)s) ON CONFLICT DO NOTHING;
+
+-- name: picture_named
+-- A committed row names this picture: from now on its node may upload it.
+INSERT INTO picture (sha256, node, kind, stream, seq, at)
+VALUES (%(sha256)s, %(node)s, %(kind)s, %(stream)s, %(seq)s, %(at)s) ON CONFLICT DO NOTHING;
+
+-- name: picture_evicted
+-- The node deleted a picture to make room.
+UPDATE picture SET evicted_at = %(at)s WHERE sha256 = %(sha256)s AND node = %(node)s;
+
+-- name: alert_raised
+-- An alert stands: a new one, or the same counted up.
+INSERT INTO alert (source, plant, line, node, station, code, active, count, detail, raised_at,
+                   updated_at)
+VALUES (%(source)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(code)s, true, %(count)s,
+        %(detail)s, %(at)s, %(at)s)
+ON CONFLICT (source, node, station, code) WHERE active DO UPDATE SET
+    count = excluded.count, detail = excluded.detail, updated_at = excluded.updated_at;
+
+-- name: alert_cleared
+-- The cause is gone; returns the alert if it stood.
+UPDATE alert SET active = false, cleared_at = %(at)s, updated_at = %(at)s
+WHERE active AND source = %(source)s AND node = %(node)s AND station = %(station)s
+  AND code = %(code)s
+RETURNING plant, line, node, station, code;
+
+-- name: state_heard
+-- The node's newest State. The last will knows no stations: what was known is kept.
+INSERT INTO node_state AS s (node, online, stream, waiting, at, received_at, stations)
+VALUES (%(node)s, %(online)s, %(stream)s, %(waiting)s, %(at)s,
+        CASE WHEN %(retained)s THEN %(at)s ELSE now() END, %(stations)s)
+ON CONFLICT (node) DO UPDATE SET
+    online = excluded.online,
+    stream = coalesce(excluded.stream, s.stream),
+    waiting = CASE WHEN excluded.online THEN excluded.waiting ELSE s.waiting END,
+    at = greatest(excluded.at, s.at),
+    received_at = CASE WHEN %(retained)s THEN s.received_at ELSE now() END,
+    stations = CASE WHEN excluded.online THEN excluded.stations ELSE s.stations END;
+
+-- name: refused_kept
+-- The beginning of a message that was not taken.
+INSERT INTO refused (topic, reason, head) VALUES (%(topic)s, %(reason)s, %(head)s);
+
+-- name: refused_trimmed
+-- Keeps the newest messages only.
+DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - %(keep)s;
+
+-- name: duties_lead
+-- True if this session now leads the duties (until it ends).
+SELECT pg_try_advisory_lock(%(lock)s) AS lead;
+
+-- name: partition_days
+-- The days that have a partition of their own: day.
+SELECT to_date(substring(c.relname FROM 6), 'YYYYMMDD') AS day
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'part'::regclass AND c.relname ~ '^part_[0-9]{8}$' ORDER BY day;
+
+-- name: unchecked
+-- Streams whose rows were not all re-verified yet, the longest waiting first.
+SELECT stream, plant, line, node, checked, next FROM cursor WHERE checked < next
+ORDER BY updated_at, stream;
+
+-- name: chain_slice
+-- Stored rows [first, first + count) of a stream in order, of every table: seq, hash, raw.
+SELECT seq, hash, raw FROM part
+WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
+UNION ALL
+SELECT seq, hash, raw FROM ledger_row
+WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
+UNION ALL
+SELECT seq, hash, raw FROM quarantine
+WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
+ORDER BY seq;
+
+-- name: gaps
+-- Declared gaps of a stream in order: first, last.
+SELECT first, last FROM gap WHERE stream = %(stream)s ORDER BY first;
+
+-- name: gaps_all
+-- Every declared gap: plant, line, node, stream, first, last, declared_at.
+SELECT c.plant, c.line, c.node, g.stream, g.first, g.last, g.declared_at
+FROM gap g JOIN cursor c USING (stream) ORDER BY g.declared_at;
+
+-- name: checked_moved
+-- Rows of a stream below `checked` were re-verified.
+UPDATE cursor SET checked = %(checked)s WHERE stream = %(stream)s;
+
+-- name: quarantined
+-- Rows in quarantine per node and stream: plant, line, node, stream, rows, parts.
+SELECT c.plant, c.line, c.node, q.stream, count(*) AS rows, sum(q.parts)::bigint AS parts
+FROM quarantine q JOIN cursor c USING (stream)
+GROUP BY c.plant, c.line, c.node, q.stream ORDER BY c.node, q.stream;
+
+-- name: hub_alerts
+-- The hub's own standing alerts: node, station, code.
+SELECT plant, line, node, station, code, detail FROM alert WHERE active AND source = 'hub';
+
+-- name: line_told
+-- Tells the pages that something about a line changed.
+SELECT pg_notify('qj_line', %(payload)s);
+
+-- name: stream_totals
+-- What a stream's rows say by themselves, from the part rows: for checks, not for pages.
+SELECT count(*) AS parts, count(*) FILTER (WHERE code = 1) AS ok,
+       count(*) FILTER (WHERE code = 2) AS ng, count(*) FILTER (WHERE code = 3) AS undecided
+FROM part WHERE stream = %(stream)s;
