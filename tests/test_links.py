@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from edge.errors import PlcError, PlcTimeoutError
 from edge.plc import modbus
-from edge.plc.links import Backoff, SerialLink
+from edge.plc.backoff import Backoff
+from edge.plc.links import SerialLink
 from edge.plc.slave import PtySlave, RtuSlave
 from edge.settings import Bus
 from tests.serial_peers import (
@@ -116,6 +117,28 @@ def test_a_late_reply_is_nobodys_answer(following: modbus.Request, late_s: float
             link.transact(READ)
         expected = () if following is WRITE else values_of(READ_FAR)
         assert link.transact(following).values == expected
+        link.close()
+
+
+def test_another_unit_is_asked_at_once_and_the_late_reply_is_not_its_answer() -> None:
+    other = modbus.read_registers(2, 0, 12)
+    late = modbus.encode_reply(READ, [9] * 12)
+
+    def script(n: int, request: bytes) -> list[Step]:
+        if n == 0:
+            return []
+        return [(0, late), (0, echo_registers(request))] if n == 1 else [(0, late)]
+
+    with ScriptedPeer(script) as peer:
+        link = SerialLink(bus(peer.port))
+        with pytest.raises(PlcTimeoutError):
+            link.transact(READ)
+        failed_s = time.monotonic()
+        reading = link.transact(other)
+        assert reading.values == values_of(other)
+        assert reading.sent_s - failed_s < TIMEOUT_S / 2
+        link.transact(READ)
+        assert link.foreign == 1
         link.close()
 
 

@@ -3,7 +3,8 @@
     idle      a silence of max(t3.5, the PLC's gap) after the last character on the line
     request   FC03 or FC16, one at a time
     reply     every field checked; frames of other units are skipped until the deadline
-    listen    after any failure: until no answer to the old request can come any more
+    listen    after a wrong answer: until no answer to that request can come any more; after none:
+              the same, before the same unit is asked again (another's late frame names its unit)
 
 The waiting is poll() on the descriptor: pyserial's own read loop costs more than the wire.
 Measured against faulty peers: reference page `plc`, section 5.
@@ -12,11 +13,9 @@ Measured against faulty peers: reference page `plc`, section 5.
 import contextlib
 import fcntl
 import os
-import random
 import select
 import termios
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +54,7 @@ class SerialLink:
         self._port: serial.Serial | None = None
         self._poll = select.poll()
         self._active_s = 0.0  # last character on the line, either way
+        self._late: dict[int, tuple[modbus.ReplyReader, float]] = {}  # by unit: may come until
         self.stray = 0  # bytes that answered nothing
         self.foreign = 0  # intact frames of other units
 
@@ -84,6 +84,7 @@ class SerialLink:
             raise PlcError(f"bus {bus.name}: {bus.port} cannot be opened: {wrong}") from wrong
         self._poll = select.poll()
         self._poll.register(self._port.fileno(), select.POLLIN)
+        self._late.clear()
         self._listen(None, time.monotonic() + bus.reply_timeout_s)
 
     def close(self) -> None:
@@ -97,8 +98,10 @@ class SerialLink:
             port.close()
 
     def transact(self, request: modbus.Request) -> Reading:
-        """Ask and get the answer, or fail; after a failure the line is clean again on return."""
+        """Ask one unit and get the answer, or fail; a request is sent once and never repeated."""
         self.open()
+        if request.unit in self._late:
+            self._listen(*self._late.pop(request.unit))
         self._keep_silence()
         frame = request.encode()
         sent_s = time.monotonic()
@@ -132,7 +135,7 @@ class SerialLink:
             return PlcError(f"{asked}: the PLC refuses with code {reply.code}")
         late_s = self._bus.reply_timeout_s
         if reply is None:
-            self._listen(reader, deadline_s + late_s)
+            self._late[request.unit] = (reader, deadline_s + late_s)
             return PlcTimeoutError(f"{asked}: no answer within {late_s:.3f} s")
         assert isinstance(reply, modbus.Broken)
         if reply.cause == "crc" and not self._hear(SETTLE_S):
@@ -201,32 +204,3 @@ class SerialLink:
 def _parity(bus: settings.Bus) -> str:
     """The parity to ask the driver for: a pty has none, and Linux refuses it at a second open."""
     return "N" if Path(bus.port).resolve().parent == Path("/dev/pts") else bus.parity
-
-
-class Backoff:
-    """When to try again: 0.2 s after the first failure, doubling to 2 s, each +-25 %.
-
-    The jitter keeps nodes that lost the same thing from coming back in step.
-    """
-
-    def __init__(
-        self,
-        first_s: float = 0.2,
-        most_s: float = 2.0,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self._first_s = first_s
-        self._most_s = most_s
-        self._chance = chance
-        self._wait_s = 0.0
-        self.due_s = 0.0  # monotonic; not before this
-
-    def failed(self, now_s: float) -> None:
-        """One more failure."""
-        self._wait_s = min(self._most_s, self._wait_s * 2 or self._first_s)
-        self.due_s = now_s + self._wait_s * (0.75 + 0.5 * self._chance())
-
-    def worked(self) -> None:
-        """Try at once next time."""
-        self._wait_s = 0.0
-        self.due_s = 0.0

@@ -1,0 +1,201 @@
+"""One serial port with its stations: the thread that owns it, and what an inspector sees of it.
+
+inspector threads                     bus thread
+station.submit, status, alive   ->    frames, one at a time (edge/plc/turns.py says which)
+station.observations            <-    what the answers mean
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from edge import settings
+from edge.errors import PlcError
+from edge.plc.backoff import Backoff
+from edge.plc.blocks import LineCounters as LineCounters
+from edge.plc.blocks import StatusFlags
+from edge.plc.handshake import Resume
+from edge.plc.links import SerialLink
+from edge.plc.turns import Frame, Roundabout, Seen, Status, Turns
+from edge.plc.turns import LinkBack as LinkBack
+from edge.plc.turns import LinkLost as LinkLost
+from edge.terms import Code
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.02  # how often deadlines are looked at while nobody may be asked
+STUMBLE_S = 1.0  # pause after a fault of our own
+
+
+class BusStation:
+    """One station as its inspector sees it. Safe from any thread."""
+
+    def __init__(self, name: str, turns: Turns) -> None:
+        self._name = name
+        self.observations: queue.Queue[Seen] = queue.Queue()  # unbounded: none may be dropped
+        self._turns = turns
+        self._verdicts: deque[tuple[int, int, Code, int, float, int, float]] = deque()
+        self._status = Status()
+        self._lock = threading.Lock()
+
+    @property
+    def counters(self) -> LineCounters | None:
+        """The second law's counters as last read; None without sensors or while unreadable."""
+        return self._turns.counters
+
+    def submit(
+        self,
+        epoch: int,
+        number: int,
+        code: Code,
+        defect: int,
+        score: float,
+        inspect_ms: int,
+        now_s: float,
+    ) -> None:
+        """A part's verdict, for the PLC. Taken or Expired will say what became of it.
+
+        Args:
+            defect: class number, 0 = none.
+            score: 0..1.
+            now_s: monotonic.
+        """
+        self._verdicts.append((epoch, number, code, defect, score, inspect_ms, now_s))
+
+    def status(self, flags: StatusFlags, active_recipe: int = 0, error_code: int = 0) -> None:
+        """What the status registers shall say; written when the PLC's map is known."""
+        with self._lock:
+            self._status = replace(
+                self._status, flags=flags, active_recipe=active_recipe, error_code=error_code
+            )
+
+    def acquired(self, number: int) -> None:
+        """All pictures of this part are taken: it may move."""
+        with self._lock:
+            self._status = replace(self._status, acquired=number)
+
+    def alive(self, until_s: float) -> None:
+        """The heartbeat may run until then (monotonic)."""
+        self._turns.alive_until_s = until_s
+
+    def hand_over(self) -> None:
+        """Bus thread: give what the inspector said to the turns."""
+        self._turns.wanted = self._status
+        while self._verdicts:
+            self._turns.handshake.submit(*self._verdicts.popleft())
+
+    def tell(self, seen: Sequence[Seen]) -> None:
+        """Bus thread: give what was seen to the inspector."""
+        for one in seen:
+            if isinstance(one, LinkLost):
+                log.warning("station %s: PLC lost: %s", self._name, one.text)
+            elif isinstance(one, LinkBack):
+                log.info("station %s: PLC answers", self._name)
+            self.observations.put(one)
+
+
+class Bus:
+    """The owner of one serial port. Runs from `start` to `close`; reopens a port that goes."""
+
+    def __init__(
+        self,
+        bus: settings.Bus,
+        stations: Sequence[settings.Station],
+        resumes: Mapping[str, Resume | None],
+    ) -> None:
+        """`stations` are those of this bus; `resumes` by station name, absent = never seen."""
+        begun_s = time.monotonic()
+        self._name = bus.name
+        self._link = SerialLink(bus)
+        self._reopen = Backoff()
+        self._turns = {
+            station.name: Turns(station, resumes.get(station.name), begun_s) for station in stations
+        }
+        self._stations = {name: BusStation(name, turns) for name, turns in self._turns.items()}
+        self._by_turns = {id(turns): self._stations[name] for name, turns in self._turns.items()}
+        self._roundabout = Roundabout(list(self._turns.values()))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"bus {bus.name}", daemon=True)
+
+    def station(self, name: str) -> BusStation:
+        """The station of this name.
+
+        Raises:
+            KeyError: it is not on this bus.
+        """
+        return self._stations[name]
+
+    def start(self) -> None:
+        """Begin to talk."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Tell the PLCs that the node goes, give the port back. Safe to call twice."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._step()
+            except Exception:  # a fault of ours must not silence the other stations for good
+                log.exception("bus %s: stumbled, goes on in %.0f s", self._name, STUMBLE_S)
+                self._stop.wait(STUMBLE_S)
+        self._farewell()
+        self._link.close()
+
+    def _step(self) -> None:
+        """Hand over, one transaction, tell."""
+        now_s = time.monotonic()
+        for name, turns in self._turns.items():
+            self._stations[name].hand_over()
+            self._stations[name].tell(turns.tick(now_s))
+        if not self._link.is_open and not self._opened(now_s):
+            self._stop.wait(IDLE_S)
+            return
+        chosen = self._roundabout.next(now_s)
+        if chosen is None:
+            self._stop.wait(IDLE_S)
+            return
+        self._transact(*chosen)
+
+    def _opened(self, now_s: float) -> bool:
+        if now_s < self._reopen.due_s:
+            return False
+        try:
+            self._link.open()
+        except PlcError as wrong:
+            self._reopen.failed(now_s)
+            self._unplugged(wrong)
+            return False
+        self._reopen.worked()
+        log.info("bus %s: port open", self._name)
+        return True
+
+    def _transact(self, turns: Turns, frame: Frame) -> None:
+        station = self._by_turns[id(turns)]
+        try:
+            reading = self._link.transact(frame.request)
+        except PlcError as wrong:
+            station.tell(turns.failed(frame, str(wrong), time.monotonic()))
+            if not self._link.is_open:
+                self._unplugged(wrong)
+            return
+        station.tell(turns.answered(frame, reading.values, reading.sent_s, reading.made_s))
+
+    def _unplugged(self, wrong: PlcError) -> None:
+        for name, turns in self._turns.items():
+            self._stations[name].tell(turns.unplugged(str(wrong)))
+
+    def _farewell(self) -> None:
+        if not self._link.is_open:
+            return
+        for turns in self._turns.values():
+            frame = turns.farewell()
+            if frame is not None:
+                self._transact(turns, frame)

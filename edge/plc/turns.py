@@ -1,0 +1,275 @@
+"""What one station wants of its bus, and what the answers mean. No port, no clock.
+
+    urgent   the verdict that is due, or result 0 at power-up      FC16 at write_base + 5
+    block    the PLC's 12 registers                                 FC03 at read_base
+    other    status when it changed or the heartbeat is due         FC16 at write_base
+             the second law's counters, once a second               FC03 at counters_base
+
+The heartbeat runs only while `alive_until_s` lies ahead. The PLC is lost when its own heartbeat has
+not been seen to change for a second, whatever the reason; after two failures in a row it is asked
+less and less often, so that a dead one does not stall its neighbours.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from edge import settings
+from edge.plc import modbus
+from edge.plc.backoff import Backoff
+from edge.plc.blocks import (
+    BLOCK_SIZE,
+    COUNTERS_SIZE,
+    RESULT_OFFSET,
+    LineCounters,
+    PlcBlock,
+    StatusFlags,
+    status_registers,
+)
+from edge.plc.handshake import EpochOpened, Handshake, Observation, Resume, Wrong
+
+BEAT_S = 0.25  # between two changes of the node's heartbeat
+LOST_S = 1.0  # without a change of the PLC's heartbeat it is lost; the PLC judges us alike
+COUNTERS_S = 1.0
+RETRY_S = 0.05  # after a refused write
+REFUSALS = 3  # failed writes in a row before it is said aloud
+
+_NOTHING = StatusFlags(0)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """No PLC: port gone, no answer, or its program stands still."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBack:
+    """The PLC answers and its heartbeat moves; also said at the first contact."""
+
+
+Seen = Observation | LinkLost | LinkBack
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the status registers shall say, but for the heartbeat."""
+
+    flags: StatusFlags = _NOTHING
+    active_recipe: int = 0
+    acquired: int = 0
+    error_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One transaction that a station asks for."""
+
+    lane: Literal["verdict", "block", "status", "counters"]
+    request: modbus.Request
+
+
+class Turns:
+    """One station's claims on the bus, and what the answers mean.
+
+    The owner sets `wanted` and `alive_until_s`, and calls `handshake.submit`; all from one thread.
+    """
+
+    def __init__(
+        self,
+        station: settings.Station,
+        resume: Resume | None,
+        begun_s: float,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.handshake = Handshake(station, resume, begun_s)
+        self.wanted = Status()
+        self.alive_until_s = float("-inf")
+        self.counters: LineCounters | None = None
+        self.asked_s = float("-inf")  # last block read that was tried
+        self._station = station
+        self._backoff = backoff or Backoff()
+        self._failures = 0  # block reads in a row
+        self._write_failures = 0
+        self._write_after_s = float("-inf")
+        self._fault = "no answer yet"
+        self._lost: bool | None = None  # None = neither was said yet
+        self._beat: int | None = None  # the PLC's heartbeat, and when it was last seen to change
+        self._beat_s = begun_s
+        self._own_beat = 0
+        self._own_beat_s = float("-inf")
+        self._status_written: tuple[int, ...] | None = None  # None = write it again
+        self._told = _NOTHING  # flags the PLC has heard in this epoch
+        self._counters_s = float("-inf")
+
+    # -- what it wants ------------------------------------------------------------------------
+
+    def urgent(self, now_s: float) -> Frame | None:
+        """The verdict lane's frame, if one is due."""
+        if self._failures > 1 or now_s < self._write_after_s:
+            return None
+        registers = self.handshake.due(now_s)
+        return None if registers is None else self._write("verdict", RESULT_OFFSET, registers)
+
+    def other(self, now_s: float) -> Frame | None:
+        """Status or counters, if due."""
+        if self._failures > 1:
+            return None
+        if self.handshake.opened and now_s >= self._write_after_s:
+            registers = self._status(now_s)
+            if registers != self._status_written:
+                return self._write("status", 0, registers)
+        base = self._station.counters_base
+        if base is not None and now_s - self._counters_s >= COUNTERS_S:
+            self._counters_s = now_s
+            request = modbus.read_registers(self._station.unit, base, COUNTERS_SIZE)
+            return Frame("counters", request)
+        return None
+
+    def block(self, now_s: float) -> Frame | None:
+        """The PLC's block; None while a dead PLC is left alone."""
+        if now_s < self._backoff.due_s:
+            return None
+        self.asked_s = now_s
+        station = self._station
+        request = modbus.read_registers(station.unit, station.read_base, BLOCK_SIZE)
+        return Frame("block", request)
+
+    def farewell(self) -> Frame | None:
+        """Status 0: the node goes, the PLC need not wait for the heartbeat to fail."""
+        if not self.handshake.opened or self._failures:
+            return None
+        return self._write("status", 0, status_registers(_NOTHING, self._own_beat))
+
+    def _write(
+        self, lane: Literal["verdict", "status"], offset: int, registers: tuple[int, ...]
+    ) -> Frame:
+        address = self._station.write_base + offset
+        return Frame(lane, modbus.write_registers(self._station.unit, address, registers))
+
+    def _status(self, now_s: float) -> tuple[int, ...]:
+        """The registers as they shall be now; a due heartbeat has moved."""
+        if now_s < self.alive_until_s and now_s - self._own_beat_s >= BEAT_S:
+            self._own_beat_s = now_s
+            self._own_beat = (self._own_beat + 1) & 0xFFFF
+        wanted, flags = self.wanted, self.wanted.flags
+        if now_s - self._own_beat_s > LOST_S:  # the PLC no longer believes us either
+            flags &= ~StatusFlags.TRIGGER_READY
+        return status_registers(
+            flags, self._own_beat, wanted.active_recipe, wanted.acquired, wanted.error_code
+        )
+
+    # -- what came of it ----------------------------------------------------------------------
+
+    def answered(
+        self, frame: Frame, values: tuple[int, ...], sent_s: float, made_s: float
+    ) -> list[Seen]:
+        """The frame's good answer, made by the PLC between `sent_s` and `made_s`."""
+        if frame.lane == "block":
+            return self._read(values, sent_s, made_s)
+        if frame.lane == "counters":
+            self.counters = LineCounters.decode(values)
+            return []
+        self._write_failures = 0
+        if frame.lane == "verdict":
+            self.handshake.acknowledged(frame.request.values)
+        else:
+            self._status_written = frame.request.values
+            self._told = StatusFlags(frame.request.values[0])
+            self._judge_ready()
+        return []
+
+    def failed(self, frame: Frame, why: str, now_s: float) -> list[Seen]:
+        """The frame had no good answer."""
+        if frame.lane == "block":
+            self._failures += 1
+            self._fault = why
+            if self._failures > 1:
+                self._backoff.failed(now_s)
+            return []
+        if frame.lane == "counters":
+            self.counters = None
+            return []
+        self._write_failures += 1
+        self._write_after_s = now_s + RETRY_S
+        return [Wrong(why)] if self._write_failures == REFUSALS else []
+
+    def unplugged(self, why: str) -> list[Seen]:
+        """The port itself is gone or cannot be had."""
+        self._fault = why
+        self._status_written = None
+        return self._lose(why)
+
+    def tick(self, now_s: float) -> list[Seen]:
+        """Whatever time brings: deadlines, a heartbeat that stands still."""
+        seen: list[Seen] = list(self.handshake.expire(now_s))
+        if self._lost is not True and now_s - self._beat_s > LOST_S:
+            standing = f"the PLC's program stands still (heartbeat {self._beat})"
+            seen += self._lose(self._fault if self._failures or self._beat is None else standing)
+        self._judge_ready()
+        return seen
+
+    def _read(self, values: tuple[int, ...], sent_s: float, made_s: float) -> list[Seen]:
+        self._failures = 0
+        self._backoff.worked()
+        seen: list[Seen] = []
+        beat = PlcBlock.decode(values).heartbeat
+        if self._beat is not None and beat != self._beat:
+            self._beat_s = made_s
+            if self._lost is not False:
+                self._lost = False
+                self._status_written = None
+                seen.append(LinkBack())
+        self._beat = beat
+        observed = self.handshake.observe(values, sent_s, made_s - sent_s)
+        if any(isinstance(one, EpochOpened) for one in observed):
+            self._status_written, self._told = None, _NOTHING
+            self._judge_ready()
+        return [*seen, *observed]
+
+    def _lose(self, why: str) -> list[Seen]:
+        if self._lost is True:
+            return []
+        self._lost = True
+        return [LinkLost(why)]
+
+    def _judge_ready(self) -> None:
+        """Parts can be judged once the PLC has been told so, and no longer than it is wanted."""
+        ready = self._told & self.wanted.flags & StatusFlags.TRIGGER_READY
+        self.handshake.ready = bool(ready)
+
+
+Claim = Callable[[Turns, float], Frame | None]
+
+
+class Roundabout:
+    """Whose frame goes next on a bus of several stations.
+
+    Every second frame at least is a block read, of the station that waited longest; the others are
+    verdicts before status and counters.
+    """
+
+    _CLAIMS: tuple[Claim, ...] = (Turns.urgent, Turns.other)
+
+    def __init__(self, turns: list[Turns]) -> None:
+        self._turns: deque[Turns] = deque(turns)
+        self._read_last = False
+
+    def next(self, now_s: float) -> tuple[Turns, Frame] | None:
+        """The next transaction; None while nobody may be asked."""
+        longest = sorted(self._turns, key=lambda turns: turns.asked_s)
+        if self._read_last:
+            for claim in self._CLAIMS:
+                for turns in longest:
+                    frame = claim(turns, now_s)
+                    if frame is not None:
+                        self._read_last = False
+                        return turns, frame
+        for turns in longest:
+            frame = turns.block(now_s)
+            if frame is not None:
+                self._read_last = True
+                return turns, frame
+        return None

@@ -1,0 +1,276 @@
+"""A station's claims on its bus, and the order of several, with a PLC made of registers."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from edge.plc import modbus
+from edge.plc.backoff import Backoff
+from edge.plc.blocks import (
+    NO_RESULT,
+    Control,
+    LineCounters,
+    PlcBlock,
+    StatusFlags,
+    status_registers,
+)
+from edge.plc.handshake import EpochOpened, Missed, Triggered, Wrong
+from edge.plc.turns import Frame, LinkBack, LinkLost, Roundabout, Seen, Status, Turns
+from edge.settings import Station
+from edge.terms import MAP_VERSION, Cause, Code
+
+READY = StatusFlags.ONLINE | StatusFlags.TRIGGER_READY
+COUNTERS = LineCounters(1, 2, 3, 4, 70_000)
+
+
+@dataclass
+class Line:
+    """One bus of PLCs that answer at once from registers; time moves 10 ms a frame."""
+
+    turns: dict[int, Turns]
+    now_s: float = 10.0
+    dead: set[int] = field(default_factory=set)
+    deaf_to_writes: bool = False
+    beating: bool = True
+    counter: int = 100
+    plc_start: int = 1
+    frames: list[tuple[int, Frame]] = field(default_factory=list)
+    seen: list[tuple[int, Seen]] = field(default_factory=list)
+    beat: int = 0
+
+    def __post_init__(self) -> None:
+        self.roundabout = Roundabout(list(self.turns.values()))
+
+    def run(self, frames: int) -> list[Frame]:
+        """Let so many turns pass; returns the frames that went out."""
+        before = len(self.frames)
+        for _ in range(frames):
+            self.now_s += 0.01
+            self.beat += self.beating
+            for turns in self.turns.values():
+                self._tell(turns, turns.tick(self.now_s))
+            chosen = self.roundabout.next(self.now_s)
+            if chosen is not None:
+                self._answer(*chosen)
+        return [frame for _, frame in self.frames[before:]]
+
+    def _answer(self, turns: Turns, frame: Frame) -> None:
+        unit = frame.request.unit
+        self.frames.append((unit, frame))
+        if unit in self.dead or (self.deaf_to_writes and frame.request.values):
+            self.now_s += 0.3 * (unit in self.dead)
+            self._tell(turns, turns.failed(frame, f"unit {unit} fails", self.now_s))
+            return
+        values: tuple[int, ...] = ()
+        if frame.lane == "block":
+            values = PlcBlock(
+                Control.ENABLE, self.counter & 0xFFFF, 1, 5, self.counter, self.beat,
+                MAP_VERSION, 0, 0, self.plc_start, 1,
+            ).encode()  # fmt: skip
+        elif frame.lane == "counters":
+            values = COUNTERS.encode()
+        self._tell(turns, turns.answered(frame, values, self.now_s, self.now_s))
+
+    def _tell(self, turns: Turns, seen: list[Seen]) -> None:
+        unit = next(unit for unit, its in self.turns.items() if its is turns)
+        self.seen += [(unit, one) for one in seen]
+
+    def of(self, unit: int, *kinds: type) -> list[Seen]:
+        return [one for at, one in self.seen if at == unit and isinstance(one, kinds)]
+
+
+def station(unit: int, counters_base: int | None = None) -> Station:
+    return Station(
+        name=f"s{unit}",
+        bus="b",
+        unit=unit,
+        trigger="hardware",
+        cameras=("c",),
+        counters_base=counters_base,
+    )
+
+
+def line(units: int = 1, counters_base: int | None = None, alive: bool = True) -> Line:
+    turns = {
+        unit: Turns(station(unit, counters_base), None, 10.0, Backoff(chance=lambda: 0.5))
+        for unit in range(1, units + 1)
+    }
+    for its in turns.values():
+        its.wanted = Status(READY)
+        its.alive_until_s = 1e9 if alive else float("-inf")
+    return Line(turns)
+
+
+def statuses(frames: list[Frame]) -> list[tuple[int, ...]]:
+    return [frame.request.values for frame in frames if frame.lane == "status"]
+
+
+def test_at_power_up_it_reads_then_wipes_the_result_and_only_then_writes_status() -> None:
+    frames = line().run(6)
+    assert [frame.lane for frame in frames] == [
+        *["block", "block", "verdict", "block", "status", "block"]
+    ]
+    assert frames[2].request == modbus.write_registers(1, 105, NO_RESULT)
+    assert frames[4].request == modbus.write_registers(1, 100, status_registers(READY, 1))
+
+
+def test_nothing_is_written_while_the_plc_does_not_answer() -> None:
+    bus = line()
+    bus.dead.add(1)
+    assert {frame.lane for frame in bus.run(300)} == {"block"}
+
+
+def test_the_heartbeat_moves_four_times_a_second_while_it_is_granted() -> None:
+    bus = line()
+    bus.run(10)
+    beats = [registers[1] for registers in statuses(bus.run(200))]
+    assert beats == list(range(beats[0], beats[0] + len(beats)))
+    assert 7 <= len(beats) <= 9
+
+
+def test_the_heartbeat_stands_and_ready_goes_when_the_grant_runs_out() -> None:
+    bus = line()
+    bus.run(10)
+    bus.turns[1].alive_until_s = bus.now_s
+    stopped = statuses(bus.run(200))
+    assert stopped == [status_registers(StatusFlags.ONLINE, stopped[0][1])]
+    bus.counter += 1
+    bus.run(4)
+    assert bus.of(1, Missed) == [Missed(1, 101, 101, Cause.NOT_READY)]
+
+
+def test_parts_are_triggered_only_after_the_plc_was_told_ready() -> None:
+    bus = line()
+    bus.run(3)
+    bus.counter += 1
+    bus.run(1)
+    assert bus.of(1, Missed) == [Missed(1, 101, 101, Cause.NOT_READY)]
+    bus.run(10)
+    bus.counter += 1
+    bus.run(2)
+    assert len(bus.of(1, Triggered)) == 1
+
+
+def test_a_changed_status_is_written_at_once_and_once() -> None:
+    bus = line()
+    bus.run(10)
+    bus.turns[1].wanted = Status(READY | StatusFlags.BUSY, 2, 70_000, 3)
+    written = statuses(bus.run(6))
+    assert len(written) == 1
+    assert written[0][0] == int(READY | StatusFlags.BUSY)
+    assert written[0][2:] == (2, 70_000 & 0xFFFF, 3)
+
+
+def test_a_verdict_goes_before_status_and_every_second_frame_is_a_read() -> None:
+    bus = line(counters_base=200)
+    bus.run(10)
+    bus.counter += 1
+    bus.run(2)
+    bus.turns[1].wanted = Status(READY, acquired=101)
+    bus.turns[1].handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    lanes = [frame.lane for frame in bus.run(60)]
+    assert lanes.index("verdict") < lanes.index("status")
+    assert lanes.count("verdict") >= 4  # repeated, for this PLC never takes it
+    assert all("block" in pair for pair in pairwise(lanes))
+
+
+def test_counters_are_read_once_a_second() -> None:
+    bus = line(counters_base=200)
+    frames = bus.run(300)
+    assert [f.lane for f in frames].count("counters") == 3
+    assert bus.turns[1].counters == COUNTERS
+
+
+def test_the_first_moving_heartbeat_and_every_return_are_said() -> None:
+    bus = line()
+    bus.run(3)
+    assert bus.of(1, LinkBack, LinkLost) == [LinkBack()]
+    bus.dead.add(1)
+    bus.run(20)
+    assert bus.of(1, LinkBack, LinkLost) == [LinkBack(), LinkLost("unit 1 fails")]
+    bus.dead.clear()
+    bus.run(400)
+    assert bus.of(1, LinkBack, LinkLost)[2:] == [LinkBack()]
+
+
+def test_a_plc_that_never_answers_is_lost_with_the_reason() -> None:
+    bus = line()
+    bus.dead.add(1)
+    bus.run(60)
+    assert bus.of(1, LinkLost) == [LinkLost("unit 1 fails")]
+    assert bus.turns[1].unplugged("port gone") == []
+
+
+def test_a_program_that_stands_still_is_lost_though_it_answers() -> None:
+    bus = line()
+    bus.run(10)
+    bus.beating = False
+    bus.run(150)
+    (lost,) = bus.of(1, LinkLost)
+    assert isinstance(lost, LinkLost)
+    assert "stands still" in lost.text
+    bus.beating = True
+    bus.run(2)
+    assert len(bus.of(1, LinkBack)) == 2
+
+
+def test_a_lost_port_is_said_at_once() -> None:
+    bus = line()
+    bus.run(10)
+    assert bus.turns[1].unplugged("port gone") == [LinkLost("port gone")]
+
+
+def test_a_dead_plc_is_asked_less_and_less_and_its_neighbour_goes_on() -> None:
+    bus = line(units=2)
+    bus.run(20)
+    bus.dead.add(2)
+    began_s, before = bus.now_s, len(bus.frames)
+    bus.run(1000)
+    asked = [unit for unit, _ in bus.frames[before:]]
+    assert asked.count(2) <= 2 + (bus.now_s - began_s) / 1.5
+    assert asked.count(1) > 900
+    assert not bus.of(1, LinkLost)
+
+
+def test_two_stations_are_read_in_turn_and_the_verdict_of_either_goes_first() -> None:
+    bus = line(units=2)
+    bus.run(30)
+    units = [unit for unit, frame in bus.frames[-12:] if frame.lane == "block"]
+    assert abs(units.count(1) - units.count(2)) <= 1
+    bus.counter += 1
+    bus.run(6)
+    for unit in (1, 2):
+        bus.turns[unit].handshake.submit(1, 101, Code.NG, 0, 0.9, 9, bus.now_s)
+    before = len(bus.frames)
+    bus.run(4)
+    lanes = [(unit, frame.lane) for unit, frame in bus.frames[before:] if frame.lane != "block"]
+    assert sorted(lanes) == [(1, "verdict"), (2, "verdict")]
+
+
+def test_a_plc_that_restarts_is_wiped_and_told_again() -> None:
+    bus = line()
+    bus.run(10)
+    bus.plc_start, bus.counter = 2, 0
+    lanes = [frame.lane for frame in bus.run(8)]
+    assert lanes.index("verdict") < lanes.index("status")
+    assert len(bus.of(1, EpochOpened)) == 2
+
+
+def test_refused_writes_are_said_once_and_tried_again_slowly() -> None:
+    bus = line()
+    bus.deaf_to_writes = True
+    frames = bus.run(100)
+    assert bus.of(1, Wrong) == [Wrong("unit 1 fails")]
+    assert 10 <= sum(bool(frame.request.values) for frame in frames) <= 20
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_a_farewell_is_said_only_to_a_plc_that_knows_us(met: bool) -> None:
+    bus = line()
+    if met:
+        bus.run(10)
+    frame = bus.turns[1].farewell()
+    assert (frame is not None) == met
+    if frame is not None:
+        assert frame.request.values[0] == 0
