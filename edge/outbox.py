@@ -109,7 +109,13 @@ class Outbox:
 
     def append(self, *rows: AnyRow) -> None:
         """Append rows that are closed at once, all of them or none."""
-        self._append(rows, frees=False)
+        encoded = [(row, outbox_rows.row_bytes(row)) for row in rows]
+
+        def work(db: sqlite3.Connection) -> None:
+            for row, data in encoded:
+                outbox_rows.append(db, row, data)
+
+        self.transact(work)
 
     def counter(self, row: CounterRow, unseen: Collection[int] = ()) -> None:
         """Append a counter sample; its `open` is filled in the transaction.
@@ -205,10 +211,6 @@ class Outbox:
             if not self._thread.is_alive():
                 raise LedgerError(f"{self._path}: the ledger's thread has stopped")
 
-    def append_freeing(self, *rows: AnyRow) -> None:
-        """As `append`, for rows that tell of space just given back."""
-        self._append(rows, frees=True)
-
     def close(self) -> None:
         """Commit what waits, close the file, let go of the lock. Safe to call twice."""
         with self._wanted:
@@ -219,15 +221,6 @@ class Outbox:
             log.error("%s: the disk did not finish within %.0f s", self._path, CLOSE_S)
             return
         self._lock.release()
-
-    def _append(self, rows: tuple[AnyRow, ...], frees: bool) -> None:
-        encoded = [(row, outbox_rows.row_bytes(row)) for row in rows]
-
-        def work(db: sqlite3.Connection) -> None:
-            for row, data in encoded:
-                outbox_rows.append(db, row, data)
-
-        self.transact(work, frees=frees)
 
     def _serve(self, opened: "futures.Future[tuple[str, int, int]]") -> None:
         try:

@@ -75,7 +75,8 @@ CREATE TABLE picture (           -- a row may name a picture before its file is 
     number INTEGER,
     seq INTEGER                  -- of that row; NULL while it is open
 ) WITHOUT ROWID;
-CREATE INDEX picture_by_age ON picture (state, kind, made_ms);
+CREATE INDEX picture_by_age ON picture (kind, made_ms);
+CREATE INDEX picture_to_send ON picture (state, kind, seq);
 """
 
 

@@ -1,0 +1,209 @@
+"""Pictures are found again by their hash, go oldest first, and each one that goes is a row."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.errors import LedgerError
+from edge.mqtt.message import EvictionRow, View, decode_row
+from edge.outbox import Outbox
+from edge.pictures import Kind, PictureStore
+from edge.terms import Code, Reason
+from tests.ledger_rows import STATION, epoch_row, part_row
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = Outbox(tmp_path / "ledger.db", ballast_bytes=4096)
+    outbox.append(epoch_row())
+    yield outbox
+    outbox.close()
+
+
+def store_in(tmp_path: Path, ledger: Outbox, max_mb: int = 10) -> PictureStore:
+    return PictureStore(tmp_path / "pictures", ledger, max_mb, keep_free_mb=0)
+
+
+def jpeg(number: int, size: int = 1000) -> bytes:
+    """Bytes that no other number has; the store does not look inside."""
+    return number.to_bytes(4, "big") * (size // 4)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def judged(
+    ledger: Outbox, number: int, code: Code, picture: str, thumbnail: str | None = None
+) -> None:
+    """A part that names its pictures, taken by the PLC."""
+    view = View(camera="c1", code=code, picture=picture, thumbnail=thumbnail)
+    ledger.open(part_row(number, code, views=(view,)))
+    reason = Reason.UNCERTAIN if code is Code.UNDECIDED else None
+    ledger.close_part(STATION, 1, number, code, reason, 80)
+
+
+def evictions(ledger: Outbox) -> list[str]:
+    batch = ledger.batch(ledger.first)
+    assert batch is not None
+    rows = [decode_row(entry.row) for entry in batch.rows]
+    return [row.picture for row in rows if isinstance(row, EvictionRow)]
+
+
+def test_a_picture_is_found_by_its_hash_and_stored_once(tmp_path: Path, ledger: Outbox) -> None:
+    store = store_in(tmp_path, ledger)
+    name = store.put(jpeg(1), "ok")
+    assert name == sha256(jpeg(1)) == store.put(jpeg(1), "ok")
+    assert store.read(name) == jpeg(1)
+    assert store.path(name).parent.name == name[:2]
+    assert store.size_bytes == 1000
+    assert [path.name for path in (tmp_path / "pictures").rglob("*.*")] == [f"{name}.jpg"]
+
+
+def test_a_picture_damaged_on_disk_is_not_read(tmp_path: Path, ledger: Outbox) -> None:
+    store = store_in(tmp_path, ledger)
+    name = store.put(jpeg(1), "ok")
+    store.path(name).write_bytes(jpeg(2))
+    with pytest.raises(LedgerError, match="damaged"):
+        store.read(name)
+    with pytest.raises(LedgerError, match="cannot be read"):
+        store.read(sha256(b"never"))
+
+
+@pytest.mark.parametrize("row_first", [True, False])
+def test_a_picture_is_sent_only_once_its_row_is_acknowledged(
+    tmp_path: Path, ledger: Outbox, row_first: bool
+) -> None:
+    store = store_in(tmp_path, ledger)
+    name = sha256(jpeg(1))
+    if not row_first:
+        store.put(jpeg(1), "not_ok")
+    judged(ledger, 1, Code.NG, name)
+    if row_first:
+        assert store.to_send(10) == []
+        store.put(jpeg(1), "not_ok")
+    assert store.to_send(10) == []
+    ledger.acknowledge(ledger.head)
+    assert store.to_send(10) == [name]
+    store.settle(name, "done")
+    assert store.to_send(10) == []
+    assert store.read(name) == jpeg(1)
+
+
+def test_thumbnails_of_bad_parts_are_sent_first_and_ok_parts_last(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    store = store_in(tmp_path, ledger)
+    judged(ledger, 1, Code.OK, store.put(jpeg(1), "ok"))
+    judged(ledger, 2, Code.NG, store.put(jpeg(2), "not_ok"), store.put(jpeg(3), "thumbnail"))
+    judged(ledger, 3, Code.UNDECIDED, store.put(jpeg(4), "not_ok"), store.put(jpeg(5), "thumbnail"))
+    ledger.acknowledge(ledger.head)
+    expected = [sha256(jpeg(number)) for number in (3, 5, 2, 4, 1)]
+    assert store.to_send(10) == expected
+    assert store.to_send(3) == expected[:3]
+
+
+def test_an_ok_that_was_not_delivered_has_a_bad_parts_picture(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    """The code that counts is the one the row was closed with."""
+    store = store_in(tmp_path, ledger, max_mb=0)
+    for number in (1, 2):
+        view = View(camera="c1", code=Code.OK, picture=store.put(jpeg(number), "ok"))
+        ledger.open(part_row(number, views=(view,)))
+    ledger.close_part(STATION, 1, 1, Code.UNDECIDED, Reason.NOT_DELIVERED, None)
+    ledger.close_part(STATION, 1, 2, Code.OK, None, 80)
+    store.make_room()
+    assert evictions(ledger) == [sha256(jpeg(2)), sha256(jpeg(1))]
+
+
+def test_ok_parts_go_first_then_the_oldest_and_each_is_a_row(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    store = store_in(tmp_path, ledger, max_mb=1)
+    codes = [Code.NG, Code.OK, Code.NG, Code.OK, Code.NG]
+    names = []
+    for number, code in enumerate(codes, 1):
+        kind: Kind = "ok" if code is Code.OK else "not_ok"
+        names.append(store.put(jpeg(number, MB // 2), kind))
+        judged(ledger, number, code, names[-1])
+    assert store.make_room() == 3
+    assert evictions(ledger) == [names[1], names[3], names[0]]
+    assert store.size_bytes == MB
+    assert [store.path(name).exists() for name in names] == [False, False, True, False, True]
+    assert store.make_room() == 0
+    assert ledger.totals(STATION, 1).settled == 5
+
+
+def test_no_picture_of_an_open_part_goes(tmp_path: Path, ledger: Outbox) -> None:
+    store = store_in(tmp_path, ledger, max_mb=0)
+    unnamed = store.put(jpeg(1), "ok")
+    name = store.put(jpeg(2), "ok")
+    view = View(camera="c1", code=Code.OK, picture=name)
+    ledger.open(part_row(1, views=(view,)))
+    assert store.make_room() == 0
+    assert store.path(unnamed).exists()
+    ledger.close_part(STATION, 1, 1, Code.OK, None, 80)
+    ledger.open(part_row(2, views=(view,)))  # the same picture again, as folder cameras have it
+    assert store.make_room() == 0
+    ledger.close_part(STATION, 1, 2, Code.OK, None, 80)
+    assert store.make_room() == 1
+    assert evictions(ledger) == [name]
+
+
+def test_many_pictures_go_in_several_transactions(tmp_path: Path, ledger: Outbox) -> None:
+    store = store_in(tmp_path, ledger, max_mb=0)
+    for number in range(1, 121):
+        judged(ledger, number, Code.OK, store.put(jpeg(number, 100), "ok"))
+    assert store.make_room() == 120
+    assert len(set(evictions(ledger))) == 120
+    assert list((tmp_path / "pictures").rglob("*.jpg")) == []
+
+
+def test_a_free_disk_is_kept_for_the_ledger(tmp_path: Path, ledger: Outbox) -> None:
+    store = PictureStore(tmp_path / "pictures", ledger, 10, keep_free_mb=10**9)
+    judged(ledger, 1, Code.OK, store.put(jpeg(1), "ok"))
+    assert store.make_room() == 1
+
+
+def test_after_a_restart_pictures_are_counted_and_strays_are_gone(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    store = store_in(tmp_path, ledger)
+    kept = store.put(jpeg(1), "ok")
+    judged(ledger, 1, Code.OK, kept)
+    stray = store.put(jpeg(2), "ok")  # its row never came
+    judged(ledger, 2, Code.OK, sha256(jpeg(3)))  # its file never came
+    half = store.path(kept).with_name("x.part")
+    half.write_bytes(b"half")
+    again = store_in(tmp_path, ledger)
+    assert again.size_bytes == 1000
+    assert not store.path(stray).exists()
+    assert not half.exists()
+    ledger.acknowledge(ledger.head)
+    assert again.to_send(10) == [kept]
+
+
+def test_a_lost_picture_is_told_like_an_evicted_one(tmp_path: Path, ledger: Outbox) -> None:
+    store = store_in(tmp_path, ledger)
+    name = store.put(jpeg(1), "ok")
+    judged(ledger, 1, Code.OK, name)
+    store.path(name).unlink()
+    store.settle(name, "lost")
+    assert evictions(ledger) == [name]
+    assert store.size_bytes == 0
+
+
+def test_a_picture_that_cannot_be_written_is_an_error_and_leaves_nothing(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    store = store_in(tmp_path, ledger)
+    name = sha256(jpeg(1))
+    (tmp_path / "pictures" / name[:2]).write_bytes(b"a file where a folder should be")
+    with pytest.raises(LedgerError, match="cannot be written"):
+        store.put(jpeg(1), "ok")
+    assert store.size_bytes == 0
