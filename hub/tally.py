@@ -34,6 +34,15 @@ def minute_of(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
+def _let_pass(row: PartRow) -> bool:
+    """True if the PLC lets this part pass: it acts on no verdict in monitor and bypass, and never
+    lets a golden sample through.
+    """
+    if row.mode in (Mode.MONITOR, Mode.BYPASS):
+        return True
+    return row.mode is Mode.AUTO and row.code is Code.OK
+
+
 @dataclass(slots=True)
 class Law:
     """One row of the table `law`: what an epoch counted, and what it was at its last sample."""
@@ -51,6 +60,7 @@ class Law:
     missed: int = 0
     bypassed: int = 0
     quarantined: int = 0
+    released: int = 0
     counter: int | None = None
     open: int | None = None
     settled: int | None = None
@@ -92,6 +102,8 @@ class Law:
             self.ng += count
         else:
             self.undecided += count
+        if _let_pass(row):
+            self.released += count
         return count
 
     def gone(self, row: MissedRow | BypassedRow) -> int:
@@ -101,6 +113,7 @@ class Law:
             self.missed += count
         else:
             self.bypassed += count
+            self.released += count
         return count
 
     def sampled(self, row: CounterRow) -> int:
@@ -111,7 +124,7 @@ class Law:
         if step or self.moved_at is None:
             self.moved_at = at
         self.counter, self.open, self.sampled_at = row.counter, row.open, at
-        self.settled, self.passed = self._total(), self.ok + self.bypassed
+        self.settled, self.passed = self._total(), self.released
         if row.good is not None and row.reject_confirmed is not None:
             self._second(row)
         return step

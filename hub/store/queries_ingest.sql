@@ -43,27 +43,28 @@ ON CONFLICT DO NOTHING;
 -- name: law_of
 -- The law of one epoch, with exactly the fields of hub.tally.Law.
 SELECT station, epoch, counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed,
-       bypassed, quarantined, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
-       reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+       bypassed, quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good,
+       rejected, reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
        first_good, first_rejected, first_reject_confirmed
 FROM law WHERE stream = %(stream)s AND station = %(station)s AND epoch = %(epoch)s;
 
 -- name: law_kept
 -- Writes the law of one epoch; the cursor's lock makes this the only writer.
 INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
-                 opened_at, ok, ng, undecided, missed, bypassed, quarantined, counter, open,
-                 settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
+                 opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
+                 open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
                  plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
                  first_good, first_rejected, first_reject_confirmed)
 VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(epoch)s, %(counted_by)s,
         %(cause)s, %(base)s, %(plc_start)s, %(opened_at)s, %(ok)s, %(ng)s, %(undecided)s,
-        %(missed)s, %(bypassed)s, %(quarantined)s, %(counter)s, %(open)s, %(settled)s, %(passed)s,
+        %(missed)s, %(bypassed)s, %(quarantined)s, %(released)s, %(counter)s, %(open)s,
+        %(settled)s, %(passed)s,
         %(sampled_at)s, %(moved_at)s, %(good)s, %(rejected)s, %(reject_confirmed)s,
         %(plc_bypassed)s, %(reject_faults)s, %(first_counter)s, %(first_settled)s,
         %(first_passed)s, %(first_good)s, %(first_rejected)s, %(first_reject_confirmed)s)
 ON CONFLICT (stream, station, epoch) DO UPDATE SET
     (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
-     quarantined, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
+     quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
      reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
      first_good, first_rejected, first_reject_confirmed, updated_at) =
     (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,

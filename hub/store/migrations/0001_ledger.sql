@@ -139,11 +139,12 @@ CREATE TABLE law (
     missed          bigint NOT NULL DEFAULT 0,
     bypassed        bigint NOT NULL DEFAULT 0,
     quarantined     bigint NOT NULL DEFAULT 0,
+    released        bigint NOT NULL DEFAULT 0, -- of these, parts that the PLC lets pass
     -- at the last counter row
     counter         bigint,
     open            bigint,                    -- triggers not settled at that row
     settled         bigint,                    -- ok+ng+undecided+missed+bypassed+quarantined there
-    passed          bigint,                    -- ok+bypassed there
+    passed          bigint,                    -- released there
     sampled_at      timestamptz,
     moved_at        timestamptz,               -- the last counter row whose counter had moved
     good            bigint,                    -- PLC's own counts at the last row that had them
