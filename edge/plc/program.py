@@ -1,0 +1,371 @@
+"""The PLC's program, as the simulated line runs it and as docs/plc-program.md prints it.
+
+A pure scan: images of inputs and of the registers the node wrote in, images of outputs out, time
+passed in. Nothing of the node's own code is used, so that a mistake there meets another opinion.
+
+    count    photo-eye breaks  -> part counter + 1, mode and recipe latched, encoder place kept
+    take     word div 16 = number mod 4096, the part is between camera and gate, and has no
+             verdict yet       -> taken once, echoed; a mismatch is a torn read and waits
+    decide   gate eye breaks   -> the tracked part whose window this is; OK opens the gate
+    confirm  a bin's sensor    -> as ordered, or reject fault and line stop
+
+Everything not proved is rejected: the gate without power points to the reject bin. What tracking
+cannot explain (a part too many, a part missing) makes every part between camera and gate doubtful.
+"""
+
+from dataclasses import dataclass, field
+
+from edge.plc.images import (
+    Counted,
+    EyeEdge,
+    Inputs,
+    Outputs,
+    Record,
+    Refused,
+    Settled,
+    Taken,
+    Why,
+    WhyNot,
+)
+from edge.terms import MAP_VERSION, Code, Mode
+
+# Control bits, register 0 of the PLC's block.
+ENABLE, LINE_RUNNING, RESET, BYPASS, MONITOR, SAMPLE_PART, REJECT_FAULT = (1 << n for n in range(7))
+
+# Status bits, register 0 of the node's block, as far as the program acts on them.
+TRIGGER_READY = 1 << 1
+STOP_REQUEST = 1 << 6
+
+_GAP_MM = 2.0  # a shorter gap does not end a part
+
+_MODE_BITS = {
+    Mode.AUTO: 0,
+    Mode.MONITOR: MONITOR,
+    Mode.BYPASS: BYPASS,
+    Mode.SAMPLE: SAMPLE_PART,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the electrician sets, mm of encoder travel and seconds."""
+
+    part_mm: float = 90.0
+    eye_to_gate_eye_mm: float = 395.5
+    gate_eye_to_gate_mm: float = 60.0
+    window_mm: float = 20.0  # a part may come this much early or late at the gate eye
+    debounce_mm: float = 20.0  # edges closer than this after a rising edge are the sensor's noise
+    heartbeat_s: float = 1.0
+    stop_after_s: float | None = None  # line stop when the node is silent for this long
+    confirm_s: float = 0.5  # a bin's sensor answers within this after the gate
+
+
+@dataclass(slots=True)
+class _Tracked:
+    number: int
+    edge_s: float
+    rising_mm: float
+    mode: Mode
+    ready: bool
+    before: tuple[int, int]  # result that already lay there: of another part, whatever it says
+    length_mm: float | None = None
+    word: int | None = None
+    doubtful: bool = False
+
+
+@dataclass(slots=True)
+class _Expected:
+    """A part the gate has dealt with, until a bin's sensor has seen it."""
+
+    passes: bool
+    gate_mm: float  # encoder place at which it is in the gate
+    until_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Counters:
+    good: int = 0
+    rejected: int = 0
+    reject_confirmed: int = 0
+    bypassed: int = 0
+    reject_faults: int = 0
+
+
+@dataclass(slots=True)
+class _Beam:
+    """One photo-eye, debounced by belt travel; what a belt running back repeats does not count."""
+
+    debounce_mm: float
+    highest_mm: float = float("-inf")
+    rising_mm: float = float("-inf")
+    falling_mm: float = float("-inf")
+
+    def accept(self, edge: EyeEdge) -> bool:
+        """Is it the beginning or the end of a part? An end may be corrected by a later one."""
+        here_mm = edge.encoder_mm
+        if here_mm < self.highest_mm or here_mm < self.rising_mm + self.debounce_mm:
+            return False
+        self.highest_mm = here_mm
+        if not edge.rising:
+            self.falling_mm = here_mm
+            return True
+        if here_mm < self.falling_mm + _GAP_MM:
+            return False
+        self.rising_mm = here_mm
+        return True
+
+
+@dataclass(slots=True)
+class Program:
+    """One station's program from power-up on; `start_number` and nothing else is retentive."""
+
+    site: Site
+    start_number: int
+    counter: int = 0
+    counts: _Counters = field(default_factory=_Counters)
+    reject_fault: bool = False
+    _tracked: list[_Tracked] = field(default_factory=list)
+    _expected: list[_Expected] = field(default_factory=list)
+    _openings: list[tuple[float, float]] = field(default_factory=list)  # encoder from, to
+    _records: list[Record] = field(default_factory=list)
+    _eye: _Beam = field(init=False)
+    _gate_eye: _Beam = field(init=False)
+    _first_s: float | None = None
+    _own_from_mm: float = 0.0  # parts before this place were on the belt at power-up
+    _beats: int = 0
+    _ready: bool = False
+    _node_beat: int | None = None
+    _node_changed_s: float | None = None
+    _heard_s: float = 0.0  # last change, or the first scan
+    _edge_s: float | None = None
+    _recipe: int = 0
+    _mode: Mode = Mode.AUTO
+    _taken: tuple[int, int] = (0, 0)
+    _refused: tuple[int, int] = (0, 0)
+    _sample_next: bool = False
+    _sample_before: bool = False
+    _reset_until_s: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._eye = _Beam(self.site.debounce_mm)
+        self._gate_eye = _Beam(self.site.debounce_mm)
+
+    def scan(self, inputs: Inputs, now_s: float) -> Outputs:
+        """One scan at `now_s` of the PLC's own clock."""
+        self._records = []
+        self._watch_node(inputs, now_s)
+        self._press_buttons(inputs, now_s)
+        for edge in inputs.eye:
+            self._at_eye(edge, inputs)
+        self._take(inputs.node[8], inputs.node[9], now_s)
+        for edge in inputs.gate_eye:
+            self._at_gate_eye(edge, now_s)
+        self._drop_lost(inputs.encoder_mm)
+        self._confirm(inputs, now_s)
+        highest_mm = max(self._eye.highest_mm, inputs.encoder_mm)
+        self._eye.highest_mm = self._gate_eye.highest_mm = highest_mm
+        return self._outputs(inputs, now_s)
+
+    @property
+    def in_flight(self) -> int:
+        """Parts between camera and gate, and parts no bin's sensor has seen yet."""
+        return len(self._tracked) + len(self._expected)
+
+    def node_ready(self, now_s: float) -> bool:
+        """A part counted now would be judged: heartbeat moves, TriggerReady is on."""
+        return self._ready and self._alive(now_s)
+
+    def _watch_node(self, inputs: Inputs, now_s: float) -> None:
+        if self._first_s is None:
+            self._first_s = self._heard_s = now_s
+            site = self.site
+            self._own_from_mm = inputs.encoder_mm + site.eye_to_gate_eye_mm - site.window_mm
+            self._recipe = inputs.recipe
+        self._ready = bool(inputs.node[0] & TRIGGER_READY)
+        beat = inputs.node[1]
+        if self._node_beat is not None and beat != self._node_beat:
+            self._node_changed_s = self._heard_s = now_s
+        self._node_beat = beat
+
+    def _alive(self, now_s: float) -> bool:
+        """The node's heartbeat moves. The first second after power-up never counts as alive: a
+        result of the PLC's run before may still be on the wire."""
+        site = self.site
+        powered_s = now_s - (self._first_s if self._first_s is not None else now_s)
+        changed_s = self._node_changed_s
+        return (
+            changed_s is not None
+            and now_s - changed_s <= site.heartbeat_s
+            and powered_s >= site.heartbeat_s
+        )
+
+    def _press_buttons(self, inputs: Inputs, now_s: float) -> None:
+        if inputs.sample_button and not self._sample_before:
+            self._sample_next = True
+        self._sample_before = inputs.sample_button
+        if inputs.reset_button:
+            self._reset_until_s = now_s + 0.5  # long enough for the node to see it
+            self.reject_fault = False
+            self._expected.clear()
+
+    def _at_eye(self, edge: EyeEdge, inputs: Inputs) -> None:
+        if not self._eye.accept(edge):
+            return
+        if not edge.rising:
+            if self._tracked:
+                self._tracked[-1].length_mm = edge.encoder_mm - self._tracked[-1].rising_mm
+            return
+        self.counter = (self.counter + 1) & 0xFFFFFFFF
+        if self._sample_next:
+            self._mode, self._sample_next = Mode.SAMPLE, False
+        elif inputs.bypass_key:
+            self._mode = Mode.BYPASS
+        else:
+            self._mode = Mode.MONITOR if inputs.monitor_key else Mode.AUTO
+        self._edge_s, self._recipe = edge.at_s, inputs.recipe
+        before = (inputs.node[8], inputs.node[9])
+        part = _Tracked(self.counter, edge.at_s, edge.encoder_mm, self._mode, self._ready, before)
+        self._tracked.append(part)
+        self._records.append(Counted(part.number, edge.at_s, self._mode))
+
+    def _take(self, number: int, word: int, now_s: float) -> None:
+        if word % 16 == Code.UNDEFINED or word // 16 != number % 4096:
+            return  # nothing there, or read between two writes
+        if not self._alive(now_s):
+            return
+        part = next((p for p in self._tracked if p.number & 0xFFFF == number), None)
+        if part is None:
+            ahead = (number - self.counter) & 0xFFFF
+            self._refuse(number, word, "never_triggered" if 0 < ahead < 0x8000 else "gone")
+        elif part.before == (number, word):
+            return
+        elif part.word == word:
+            self._taken = (number, word)
+        elif part.word is not None:
+            self._refuse(number, word, "conflict")
+        elif not part.ready or part.mode is Mode.BYPASS:
+            self._refuse(number, word, "not_ready")
+        else:
+            part.word = word
+            self._taken = (number, word)
+            self._records.append(Taken(part.number, word, now_s))
+
+    def _refuse(self, number: int, word: int, why: WhyNot) -> None:
+        if (number, word) not in (self._refused, self._taken):
+            self._refused = (number, word)
+            self._records.append(Refused(number, word, why))
+
+    def _at_gate_eye(self, edge: EyeEdge, now_s: float) -> None:
+        if not self._gate_eye.accept(edge) or not edge.rising:
+            return
+        site = self.site
+        self._drop_lost(edge.encoder_mm)
+        way_mm = edge.encoder_mm - site.eye_to_gate_eye_mm
+        part = next((p for p in self._tracked if abs(way_mm - p.rising_mm) <= site.window_mm), None)
+        passes = False
+        why: Why = "unexplained"
+        if part is None:
+            if edge.encoder_mm >= self._own_from_mm:
+                self._doubt()
+        else:
+            passes, why = self._decide(part, now_s)
+            self._tracked.remove(part)
+        if passes:
+            # Open until the plate's end is through, closed before a plate touching it is halfway.
+            end_mm = edge.encoder_mm + site.gate_eye_to_gate_mm + site.part_mm
+            self._openings.append((edge.encoder_mm, end_mm))
+            self.counts.bypassed += why == "bypass"
+        else:
+            self.counts.rejected += 1
+        gate_mm = edge.encoder_mm + site.gate_eye_to_gate_mm + site.part_mm / 2
+        self._expected.append(_Expected(passes, gate_mm))
+        number = None if part is None else part.number
+        self._records.append(Settled(number, "pass" if passes else "reject", why))
+
+    def _decide(self, part: _Tracked, now_s: float) -> tuple[bool, Why]:
+        """Pass it? Only for a reason; everything else is rejected."""
+        length_mm = part.length_mm or 0.0
+        if part.doubtful:
+            return False, "tracking"
+        if abs(length_mm - self.site.part_mm) > 0.25 * self.site.part_mm:
+            return False, "length"
+        if part.mode is Mode.SAMPLE:
+            return False, "sample"
+        if part.mode is Mode.BYPASS:
+            return True, "bypass"
+        if part.mode is Mode.MONITOR:
+            return True, "monitor"
+        if not self._alive(now_s):
+            return False, "heartbeat"
+        if part.word is None:
+            return False, "no_verdict" if part.ready else "not_ready"
+        code = part.word % 16
+        if code == Code.OK:
+            return True, "ok"
+        return False, "ng" if code == Code.NG else "undecided"
+
+    def _doubt(self) -> None:
+        self.counts.reject_faults += 1
+        for part in self._tracked:
+            part.doubtful = True
+
+    def _drop_lost(self, encoder_mm: float) -> None:
+        """Parts that did not come to the gate eye; whoever comes later may be anyone."""
+        late_mm = encoder_mm - self.site.eye_to_gate_eye_mm - self.site.window_mm
+        while self._tracked and self._tracked[0].rising_mm < late_mm:
+            lost = self._tracked.pop(0)
+            self._records.append(Settled(lost.number, "lost", "lost"))
+            self._doubt()
+
+    def _confirm(self, inputs: Inputs, now_s: float) -> None:
+        counts = self.counts
+        for expected in self._expected:
+            if expected.until_s is None and inputs.encoder_mm >= expected.gate_mm:
+                expected.until_s = now_s + self.site.confirm_s
+        for _ in range(inputs.good_pulses):
+            counts.good += 1
+            if not self._next_expected(passes=True):
+                self._fail()
+        for _ in range(inputs.reject_pulses):
+            counts.reject_confirmed += 1  # one too many is safe: plates that touched, one pulse
+            if self._in_gate() and not self._next_expected(passes=False):
+                self._fail()
+        while self._expected and (self._expected[0].until_s or now_s) < now_s:
+            self._expected.pop(0)
+            self._fail()
+        if inputs.bin_full and not self.reject_fault:
+            self._fail()
+
+    def _next_expected(self, passes: bool) -> bool:
+        """Take the oldest part that has been in the gate; is this what it was told?"""
+        return self._in_gate() and self._expected.pop(0).passes == passes
+
+    def _in_gate(self) -> bool:
+        return bool(self._expected) and self._expected[0].until_s is not None
+
+    def _fail(self) -> None:
+        self.counts.reject_faults += 1
+        self.reject_fault = True
+
+    def _outputs(self, inputs: Inputs, now_s: float) -> Outputs:
+        self._beats = (self._beats + 1) & 0xFFFF
+        self._openings = [o for o in self._openings if inputs.encoder_mm < o[1] + 300.0]
+        silent_s = now_s - self._heard_s
+        silent = self.site.stop_after_s is not None and silent_s > self.site.stop_after_s
+        run = not (self.reject_fault or silent or inputs.node[0] & STOP_REQUEST)
+        control = ENABLE | _MODE_BITS[self._mode]
+        control |= LINE_RUNNING * run | REJECT_FAULT * self.reject_fault
+        control |= RESET * (now_s < self._reset_until_s)
+        age_ms = 0xFFFF
+        if self._edge_s is not None:
+            age_ms = min(0xFFFF, max(0, int((now_s - self._edge_s) * 1000)))
+        block = (
+            control, self.counter & 0xFFFF, self._recipe, age_ms,
+            self.counter & 0xFFFF, self.counter >> 16, self._beats, MAP_VERSION,
+            *self._taken, self.start_number & 0xFFFF, inputs.recipe,
+        )  # fmt: skip
+        c = self.counts
+        totals = (c.good, c.rejected, c.reject_confirmed, c.bypassed, c.reject_faults)
+        words = tuple(word for n in totals for word in (n & 0xFFFF, n >> 16 & 0xFFFF))
+        gate_pass = any(start <= inputs.encoder_mm <= end for start, end in self._openings)
+        return Outputs(block, words, gate_pass, run, tuple(self._records))
