@@ -69,7 +69,7 @@ ON CONFLICT (stream, station, epoch) DO UPDATE SET
      first_good, first_rejected, first_reject_confirmed, updated_at) =
     (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
      excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
-     excluded.quarantined, excluded.counter, excluded.open, excluded.settled, excluded.passed,
+     excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled, excluded.passed,
      excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
      excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
      excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
