@@ -1,21 +1,16 @@
-"""The handshake: every number of the PLC's counter becomes exactly one observation."""
+"""The handshake, one situation after the other."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edge.plc.blocks import NO_RESULT, Control, PlcBlock, Result, result_registers, verdict_word
+from edge.plc.blocks import NO_RESULT, Control, Result, result_registers, verdict_word
 from edge.plc.handshake import (
     Bypassed,
     EpochOpened,
     Expired,
     Handshake,
     Missed,
-    Observation,
     ResetPressed,
     Resume,
     Running,
@@ -24,72 +19,8 @@ from edge.plc.handshake import (
     Triggered,
     Wrong,
 )
-from edge.settings import Station
-from edge.terms import MAP_VERSION, Cause, Code, Mode
-
-STATION = Station(name="s", bus="b", trigger="hardware", cameras=("c",), deadline_ms=400)
-Seen = TypeVar("Seen")
-
-START = PlcBlock(
-    Control.ENABLE | Control.LINE_RUNNING, 1000, 2, 5, 1000, 0, MAP_VERSION, 0, 0, 9, 2
-)
-
-
-@dataclass
-class Plc:
-    """A PLC whose block a test changes and a handshake reads every 10 ms."""
-
-    handshake: Handshake
-    block: PlcBlock = START
-    now_s: float = 50.0
-    seen: list[Observation] = field(default_factory=list)
-
-    def read(self, step_s: float = 0.01, **changes: int) -> list[Observation]:
-        """Change fields, keep the trigger number with the counter, let the node read once."""
-        self.block = replace(self.block, **changes)  # type: ignore[arg-type]
-        if "trigger_number" not in changes:
-            self.block = replace(self.block, trigger_number=self.block.counter & 0xFFFF)
-        self.now_s += step_s
-        seen = self.handshake.observe(self.block.encode(), self.now_s)
-        self.seen += seen
-        return seen
-
-    def part(self, count: int = 1, step_s: float = 0.01, age_ms: int = 5) -> list[Observation]:
-        """`count` parts came since the last read."""
-        counter = (self.block.counter + count) % 2**32
-        return self.read(step_s, counter=counter, trigger_age_ms=age_ms)
-
-    def submit(self, number: int, code: Code = Code.OK) -> None:
-        self.handshake.submit(self.handshake_epoch, number, code, 0, 0.5, 20, self.now_s)
-
-    @property
-    def handshake_epoch(self) -> int:
-        return of(self.seen, EpochOpened)[-1].epoch
-
-    def take(self) -> list[Observation]:
-        """The PLC takes what the node writes now."""
-        registers = self.handshake.due(self.now_s)
-        assert registers is not None
-        result = Result.decode(registers)
-        assert result is not None
-        return self.read(
-            result_taken=result.number, word_taken=verdict_word(result.number, result.code)
-        )
-
-
-def of(seen: list[Observation], kind: type[Seen]) -> list[Seen]:
-    return [one for one in seen if isinstance(one, kind)]
-
-
-def met(resume: Resume | None = None, counter: int = 1000, **changes: int) -> Plc:
-    """A PLC at first contact, read twice, result 0 written."""
-    plc = Plc(Handshake(STATION, resume))
-    plc.read(counter=counter, **changes)
-    plc.read()
-    assert plc.handshake.due(plc.now_s) == NO_RESULT
-    plc.handshake.acknowledged(NO_RESULT)
-    plc.handshake.ready = True
-    return plc
+from edge.terms import Cause, Code, Mode
+from tests.played_plc import START, STATION, Plc, met, of
 
 
 def test_first_contact_opens_an_epoch_and_judges_nothing_in_flight() -> None:
@@ -346,135 +277,3 @@ def test_a_node_that_does_not_know_how_long_it_was_away_believes_a_day() -> None
     resume = replace(BEFORE, age_s=None)
     assert not of(met(resume, counter=990 + 800_000).seen, EpochOpened)
     assert of(met(resume, counter=990 + 900_000).seen, EpochOpened)
-
-
-# -- the core property -----------------------------------------------------------------------
-
-moves = st.one_of(
-    st.tuples(st.just("parts"), st.integers(0, 3)),
-    st.tuples(st.just("silence"), st.integers(1, 40)),
-    st.tuples(st.just("glitch"), st.integers(0, 2**32 - 1)),
-    st.tuples(st.just("torn"), st.integers(0, 0xFFFF)),
-    st.tuples(st.just("restart"), st.integers(0, 5000)),
-    st.tuples(st.just("counter"), st.integers(0, 2**32 - 1)),
-    st.tuples(st.just("control"), st.integers(0, 127)),
-    st.tuples(st.just("ready"), st.booleans()),
-    st.tuples(st.just("age"), st.integers(0, 65_535)),
-    st.tuples(st.just("verdict"), st.sampled_from([Code.OK, Code.NG, Code.UNDECIDED])),
-    st.tuples(st.just("node"), st.integers(0, 30)),
-)
-
-
-class Story(Plc):
-    """A PLC to which things happen; each method is one move, `how` is its number."""
-
-    def parts(self, how: int) -> None:
-        self.part(how, step_s=0.05)
-
-    def silence(self, how: int) -> None:
-        self.part(how, step_s=how / 10)
-
-    def glitch(self, how: int) -> None:
-        true = self.block.counter
-        self.read(counter=how)
-        self.read(counter=true)
-
-    def torn(self, how: int) -> None:
-        self.read(trigger_number=how)
-
-    def restart(self, how: int) -> None:
-        start = (self.block.plc_start + 1) & 0xFFFF
-        self.read(plc_start=start, counter=how, word_taken=0)
-
-    def counter(self, how: int) -> None:
-        self.read(counter=how)
-
-    def control(self, how: int) -> None:
-        self.read(control=how)
-
-    def ready(self, how: int) -> None:
-        self.handshake.ready = bool(how)
-
-    def age(self, how: int) -> None:
-        self.block = replace(self.block, trigger_age_ms=how)
-
-    def verdict(self, how: int) -> None:
-        for triggered in of(self.seen, Triggered)[-3:]:
-            part = triggered.trigger.part
-            self.handshake.submit(part.epoch, part.number, Code(how), 0, 0.5, 9, self.now_s)
-        registers = self.handshake.due(self.now_s)
-        if registers is not None:
-            self.handshake.acknowledged(registers)
-            self.read(result_taken=registers[3], word_taken=registers[4])
-
-    def node(self, how: int) -> None:
-        """The node dies and comes back `how` tenths of a second later."""
-        numbers = accounted(self.seen)
-        if not numbers:
-            return
-        self.seen += self.handshake.expire(1e9)  # its ledger closes what was on the way
-        last = of(self.seen, EpochOpened)[-1]
-        counter = max([last.base, *numbers[last.epoch]])
-        resume = Resume(last.epoch, last.base, counter, last.plc_start, how / 10)
-        self.handshake = Handshake(STATION, resume)
-        self.handshake.ready = True
-        self.block = replace(self.block, word_taken=0)
-
-
-def accounted(seen: list[Observation]) -> dict[int, list[int]]:
-    """Every number that an observation settled or triggered, per epoch, in order of coming."""
-    numbers: dict[int, list[int]] = {}
-    for one in seen:
-        if isinstance(one, EpochOpened):
-            numbers[one.epoch] = []
-        elif isinstance(one, Triggered):
-            numbers[one.trigger.part.epoch].append(one.trigger.part.number)
-        elif isinstance(one, Missed | Bypassed):
-            numbers[one.epoch].extend(range(one.first, min(one.last, one.first + 5000) + 1))
-    return numbers
-
-
-def answered(seen: list[Observation]) -> Iterator[tuple[int, int]]:
-    for one in seen:
-        if isinstance(one, Taken | Expired):
-            yield one.epoch, one.number
-
-
-@given(st.lists(moves, max_size=50))
-def test_every_number_becomes_exactly_one_observation(
-    told: list[tuple[str, int]],
-) -> None:
-    plc = Story(Handshake(STATION, None))
-    plc.handshake.ready = True
-    for what, how in told:
-        getattr(plc, what)(how)
-        plc.seen += plc.handshake.expire(plc.now_s)
-    for _ in range(3):
-        plc.read(1.1)
-    plc.seen += plc.handshake.expire(1e9)
-
-    opened = {one.epoch: one for one in of(plc.seen, EpochOpened)}
-    assert list(opened) == list(range(1, len(opened) + 1))
-    sampled = {one.epoch: one.counter for one in of(plc.seen, Sampled)}
-    for epoch, numbers in accounted(plc.seen).items():
-        base = opened[epoch].base
-        assert numbers == list(range(base + 1, base + 1 + len(numbers)))
-        assert sampled.get(epoch, base) == base + len(numbers)
-    last = max(opened)
-    believed = opened[last].base + len(accounted(plc.seen)[last])
-    assert believed % 2**32 == plc.block.counter
-
-    triggered = [(t.trigger.part.epoch, t.trigger.part.number) for t in of(plc.seen, Triggered)]
-    assert sorted(answered(plc.seen)) == sorted(triggered)
-
-
-@given(st.lists(st.lists(st.integers(0, 0xFFFF), min_size=12, max_size=12), max_size=20))
-def test_no_registers_raise(reads: list[list[int]]) -> None:
-    handshake = Handshake(STATION, None)
-    for at, registers in enumerate(reads):
-        registers[7] = MAP_VERSION
-        registers[1] = registers[4]
-        handshake.observe(registers, at * 0.01)
-        handshake.observe(registers, at * 0.01 + 0.005)
-        handshake.due(at * 0.01)
-        handshake.expire(at * 0.01)
