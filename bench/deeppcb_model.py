@@ -3,7 +3,7 @@
 The model is trained beforehand and never part of this repository:
 
     quanjian-models convert deeppcb --source deeppcb --out boards --holdout-groups 44000,77000 \
-        --val-groups 50600
+        --val-groups 50600 --templates 0.2
     quanjian-models train --data boards/data.yaml --out run --base models/base/base.pt --minutes 25
     quanjian-models export --weights run/best.pt --out run/boards.onnx
     python -m bench.deeppcb_model --data deeppcb --model run/boards.onnx --groups 44000,77000

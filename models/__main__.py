@@ -155,6 +155,9 @@ def _add_convert(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument(
         "--val-groups", type=_groups, default=[], help="board groups for validation while training"
     )
+    made.add_argument(
+        "--templates", type=_share, default=1.0, help="share of the templates to train on"
+    )
 
 
 def _add_python(command: argparse.ArgumentParser) -> None:
@@ -192,7 +195,7 @@ def _run(args: argparse.Namespace) -> _Answer:
         return _train(args)
     if args.command == "export":
         return export(args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures)
-    return convert(args.source, args.out, args.holdout_groups, args.val_groups)
+    return convert(args.source, args.out, args.holdout_groups, args.val_groups, args.templates)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,7 +27,11 @@ SIDE_PX = 640
 
 
 def convert(
-    source: Path, out: Path, holdout: Sequence[str], validation: Sequence[str]
+    source: Path,
+    out: Path,
+    holdout: Sequence[str],
+    validation: Sequence[str],
+    templates: float = 1.0,
 ) -> dict[str, object]:
     """Write a YOLO data set into `out` and return its manifest.
 
@@ -36,6 +40,7 @@ def convert(
         out: folder to fill: images/ and labels/ with train, val and test, data.yaml, manifest.json.
         holdout: board groups that become `test`.
         validation: board groups that become `val`.
+        templates: share of the training boards whose template is used too; of the other parts all.
 
     Raises:
         ImageError: no boards, an unknown group, or a malformed label line.
@@ -51,13 +56,14 @@ def convert(
         part: {"boards": 0, "templates": 0, "defects": 0} for part in ("train", "val", "test")
     }
     digest = hashlib.sha256()
-    for board in boards:
+    for index, board in enumerate(boards):
         part = "test" if board[:5] in holdout else "val" if board[:5] in validation else "train"
         boxes = read_board(source / f"{board}.txt")
-        for kind, found in (("test", boxes), ("temp", [])):
-            digest.update(_copy(source / f"{board}_{kind}.jpg", out, part, found))
+        digest.update(_copy(source / f"{board}_test.jpg", out, part, boxes))
+        if part != "train" or int((index + 1) * templates) > int(index * templates):
+            digest.update(_copy(source / f"{board}_temp.jpg", out, part, []))
+            counts[part]["templates"] += 1
         counts[part]["boards"] += 1
-        counts[part]["templates"] += 1
         counts[part]["defects"] += len(boxes)
     parts = {part: f"images/{part}" for part in ("train", "val", "test") if counts[part]["boards"]}
     write_data_yaml(out / "data.yaml", parts, CLASSES)

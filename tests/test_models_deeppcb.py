@@ -51,6 +51,15 @@ def test_a_template_has_an_empty_label_file_and_a_board_its_defects(
     assert second.corners == pytest.approx((0, 0, 1, 1))
 
 
+def test_fewer_templates_are_left_out_of_training_only(boards: Path, tmp_path: Path) -> None:
+    counts = convert(boards, tmp_path / "out", ["77000"], [], templates=0.34)["counts"]
+    assert counts == {
+        "train": {"boards": 3, "templates": 1, "defects": 6},
+        "val": {"boards": 0, "templates": 0, "defects": 0},
+        "test": {"boards": 1, "templates": 1, "defects": 2},
+    }
+
+
 def test_the_manifest_s_hash_changes_with_any_label(boards: Path, tmp_path: Path) -> None:
     before = convert(boards, tmp_path / "a", ["00041"], [])["sha256"]
     assert convert(boards, tmp_path / "b", ["00041"], [])["sha256"] == before
