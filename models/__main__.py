@@ -15,6 +15,7 @@ from typing import Any
 from edge.errors import EdgeError
 from models.deeppcb import convert
 from models.export import export
+from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
 from models.train import Training, train
 from models.trainer import DEFAULT_PYTHON
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_export(commands)
     _add_convert(commands)
+    _add_recipe(commands)
     return parser
 
 
@@ -160,6 +162,16 @@ def _add_convert(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
 
 
+def _add_recipe(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "recipe",
+        help="write the demo recipe and its golden pictures",
+        epilog="example: quanjian-models recipe --card models/base/card.json --out models/base",
+    )
+    made.add_argument("--card", type=Path, required=True, help="JSON card with the thresholds")
+    made.add_argument("--out", type=Path, required=True, help="folder to fill")
+
+
 def _add_python(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--trainer-python",
@@ -195,6 +207,8 @@ def _run(args: argparse.Namespace) -> _Answer:
         return _train(args)
     if args.command == "export":
         return export(args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures)
+    if args.command == "recipe":
+        return write_recipe(args.card, args.out)
     return convert(args.source, args.out, args.holdout_groups, args.val_groups, args.templates)
 
 
