@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from edge import terms
+from edge.alerts import AlertCode
 from edge.mqtt import message
 
 ROOT = Path(__file__).parent.parent
@@ -106,35 +107,50 @@ def test_every_setting_is_documented_with_its_default(chapter: str, module: str)
     assert written == exist
 
 
-SHAPES = {"edge.settings": "Settings", "hub.settings": "Settings", "edge.recipe": "RecipeFile"}
+SHAPES = {"edge.settings": "Settings", "hub.settings": "Settings", "edge.recipe": "Recipe"}
 
 
-def commands(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, set[str]]]:
-    """Each command of a program with its options and arguments."""
-    own = set()
+def parsers_of(
+    parser: argparse.ArgumentParser, name: str
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command of a program, with words such as `quanjian-hub node add`."""
+    yield name, parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for word, inner in action.choices.items():
-                yield from commands(inner, f"{name} {word}")
-        elif not isinstance(action, argparse._HelpAction):
-            own.add(max(action.option_strings, key=len, default=action.dest))
-    yield name, own
+                yield from parsers_of(inner, f"{name} {word}")
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Options and arguments of one command itself."""
+    apart = (argparse._SubParsersAction, argparse._HelpAction)
+    return {
+        max(action.option_strings, key=len, default=action.dest)
+        for action in parser._actions
+        if not isinstance(action, apart)
+    }
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_command_and_option_is_documented(program: str) -> None:
     parser = importlib.import_module(f"{PROGRAMS[program]}.__main__")._parser()
-    exist = {name: options for name, options in commands(parser, program) if options}
+    exist = {name: options_of(inner) for name, inner in parsers_of(parser, program)}
+    exist = {name: options for name, options in exist.items() if options}
     written = {head: set(rows(body)) for head, body in chapters(3, CHAPTERS[program]).items()}
     assert written == exist
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_every_command_has_an_example_and_the_page_too(program: str) -> None:
-    parser = importlib.import_module(f"{PROGRAMS[program]}.__main__")._parser()
-    for name, options in commands(parser, program):
-        if options and name != program:
-            assert name in CHAPTERS[program].replace("`", "")
+def test_every_command_has_an_example_in_its_help(program: str) -> None:
+    root = importlib.import_module(f"{PROGRAMS[program]}.__main__")._parser()
+    parsers = dict(parsers_of(root, program))
+    without = [
+        name
+        for name, parser in parsers.items()
+        if name != program and options_of(parser)
+        if f"{name} " not in f"{root.epilog} {parser.epilog} "
+    ]
+    assert without == []
 
 
 def test_every_topic_is_documented() -> None:
@@ -178,3 +194,8 @@ def test_every_bench_has_its_section() -> None:
     measured = set(re.findall(r"<!-- bench (\w+) -->", page))
     benches = {path.stem for path in (ROOT / "bench").glob("*.py")}
     assert measured == benches - {"__init__", "__main__", "report"}
+
+
+def test_every_alert_has_its_card() -> None:
+    cards = rows((ROOT / "docs" / "operator.zh-CN.md").read_text(encoding="utf-8"))
+    assert set(cards) == {code.value for code in AlertCode}
