@@ -156,7 +156,8 @@ def test_the_worst_is_the_highest_score_among_those_that_decided() -> None:
     small = found(0.99, side=2.0)  # below the minimum size: decides nothing
     verdict = judge([small, found(0.7), found(0.8, "pit"), found(0.4)], recipe)
     assert verdict == Verdict(Code.NG, worst=found(0.8, "pit"))
-    unsure = judge([small, found(0.4), found(0.45)], recipe)
+    harmless = found(0.55, "pit")  # below its threshold, and no band
+    unsure = judge([small, harmless, found(0.4), found(0.45)], recipe)
     assert unsure == Verdict(Code.UNDECIDED, Reason.UNCERTAIN, found(0.45))
 
 

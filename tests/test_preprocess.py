@@ -1,0 +1,144 @@
+"""A frame in the model's input: same scale both ways, grey around, the numbers of the training."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.errors import ImageError
+from edge.vision.preprocess import PAD, Element, InputSpec, Preparer, fit
+
+sizes = st.integers(1, 3000)
+
+
+def spec(element: Element = "float32", channels: int = 3) -> InputSpec:
+    return InputSpec(64, 96, 3 if channels == 3 else 1, element)
+
+
+def noise(*shape: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@given(sizes, sizes, st.integers(32, 640), st.integers(32, 640))
+def test_the_frame_fits_touches_two_sides_and_is_centred(
+    height: int, width: int, into_height: int, into_width: int
+) -> None:
+    placed = fit(height, width, into_height, into_width)
+    inner = max(1, round(height * placed.scale)), max(1, round(width * placed.scale))
+    assert inner[0] == into_height or inner[1] == into_width
+    right = into_width - inner[1] - placed.left
+    below = into_height - inner[0] - placed.top
+    assert 0 <= placed.left <= right <= placed.left + 1
+    assert 0 <= placed.top <= below <= placed.top + 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "left", "top"), [(128, 96, 24, 0), (32, 96, 0, 16), (64, 96, 0, 0)]
+)
+def test_padding_is_grey_114_and_the_frame_is_inside(
+    height: int, width: int, left: int, top: int
+) -> None:
+    image = np.full((height, width), 255, np.uint8)
+    blob, placed = Preparer(spec()).prepare(image)
+    assert (placed.left, placed.top) == (left, top)
+    plane = np.asarray(blob)[0, 0]
+    assert np.allclose(plane[top : 64 - top, left : 96 - left], 1.0)
+    plane[top : 64 - top, left : 96 - left] = PAD / 255
+    assert np.allclose(plane, PAD / 255)
+
+
+def test_colour_becomes_rgb_planes_of_0_to_1() -> None:
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:, :, 0] = 255  # blue
+    image[:, :, 1] = 51  # green
+    blob, _ = Preparer(spec()).prepare(image)
+    assert blob.shape == (1, 3, 64, 96)
+    assert blob.dtype == np.float32
+    for plane, value in zip(np.asarray(blob)[0], (0.0, 0.2, 1.0), strict=True):
+        assert np.allclose(plane, value)
+
+
+def test_gray_is_the_same_as_gray_made_colour() -> None:
+    gray = noise(50, 70)
+    colour = np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
+    first, _ = Preparer(spec()).prepare(gray)
+    second, _ = Preparer(spec()).prepare(colour)
+    third, _ = Preparer(spec()).prepare(gray[:, :, None])
+    assert np.array_equal(first, second)
+    assert np.array_equal(first, third)
+
+
+def test_a_shrunken_frame_is_what_opencv_makes_of_it() -> None:
+    image = noise(128, 192, 3)
+    blob, placed = Preparer(spec()).prepare(image)
+    assert placed.scale == 0.5
+    expected = cv2.resize(image, (96, 64), interpolation=cv2.INTER_LINEAR)[:, :, ::-1] / 255
+    assert np.allclose(np.asarray(blob)[0].transpose(1, 2, 0), expected, atol=1e-6)
+
+
+def test_a_small_frame_is_enlarged() -> None:
+    _, placed = Preparer(spec()).prepare(noise(32, 48))
+    assert placed.scale == 2.0
+
+
+@pytest.mark.parametrize(("element", "step"), [("float16", 1e-3), ("float32", 1e-6)])
+def test_half_precision_is_the_same_numbers(element: Element, step: float) -> None:
+    image = noise(64, 96)
+    blob, _ = Preparer(spec(element)).prepare(image)
+    assert blob.dtype == np.dtype(element)
+    assert np.allclose(np.asarray(blob, np.float32)[0, 1], image / 255, atol=step)
+
+
+def test_a_graph_that_takes_bytes_gets_the_frame_as_captured() -> None:
+    image = noise(64, 96, 3)
+    blob, _ = Preparer(spec("uint8")).prepare(image)
+    assert np.array_equal(np.asarray(blob)[0], image)
+    gray, _ = Preparer(spec("uint8")).prepare(image[:, :, 0])
+    assert np.array_equal(np.asarray(gray)[0], np.stack([image[:, :, 0]] * 3, axis=2))
+
+
+@pytest.mark.parametrize("element", ["uint8", "float32"])
+def test_a_graph_that_takes_gray_gets_gray(element: Element) -> None:
+    image = noise(64, 96, 3)
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    blob, _ = Preparer(spec(element, channels=1)).prepare(image)
+    expected, _ = Preparer(spec(element, channels=1)).prepare(gray)
+    assert blob.shape == spec(element, channels=1).shape
+    assert np.array_equal(blob, expected)
+    assert np.allclose(np.asarray(blob).squeeze(), gray / (1 if element == "uint8" else 255))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 90), st.integers(1, 90), st.booleans()), min_size=2, max_size=5
+    )
+)
+def test_nothing_of_an_earlier_frame_is_left_in_the_buffer(
+    frames: list[tuple[int, int, bool]],
+) -> None:
+    used = Preparer(spec())
+    for height, width, gray in frames:
+        image = noise(height, width) if gray else noise(height, width, 3)
+        again, _ = used.prepare(image)
+        fresh, _ = Preparer(spec()).prepare(image)
+        assert np.array_equal(again, fresh)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((0, 0), np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros((5, 5), np.uint16),
+        np.zeros((5, 5), np.float32),
+        np.zeros((5, 5, 4), np.uint8),
+        np.zeros((5, 5, 2), np.uint8),
+        np.zeros(25, np.uint8),
+        np.zeros((1, 3, 5, 5), np.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="expected"):
+        Preparer(spec()).prepare(image)
