@@ -112,6 +112,18 @@ def first_law(row: Mapping[str, Any]) -> FirstLaw:
     return FirstLaw(state, triggers, row["settled"], row["open"], residue)
 
 
+def unsettled(row: Mapping[str, Any]) -> int:
+    """Triggers of the last sample that no row has settled since, of one row of `law`.
+
+    While an epoch runs they are parts in work; once it is over and its rows are here, it is 0 or
+    parts were lost.
+    """
+    if row["counter"] is None or row["base"] is None:
+        return 0
+    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined")
+    return max(0, int(row["counter"] - row["base"] - sum(row[name] for name in names)))
+
+
 GateState = Literal["balanced", "in_transit", "mismatch", "no_sensors"]
 
 

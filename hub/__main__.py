@@ -1,0 +1,173 @@
+"""quanjian-hub: the commands of the hub. Data on stdout, talk on stderr.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from hub.errors import HubError, SettingsError
+from hub.settings import DEFAULT_PATH, Settings, read
+
+_EPILOG = """examples:
+  quanjian-hub demo                                  a whole line on this computer, until Ctrl-C
+  quanjian-hub migrate --config hub.toml             brings the schema up to date
+  quanjian-hub node add --config hub.toml jinan line-1 node-1
+"""
+
+
+def say(text: str) -> None:
+    """One line of talk, to stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="quanjian-hub",
+        description="The hub: takes what nodes publish, keeps the ledger, shows pages.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True)
+    for name, told in (
+        ("check", "check hub.toml and say every mistake in it"),
+        ("migrate", "bring the schema up to date"),
+        ("ingest", "take what nodes publish; any number may run"),
+        ("duties", "alarms, partitions, chain checks; one of them leads"),
+        ("serve", "the pages, the API and the upload of pictures"),
+    ):
+        example = f"example: quanjian-hub {name} --config {DEFAULT_PATH}"
+        _configured(commands.add_parser(name, help=told, description=told, epilog=example))
+    _node(commands.add_parser("node", help="the nodes that may write, and their tokens"))
+    demo = commands.add_parser(
+        "demo",
+        help="a whole simulated line with node and hub on this computer",
+        epilog="example: quanjian-hub demo --seconds 60 --rate 4",
+    )
+    demo.add_argument("--seconds", type=float, help="stop by itself and print one JSON object")
+    demo.add_argument("--rate", type=float, default=4.0, help="parts per second (default 4)")
+    demo.add_argument("--data", type=Path, default=Path(".demo"), help="folder (default ./.demo)")
+    return top
+
+
+def _configured(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", type=Path, default=DEFAULT_PATH, help=f"hub.toml (default {DEFAULT_PATH})"
+    )
+
+
+def _node(command: argparse.ArgumentParser) -> None:
+    command.epilog = "example: quanjian-hub node add --config hub.toml jinan line-1 node-1"
+    actions = command.add_subparsers(dest="action", required=True)
+    add = actions.add_parser("add", help="register a node and print its token, once")
+    add.add_argument("plant")
+    add.add_argument("line")
+    add.add_argument("node")
+    token = actions.add_parser("token", help="print a new token; the old one is worth nothing")
+    token.add_argument("node")
+    revoke = actions.add_parser("revoke", help="take nothing more from a node")
+    revoke.add_argument("node")
+    listed = actions.add_parser("list", help="every node, one JSON object a line")
+    for action in (add, token, revoke, listed):
+        _configured(action)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    asked = parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        if asked.command == "demo":
+            return _demo(asked)
+        return _run(asked, read(asked.config))
+    except SettingsError as wrong:
+        say(f"{wrong}\n{wrong.hint}")
+        return 2
+    except HubError as wrong:
+        say(f"{wrong}\n{wrong.hint}" if wrong.hint else str(wrong))
+        return 1
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    from hub import demo  # pulls in the embedded server, which no other command needs
+
+    return demo.run(asked.data, asked.rate, asked.seconds)
+
+
+def _run(asked: argparse.Namespace, settings: Settings) -> int:
+    if asked.command == "check":
+        say(f"{asked.config}: no mistakes")
+    elif asked.command == "migrate":
+        _migrate(settings)
+    elif asked.command == "node":
+        _registry(asked, settings)
+    elif asked.command == "serve":
+        return _serve(settings)
+    elif asked.command == "ingest":
+        from hub import ingest
+
+        ingest.run(settings, _until_signal())
+    else:
+        from hub import duties
+
+        duties.run(settings, _until_signal())
+    return 0
+
+
+def _until_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set: the service then ends in order."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _migrate(settings: Settings) -> None:
+    from hub.store.migrate import migrate
+
+    for name in migrate(settings.database.dsn):
+        say(f"applied {name}")
+    say("the schema is up to date")
+
+
+def _serve(settings: Settings) -> int:
+    from hub import serve
+    from hub.store.pool import Store
+
+    store = Store(settings.database.dsn, settings.database.connections)
+    store.open()
+    try:
+        return serve.run(settings, store)
+    finally:
+        store.close()
+
+
+def _registry(asked: argparse.Namespace, settings: Settings) -> None:
+    from hub import registry
+
+    dsn = settings.database.dsn
+    if asked.action == "add":
+        sys.stdout.write(registry.add(dsn, asked.plant, asked.line, asked.node) + "\n")
+        say("This token is shown once. Put it into the node's token_file, mode 0600.")
+    elif asked.action == "token":
+        sys.stdout.write(registry.renew(dsn, asked.node) + "\n")
+    elif asked.action == "revoke":
+        registry.revoke(dsn, asked.node)
+        say(f"nothing more is taken from {asked.node}")
+    else:
+        for row in registry.known(dsn):
+            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The nodes that may write, and their tokens. A token is shown once; only its sha256 is stored."""
+
+import hashlib
+import re
+import secrets
+from typing import Any
+
+from hub.errors import RegistryError
+from hub.store import session
+
+_NAME = re.compile("[a-z0-9-]{1,32}")
+
+
+def token_hash(token: str) -> str:
+    """What the store keeps of a token: its sha256, hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def add(dsn: str, plant: str, line: str, node: str) -> str:
+    """Register a node and return its token, which cannot be read again.
+
+    Raises:
+        RegistryError: a name that no topic may hold, or a node of this name exists.
+        StoreError: the database is away.
+    """
+    for level in (plant, line, node):
+        if _NAME.fullmatch(level) is None:
+            raise RegistryError(f"{level!r} is not a name: expected 1 to 32 of a-z, 0-9 and '-'")
+    token = secrets.token_urlsafe(32)
+    added = _ask(dsn, "node_added", plant=plant, line=line, node=node, token_hash=token_hash(token))
+    if not added:
+        raise RegistryError(f"a node named {node} exists; its name is unique in the whole hub")
+    return token
+
+
+def renew(dsn: str, node: str) -> str:
+    """A new token for a node, which takes back a revocation; the old token is worth nothing.
+
+    Raises:
+        RegistryError: no such node.
+        StoreError: the database is away.
+    """
+    token = secrets.token_urlsafe(32)
+    if not _ask(dsn, "node_token", node=node, token_hash=token_hash(token)):
+        raise RegistryError(f"no node is named {node}")
+    return token
+
+
+def revoke(dsn: str, node: str) -> None:
+    """Take nothing more from a node; what it wrote stays.
+
+    Raises:
+        RegistryError: no such node.
+        StoreError: the database is away.
+    """
+    if not _ask(dsn, "node_revoked", node=node):
+        raise RegistryError(f"no node is named {node}")
+
+
+def known(dsn: str) -> list[dict[str, Any]]:
+    """Every node: plant, line, node, created_at, revoked_at, online, waiting, rows_at, ...
+
+    Raises:
+        StoreError: the database is away.
+    """
+    return _ask(dsn, "nodes")
+
+
+def _ask(dsn: str, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    with session.connect(dsn, "registry") as connection:
+        return session.rows(connection, name, **parameters)
