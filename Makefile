@@ -45,12 +45,36 @@ bench:
 	@exec .venv/bin/python -m bench $(BENCH)
 
 # ultralytics is AGPL-3.0 and needs torch: an environment and a process of its own (NOTICE).
+# TORCH_INDEX names an index with torch for another device, such as one without CUDA.
 train-env: .venv-train/.installed
 
 .venv-train/.installed: requirements/train-py311.txt pyproject.toml
-	python3.11 -m venv .venv-train
+	@$(or $(PYTHON),python3.11) -m venv .venv-train
 	.venv-train/bin/python -m pip install -q $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") -c $< -e '.[train]'
-	touch $@
+	@touch $@
+
+# The demo model again, from its seeds: an hour on two cores. It lands in $(OUT), not in models/base.
+base-model: train-env
+	@.ci/environment test $(PYTHON)
+	.venv/bin/quanjian-models synth --out "$(OUT)/plates" --count 3200 --seed 100000
+	.venv/bin/quanjian-models train --data "$(OUT)/plates/data.yaml" --out "$(OUT)/run" --minutes 62
+	.venv/bin/quanjian-models export --weights "$(OUT)/run/best.pt" --out "$(OUT)/base.onnx" --card models/base/card.json
+
+# The test lock first: the demo's is what it says of the demo's packages, so one environment serves both.
+locks: build/uv/bin/uv
+	for v in 3.10 3.11 3.12; do \
+	  t=py$$(echo $$v | tr -d .); \
+	  $< pip compile -q -U $(UV_FORM) --python-version $$v $(DEMO_EXTRAS) --extra models --extra test pyproject.toml -o requirements/test-$$t.txt && \
+	  $< pip compile -q -U $(UV_FORM) --python-version $$v $(DEMO_EXTRAS) -c requirements/test-$$t.txt pyproject.toml -o requirements/demo-$$t.txt || exit 1; \
+	done
+	$< pip compile -q -U $(UV_FORM) --python-version 3.11 --extra train pyproject.toml -o requirements/train-py311.txt
+
+UV_FORM = --python-platform x86_64-manylinux_2_28 --no-header --no-annotate
+DEMO_EXTRAS = --extra cpu --extra hub --extra demo
+
+build/uv/bin/uv:
+	@$(or $(PYTHON),python3) -m venv build/uv
+	@build/uv/bin/python -m pip install -qq uv
 
 clean:
 	rm -rf .venv .venv-train build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

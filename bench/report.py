@@ -8,6 +8,7 @@ fails, 3 if the bench could not run here (data folder absent), which is never a 
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ def exactly(name: str, value: float, limit: float) -> Bar:
 
 
 def _bar(name: str, value: float, rule: Literal["<=", ">=", "="], limit: float, ok: bool) -> Bar:
-    return {"name": name, "value": value, "rule": rule, "limit": limit, "ok": bool(ok)}
+    finite = value if math.isfinite(value) else None  # JSON has no infinity
+    return {"name": name, "value": finite, "rule": rule, "limit": limit, "ok": bool(ok)}
 
 
 def finish(bench: str, bars: Sequence[Bar], figures: Mapping[str, Any], as_json: bool) -> int:
@@ -61,7 +63,9 @@ def finish(bench: str, bars: Sequence[Bar], figures: Mapping[str, Any], as_json:
 
 
 def shown(value: object) -> str:
-    """A figure for a person: four digits that count."""
+    """A figure for a person: four digits that count; what could not be measured is infinite."""
+    if value is None:
+        return "infinite"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
