@@ -69,6 +69,15 @@ def test_a_jump_that_the_next_read_takes_back_never_was() -> None:
     assert triggered.trigger.part.number == 1001
 
 
+def test_a_plc_start_number_is_believed_only_when_read_twice() -> None:
+    plc = met()
+    assert plc.read(plc_start=10) == []
+    assert plc.read(plc_start=11) == []
+    assert plc.read(plc_start=9) == []
+    plc.read(plc_start=12)
+    assert of(plc.read(), EpochOpened) == [EpochOpened(2, 1000, 12, "plc_restart")]
+
+
 def test_a_torn_counter_is_not_believed() -> None:
     plc = met()
     assert plc.read(counter=1001, trigger_number=1000) == []

@@ -125,6 +125,17 @@ def test_a_plc_that_counts_anew_drops_everything_and_wipes_the_registers() -> No
     assert echo(lane, ok(7)) is None
 
 
+def test_registers_that_hold_a_taken_verdict_are_wiped_too_when_the_plc_counts_anew() -> None:
+    lane = wiped()
+    lane.expect(7, 1.0)
+    lane.submit(ok(7), 0.1)
+    lane.due(0.1)
+    assert echo(lane, ok(7)) == ok(7)
+    assert lane.due(0.2) is None
+    assert lane.clear() == []
+    assert lane.due(0.2) == NO_RESULT
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["expect", "submit", "due", "echo", "expire"]), st.integers(0, 5)),
     max_size=60,

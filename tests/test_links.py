@@ -120,6 +120,16 @@ def test_a_late_reply_is_nobodys_answer(following: modbus.Request, late_s: float
         link.close()
 
 
+def test_a_reply_that_follows_noise_is_not_the_answer_to_the_next_request() -> None:
+    reply = modbus.encode_reply(READ, values_of(READ))
+    with ScriptedPeer(first_then_good((0, b"\xff\xff\xff"), (TIMEOUT_S / 2, reply))) as peer:
+        link = SerialLink(bus(peer.port))
+        with pytest.raises(PlcError, match="wrong answer"):
+            link.transact(READ)
+        assert link.transact(READ_FAR).values == values_of(READ_FAR)
+        link.close()
+
+
 def test_another_unit_is_asked_at_once_and_the_late_reply_is_not_its_answer() -> None:
     other = modbus.read_registers(2, 0, 12)
     late = modbus.encode_reply(READ, [9] * 12)

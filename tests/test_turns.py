@@ -187,7 +187,7 @@ def test_the_first_moving_heartbeat_and_every_return_are_said() -> None:
     bus.run(3)
     assert bus.of(1, LinkBack, LinkLost) == [LinkBack()]
     bus.dead.add(1)
-    bus.run(20)
+    bus.run(60)
     assert bus.of(1, LinkBack, LinkLost) == [LinkBack(), LinkLost("unit 1 fails")]
     bus.dead.clear()
     bus.run(400)
@@ -263,6 +263,23 @@ def test_refused_writes_are_said_once_and_tried_again_slowly() -> None:
     frames = bus.run(100)
     assert bus.of(1, Wrong) == [Wrong("unit 1 fails")]
     assert 10 <= sum(bool(frame.request.values) for frame in frames) <= 20
+
+
+def test_after_a_failure_nothing_is_written_before_the_block_was_read_again() -> None:
+    bus = line()
+    bus.run(10)
+    bus.counter += 1
+    bus.run(2)
+    turns = bus.turns[1]
+    turns.handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    verdict = turns.urgent(bus.now_s)
+    assert verdict is not None
+    turns.failed(verdict, "no answer", bus.now_s)
+    later_s = bus.now_s + 0.2
+    assert turns.urgent(later_s) is None
+    assert turns.other(later_s) is None
+    assert [frame.lane for frame in bus.run(1)] == ["block"]
+    assert turns.urgent(later_s) is not None
 
 
 @pytest.mark.parametrize("met", [True, False])

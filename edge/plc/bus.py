@@ -111,7 +111,7 @@ class Bus:
         begun_s = time.monotonic()
         self._name = bus.name
         self._link = SerialLink(bus)
-        self._reopen = Backoff()
+        self._backoff = Backoff()
         self._turns = {
             station.name: Turns(station, resumes.get(station.name), begun_s) for station in stations
         }
@@ -155,8 +155,8 @@ class Bus:
         for name, turns in self._turns.items():
             self._stations[name].hand_over()
             self._stations[name].tell(turns.tick(now_s))
-        if not self._link.is_open and not self._opened(now_s):
-            self._stop.wait(IDLE_S)
+        if not self._link.is_open:
+            self._reopen(now_s)
             return
         chosen = self._roundabout.next(now_s)
         if chosen is None:
@@ -164,18 +164,18 @@ class Bus:
             return
         self._transact(*chosen)
 
-    def _opened(self, now_s: float) -> bool:
-        if now_s < self._reopen.due_s:
-            return False
+    def _reopen(self, now_s: float) -> None:
+        if now_s < self._backoff.due_s:
+            self._stop.wait(IDLE_S)
+            return
         try:
             self._link.open()
         except PlcError as wrong:
-            self._reopen.failed(now_s)
+            self._backoff.failed(now_s)
             self._unplugged(wrong)
-            return False
-        self._reopen.worked()
+            return
+        self._backoff.worked()
         log.info("bus %s: port open", self._name)
-        return True
 
     def _transact(self, turns: Turns, frame: Frame) -> None:
         station = self._by_turns[id(turns)]

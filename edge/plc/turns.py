@@ -7,7 +7,8 @@
 
 The heartbeat runs only while `alive_until_s` lies ahead. The PLC is lost when its own heartbeat has
 not been seen to change for a second, whatever the reason; after two failures in a row it is asked
-less and less often, so that a dead one does not stall its neighbours.
+less and less often, so that a dead one does not stall its neighbours. After any failure nothing is
+written before the block was read again: no verdict goes out late because the line was listened out.
 """
 
 from collections import deque
@@ -91,6 +92,7 @@ class Turns:
         self.asked_s = float("-inf")  # last block read that was tried
         self._station = station
         self._backoff = backoff or Backoff()
+        self._clean = False  # the last thing heard is a good block, or came after one
         self._failures = 0  # block reads in a row
         self._write_failures = 0
         self._write_after_s = float("-inf")
@@ -108,14 +110,14 @@ class Turns:
 
     def urgent(self, now_s: float) -> Frame | None:
         """The verdict lane's frame, if one is due."""
-        if self._failures > 1 or now_s < self._write_after_s:
+        if not self._clean or now_s < self._write_after_s:
             return None
         registers = self.handshake.due(now_s)
         return None if registers is None else self._write("verdict", RESULT_OFFSET, registers)
 
     def other(self, now_s: float) -> Frame | None:
         """Status or counters, if due."""
-        if self._failures > 1:
+        if not self._clean:
             return None
         if self.handshake.opened and now_s >= self._write_after_s:
             registers = self._status(now_s)
@@ -139,7 +141,7 @@ class Turns:
 
     def farewell(self) -> Frame | None:
         """Status 0: the node goes, the PLC need not wait for the heartbeat to fail."""
-        if not self.handshake.opened or self._failures:
+        if not self.handshake.opened or not self._clean:
             return None
         return self._write("status", 0, status_registers(_NOTHING, self._own_beat))
 
@@ -183,6 +185,7 @@ class Turns:
 
     def failed(self, frame: Frame, why: str, now_s: float) -> list[Seen]:
         """The frame had no good answer."""
+        self._clean = False
         if frame.lane == "block":
             self._failures += 1
             self._fault = why
@@ -199,6 +202,7 @@ class Turns:
     def unplugged(self, why: str) -> list[Seen]:
         """The port itself is gone or cannot be had."""
         self._fault = why
+        self._clean = False
         self._status_written = None
         return self._lose(why)
 
@@ -212,6 +216,7 @@ class Turns:
         return seen
 
     def _read(self, values: tuple[int, ...], sent_s: float, made_s: float) -> list[Seen]:
+        self._clean = True
         self._failures = 0
         self._backoff.worked()
         seen: list[Seen] = []
