@@ -7,12 +7,12 @@ recorded: a file edited since, or a schema newer than this program, is refused.
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from hub.errors import MigrationError, StoreError
 from hub.store import session
 
+SHIPPED = Path(__file__).parent / "migrations"
 LOCK = 0x716A_0001  # advisory lock "qj" 1: one migration at a time
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _TABLE = """
@@ -38,13 +38,12 @@ class Migration:
         return hashlib.sha256(self.sql).hexdigest()
 
 
-def shipped(folder: Traversable | None = None) -> list[Migration]:
+def shipped(folder: Path = SHIPPED) -> list[Migration]:
     """The migrations of this program in order.
 
     Raises:
         MigrationError: a file is misnamed, or numbers are not 1, 2, 3, ...
     """
-    folder = folder or files("hub.store").joinpath("migrations")
     found = []
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if not file.name.endswith(".sql"):
