@@ -34,7 +34,7 @@ class Recorder:
         self._thread.start()
 
     def put(self, write: Callable[[], None]) -> None:
-        """Run `write` after everything put before it; it may raise LedgerError and is then retried."""
+        """Run `write` after everything put before it; on LedgerError it is run again."""
         self._writes.put(write)
 
     def close(self, timeout_s: float = 5.0) -> None:

@@ -1,0 +1,96 @@
+"""quanjian-edge: runs, checks and simulates a node, and inspects pictures."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from edge import check, inspect, settings, simulate
+from edge.errors import EdgeError, SettingsError
+from edge.node import Node
+
+EXAMPLES = """examples:
+  quanjian-edge check --config edge.toml          find every mistake, try camera, PLC, model, broker
+  quanjian-edge run --config edge.toml            inspect until stopped
+  quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
+  quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 done, 1 failed, 2 wrong usage or configuration."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if asked.verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        code: int = asked.command(asked)
+    except SettingsError as wrong:
+        sys.stderr.write(f"{wrong}\n{wrong.hint}\n")
+        return 2
+    except EdgeError as wrong:
+        sys.stderr.write(f"{wrong}\n{wrong.hint}\n")
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="quanjian-edge",
+        description="泉检 node: camera, detector, PLC, ledger.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--verbose", action="store_true", help="log every detail")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text, add, run in (
+        ("run", "inspect until stopped", _add_run, _run),
+        ("check", "find every mistake and try every device", _add_config, check.run),
+        ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
+        (
+            "simulate",
+            "a simulated line: belt, camera and PLC",
+            simulate.add_arguments,
+            simulate.run,
+        ),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        add(command)
+        command.set_defaults(command=run)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=settings.DEFAULT_PATH,
+        help="edge.toml (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--unsigned",
+        action="store_true",
+        help="also run recipes and models without a pin; marks every row and shows red",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: quanjian-edge run --config /etc/quanjian/edge.toml"
+    _add_config(parser)
+
+
+def _run(asked: argparse.Namespace) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    Node(settings.read(asked.config), unsigned=asked.unsigned).run(stop)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

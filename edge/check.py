@@ -1,0 +1,140 @@
+"""`quanjian-edge check`: finds every mistake in edge.toml, then tries every device it names.
+
+A line per thing tried, OK or the fault with what to do. Exit 0 all well, 1 a device fails, 2
+settings.
+"""
+
+import argparse
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from edge import settings
+from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError
+from edge.plc import modbus
+from edge.plc.blocks import BLOCK_SIZE, PlcBlock
+from edge.plc.links import SerialLink
+from edge.release import load
+from edge.settings import Settings
+from edge.terms import MAP_VERSION
+from edge.vision.camera import open_camera
+
+FRAME_S = 3.0  # a camera must send a picture within this
+CONNECT_S = 3.0  # the broker must take a connection within this
+
+Trial = tuple[str, Callable[[], str]]
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Check the settings and try what they name.
+
+    Raises:
+        SettingsError: with every mistake in the file.
+    """
+    wiring = settings.read(asked.config)
+    sys.stdout.write(f"{asked.config}: settings are well formed\n")
+    failed = 0
+    for name, attempt in trials(wiring, asked.unsigned):
+        try:
+            sys.stdout.write(f"OK     {name}: {attempt()}\n")
+        except EdgeError as wrong:
+            failed += 1
+            sys.stdout.write(f"FAULT  {name}: {wrong}\n       {wrong.hint}\n")
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
+    """Everything edge.toml names, each with a way to try it that returns what was found."""
+    yield "ledger", lambda: _try_disk(Path(wiring.node.data_dir))
+    for recipe in wiring.recipe:
+        yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
+    for camera in wiring.camera:
+        yield f"camera {camera.name}", partial(_try_camera, camera)
+    for station in wiring.station:
+        bus = next(b for b in wiring.bus if b.name == station.bus)
+        yield f"station {station.name}", partial(_try_station, bus, station)
+    if wiring.hub is not None:
+        hub = wiring.hub
+        yield "broker", lambda: _try_broker(hub.broker_host, hub.broker_port)
+        if hub.token_file is not None:
+            token = Path(hub.token_file)
+            yield "token", lambda: _try_token(token)
+
+
+def _try_disk(folder: Path) -> str:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe_file = folder / f".check-{os.getpid()}"
+        with probe_file.open("wb") as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+            started_s = time.monotonic()
+            os.fsync(file.fileno())
+        took_ms = (time.monotonic() - started_s) * 1000
+        probe_file.unlink()
+    except OSError as wrong:
+        raise LedgerError(f"{folder}: cannot be written: {wrong}") from wrong
+    return f"{folder} takes rows, one fsync {took_ms:.1f} ms"
+
+
+def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
+    loaded = load(entry, wiring.runtime, unsigned)
+    return (
+        f"{loaded.recipe.name} with {Path(entry.model).name}, {loaded.trust}, "
+        f"runs on {', '.join(loaded.detector.providers)}"
+    )
+
+
+def _try_camera(entry: settings.Camera) -> str:
+    camera = open_camera(entry)
+    try:
+        deadline_s = time.monotonic() + FRAME_S
+        camera.request()
+        while time.monotonic() < deadline_s:
+            frame = camera.read(deadline_s - time.monotonic())
+            if frame is not None:
+                height, width = frame.image.shape[:2]
+                return f"{width} x {height} px from {entry.source}"
+    finally:
+        camera.close()
+    raise CameraError(f"{entry.source}: connected, but no picture within {FRAME_S:.0f} s")
+
+
+def _try_station(bus: settings.Bus, station: settings.Station) -> str:
+    link = SerialLink(bus)
+    link.open()
+    try:
+        asked = modbus.read_registers(station.unit, station.read_base, BLOCK_SIZE)
+        block = PlcBlock.decode(link.transact(asked).values)
+    finally:
+        link.close()
+    if block.map_version != MAP_VERSION:
+        raise PlcError(
+            f"{bus.port} unit {station.unit}: register {station.read_base + 7} (map version) is "
+            f"{block.map_version}, expected {MAP_VERSION}"
+        )
+    return f"unit {station.unit} on {bus.port}: counter {block.counter}, map {block.map_version}"
+
+
+def _try_broker(host: str, port: int) -> str:
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError as wrong:
+        raise LinkError(f"{host}:{port}: {wrong}") from wrong
+    return f"{host}:{port} takes connections"
+
+
+def _try_token(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode & 0o777
+        path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise LinkError(f"{path}: cannot be read: {wrong}") from wrong
+    if mode & 0o077:
+        raise LinkError(f"{path}: mode is {mode:o}, expected 600: others can read the token")
+    return f"{path} is readable by this node alone"

@@ -1,0 +1,107 @@
+"""One camera's look at one part: wait for its frame, check it, detect, judge. Never raises.
+
+Whatever goes wrong is a verdict with its reason; a part is OK only through a fresh frame of this
+part and a run of the verified detector on it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge import recipe as recipes
+from edge.errors import EdgeError
+from edge.mqtt.message import Mark, View
+from edge.pairing import Pairing
+from edge.release import Loaded
+from edge.terms import Code, Detection, Frame, Reason, Trigger, Verdict
+from edge.vision.camera import BadFrame, Capture
+from edge.vision.quality import ImageCheck
+
+READOUT_S = 0.05
+"""A frame exposed at the last moment still needs to be read out and copied."""
+
+MAX_MARKS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one camera saw of one part."""
+
+    camera: str
+    verdict: Verdict
+    frame: Frame | None = None
+    detections: tuple[Detection, ...] = ()
+    fault: str | None = None  # in words, for the log and the page
+    source: str | None = None
+
+
+class Eye:
+    """One camera of a station, with what must be remembered from part to part."""
+
+    def __init__(self, capture: Capture, pairing: Pairing, mm_per_px: float | None) -> None:
+        self.capture = capture
+        self.pairing = pairing
+        self._mm_per_px = mm_per_px
+        self._check = ImageCheck()
+
+    def look(
+        self, trigger: Trigger, deadline_s: float, loaded: Loaded, alone: Callable[[], bool]
+    ) -> Look:
+        """The verdict of this view; blocks until its frame or until none can come any more."""
+        self.capture.request()
+        give_up_s = min(deadline_s, self.pairing.latest_s(trigger, deadline_s) + READOUT_S)
+        found = self.capture.wait_for(
+            lambda frame: self.pairing.is_candidate(trigger, frame), give_up_s
+        )
+        if found is None:
+            return self._undecided(Reason.NO_FRAME, self.capture.fault or "no frame in time")
+        distrust = self.pairing.take(trigger, found, alone())
+        if isinstance(found, BadFrame):
+            return self._undecided(Reason.BAD_IMAGE, found.text, source=found.path)
+        if distrust is not None:
+            return self._undecided(distrust, "picture and number disagree", found)
+        fault = self._check.fault(found.image, loaded.recipe.image)
+        if fault is not None:
+            return self._undecided(Reason.BAD_IMAGE, fault, found)
+        return self._detect(found, loaded)
+
+    def _detect(self, frame: Frame, loaded: Loaded) -> Look:
+        try:
+            detections = tuple(loaded.detector.detect(frame.image, self._mm_per_px))
+        except EdgeError as wrong:
+            return self._undecided(Reason.MODEL_FAULT, str(wrong), frame)
+        verdict = recipes.judge(detections, loaded.recipe)
+        return Look(self.capture.name, verdict, frame, detections, source=frame.path)
+
+    def _undecided(
+        self, reason: Reason, fault: str, frame: Frame | None = None, source: str | None = None
+    ) -> Look:
+        verdict = Verdict(Code.UNDECIDED, reason)
+        path = source or (frame.path if frame else None)
+        return Look(self.capture.name, verdict, frame, fault=fault, source=path)
+
+
+def view(look: Look, edge_s: float, picture: str | None, thumbnail: str | None) -> View:
+    """A look as it stands in the part's row; scores in 1e-4, boxes in 0.1 px."""
+    frame = look.frame
+    return View(
+        camera=look.camera,
+        code=look.verdict.code,
+        reason=look.verdict.reason,
+        frame=frame.number if frame else None,
+        exposed_ms=round((frame.exposed_s - edge_s) * 1000) if frame else None,
+        width=frame.image.shape[1] if frame else None,
+        height=frame.image.shape[0] if frame else None,
+        marks=tuple(_mark(d) for d in _strongest(look.detections)),
+        picture=picture,
+        thumbnail=thumbnail,
+        source=look.source[-200:] if look.source else None,
+    )
+
+
+def _strongest(detections: tuple[Detection, ...]) -> list[Detection]:
+    return sorted(detections, key=lambda d: d.score, reverse=True)[:MAX_MARKS]
+
+
+def _mark(detection: Detection) -> Mark:
+    x1, y1, x2, y2 = (round(edge * 10) for edge in detection.box)
+    return Mark(label=detection.label, score=round(detection.score * 10_000), box=(x1, y1, x2, y2))

@@ -1,0 +1,199 @@
+"""One node: builds every part from edge.toml, runs them, and takes them down in order.
+
+Power-up: the bus only reads; recipes are verified and proved; open rows of the last run are
+settled; readiness comes last. Shutdown: no new part, what is on its way is settled, rows are handed
+to the hub while it takes them, and what it did not take waits on disk.
+"""
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from edge import clock
+from edge.errors import EdgeError
+from edge.evidence import Evidence
+from edge.eye import Eye
+from edge.inspector import Inspector
+from edge.mqtt.link import Link
+from edge.mqtt.message import Notice, State
+from edge.mqtt.uploads import Uploads
+from edge.notify import notify
+from edge.outbox import Outbox
+from edge.outbox_epochs import LastEpoch
+from edge.pairing import Pairing
+from edge.pictures import PictureStore
+from edge.plc.bus import Bus
+from edge.plc.handshake import Resume
+from edge.release import load_all
+from edge.rows import Rows
+from edge.settings import Bus as BusSettings
+from edge.settings import Settings, Station
+from edge.standing import Standing
+from edge.station import StationPage
+from edge.vision.camera import Capture
+
+log = logging.getLogger(__name__)
+
+STATE_S = 1.0  # the hub hears the state this often
+COUNTS_S = 60.0  # the log tells the counts this often
+DRAIN_S = 5.0  # at shutdown the hub has this long to take what waits
+
+
+class Node:
+    """Everything that runs on one node."""
+
+    def __init__(self, settings: Settings, unsigned: bool = False) -> None:
+        """Open the ledger and build the parts; nothing touches camera or PLC before `start`.
+
+        Raises:
+            LedgerError: the ledger cannot be opened, or another process has it.
+        """
+        self.settings = settings
+        data = Path(settings.node.data_dir)
+        self.ledger = Outbox(data / "ledger.db")
+        self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
+        self._recipes, failed = load_all(settings.recipe, settings.runtime, unsigned)
+        for wrong in failed:
+            log.error("%s %s", wrong, wrong.hint)
+        self.recipe_faults = [str(wrong) for wrong in failed]
+        self._captures = {camera.name: Capture(camera) for camera in settings.camera}
+        self._link = (
+            Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
+        )
+        self._uploads = self._make_uploads()
+        self._buses = {bus.name: self._make_bus(bus) for bus in settings.bus}
+        self._inspectors = [self._make_inspector(station) for station in settings.station]
+        self._page = StationPage(
+            settings.page.host,
+            settings.page.port,
+            settings.node.name,
+            [inspector.standing for inspector in self._inspectors],
+            self._told_link,
+        )
+
+    @property
+    def page_url(self) -> str:
+        """Address of the station page."""
+        return self._page.url
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until `stop`; then settle what is on its way and close everything."""
+        self._page.start()
+        if self._link is not None:
+            self._link.start()
+        if self._uploads is not None:
+            self._uploads.start()
+        for bus in self._buses.values():
+            bus.start()
+        for inspector in self._inspectors:
+            inspector.start()
+        log.info("node %s: page at %s", self.settings.node.name, self.page_url)
+        notify("READY=1")
+        try:
+            self._watch(stop)
+        finally:
+            notify("STOPPING=1")
+            self.close()
+
+    def close(self) -> None:
+        """Stop taking parts, settle, drain, close. Safe to call twice."""
+        for inspector in self._inspectors:
+            inspector.close()
+        for bus in self._buses.values():
+            bus.close()
+        for capture in self._captures.values():
+            capture.close()
+        if self._uploads is not None:
+            self._uploads.close()
+        if self._link is not None:
+            self._link.close(DRAIN_S)
+        self._page.close()
+        self.ledger.close()
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _make_bus(self, bus: BusSettings) -> Bus:
+        stations = [station for station in self.settings.station if station.bus == bus.name]
+        resumes = {station.name: self._resume(station.name) for station in stations}
+        return Bus(bus, stations, resumes)
+
+    def _resume(self, station: str) -> Resume | None:
+        last = self.ledger.resume(station)
+        if last is None:
+            return None
+        return Resume(last.epoch, last.base, last.counter, last.plc_start, _age_s(last))
+
+    def _make_uploads(self) -> Uploads | None:
+        hub = self.settings.hub
+        if hub is None or hub.pictures_url is None or hub.token_file is None:
+            return None
+        return Uploads(hub.pictures_url, Path(hub.token_file), self._pictures)
+
+    def _make_inspector(self, station: Station) -> Inspector:
+        bus = self._buses[station.bus]
+        eyes = [self._make_eye(station, camera) for camera in station.cameras]
+        standing = Standing(station.name, eyes, self._recipes, self.recipe_faults)
+        return Inspector(
+            standing,
+            bus.station(station.name),
+            self.ledger,
+            Evidence(self._pictures),
+            Rows(station.name),
+            self._announce,
+        )
+
+    def _make_eye(self, station: Station, camera: str) -> Eye:
+        settings = next(c for c in self.settings.camera if c.name == camera)
+        pairing = Pairing(station.trigger, station.frame_tolerance_ms / 1000)
+        return Eye(self._captures[camera], pairing, settings.mm_per_px)
+
+    # -- running ------------------------------------------------------------------------------
+
+    def _watch(self, stop: threading.Event) -> None:
+        told_s = time.monotonic()
+        while not stop.wait(STATE_S):
+            if all(inspector.turning() for inspector in self._inspectors):
+                notify("WATCHDOG=1")
+            self._tell_state(online=True)
+            self._make_room()
+            if time.monotonic() - told_s >= COUNTS_S:
+                told_s = time.monotonic()
+                for inspector in self._inspectors:
+                    log.info("%s: %s", inspector.standing.name, inspector.standing.sentence())
+
+    def _tell_state(self, online: bool) -> None:
+        if self._link is None:
+            return
+        self._link.publish_state(
+            State(
+                v=1,
+                online=online,
+                stream=self.ledger.stream,
+                waiting=self.ledger.waiting,
+                at_ms=clock.utc_ms(),
+                stations=tuple(inspector.standing.state() for inspector in self._inspectors),
+            )
+        )
+
+    def _make_room(self) -> None:
+        try:
+            self._pictures.make_room()
+        except EdgeError as wrong:
+            log.warning("pictures: %s %s", wrong, wrong.hint)
+
+    def _announce(self, notice: Notice) -> None:
+        if self._link is not None:
+            self._link.publish_notice(notice)
+
+    def _told_link(self) -> tuple[bool, int]:
+        return self._link is not None and self._link.online, self.ledger.waiting
+
+
+def _age_s(last: LastEpoch) -> float | None:
+    """Seconds since the last known counter; None if no clock can tell."""
+    if last.boot == clock.BOOT:
+        return (clock.mono_ms() - last.mono_ms) / 1000
+    if clock.quality() == "unsynced" or clock.utc_ms() < last.at_ms:
+        return None
+    return (clock.utc_ms() - last.at_ms) / 1000

@@ -1,0 +1,104 @@
+"""The recipes a node may run, each with its model. Nothing runs that is not pinned by sha256.
+
+Until releases are signed, edge.toml pins the hash of every recipe and model. A file without a pin
+runs only with --unsigned; every row then says so and the screens show it in red. A file with
+another hash than its pin never runs.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge import recipe as recipes
+from edge import settings
+from edge.errors import EdgeError, ModelError
+from edge.mqtt.message import Trust
+from edge.recipe import Golden, Recipe
+from edge.terms import Code
+from edge.vision.detector import Detector
+from edge.vision.image import decode_image
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A verified recipe and its warm detector."""
+
+    number: int  # what the PLC asks for
+    recipe: Recipe
+    trust: Trust
+    detector: Detector = field(repr=False)
+    golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
+
+
+def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> Loaded:
+    """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
+
+    Raises:
+        ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
+        SettingsError: mistakes in the recipe.
+    """
+    recipe_path, model_path = Path(entry.path), Path(entry.model)
+    pinned = _verified(recipe_path, entry.sha256, unsigned)
+    pinned = _verified(model_path, entry.model_sha256, unsigned) and pinned
+    recipe = recipes.read(recipe_path)
+    detector = Detector(
+        model_path,
+        sha256=entry.model_sha256,
+        providers=runtime.providers,
+        threads=runtime.threads,
+        spinning=runtime.spinning,
+        score_floor=recipe.score_floor,
+    )
+    problems = recipes.check_labels(recipe, detector.labels)
+    if problems:
+        raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+    golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
+    trust: Trust = "pinned" if pinned else "unsigned"
+    loaded = Loaded(entry.number, recipe, trust, detector, golden)
+    prove(loaded)
+    return loaded
+
+
+def prove(loaded: Loaded) -> None:
+    """Run the recipe's golden pictures and compare their verdicts.
+
+    Raises:
+        ModelError: a golden picture gets another verdict than the recipe expects.
+    """
+    for golden, image in loaded.golden:
+        verdict = recipes.judge(loaded.detector.detect(image), loaded.recipe)
+        if verdict.code is not golden.code:
+            raise ModelError(
+                f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
+                f"expected {golden.code.name}"
+            )
+
+
+def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:
+    """True if `path` is pinned and as pinned; False if it is not pinned and may run unsigned."""
+    try:
+        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as wrong:
+        raise ModelError(f"{path}: cannot be read: {wrong}") from wrong
+    if expected is None and not unsigned:
+        raise ModelError(f"{path}: not pinned; its sha256 is {actual}")
+    if expected is not None and expected != actual:
+        raise ModelError(f"{path}: sha256 is {actual}, expected {expected}")
+    return expected is not None
+
+
+def load_all(
+    entries: tuple[settings.Recipe, ...], runtime: settings.Runtime, unsigned: bool
+) -> tuple[dict[int, Loaded], list[EdgeError]]:
+    """Load every recipe; what fails is returned, so that the other products can still run."""
+    loaded: dict[int, Loaded] = {}
+    failed: list[EdgeError] = []
+    for entry in entries:
+        try:
+            loaded[entry.number] = load(entry, runtime, unsigned)
+        except EdgeError as wrong:
+            failed.append(wrong)
+    return loaded, failed

@@ -1,0 +1,182 @@
+"""How one station stands: its health, its state in the words of OPC 40100-1, and its latest parts.
+
+Written by the station's own threads, read by its page and by the state message. Whether the
+heartbeat may run is decided here and nowhere else.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.alerts import AlertBoard, AlertCode, Change
+from edge.eye import Eye, Look
+from edge.mqtt.message import PartRow, StateWord, StationState, Trust
+from edge.plc.blocks import StatusFlags
+from edge.release import Loaded
+from edge.terms import Code, Mode, Reason
+
+PROOF_S = 5.0  # camera, ledger and detector must have proved themselves within this
+
+WORDS = ("ok", "ng", "undecided", "missed", "bypassed")
+
+
+@dataclass(frozen=True, slots=True)
+class LastNotOk:
+    """The newest part that was not OK, for the page."""
+
+    row: PartRow
+    looks: tuple[Look, ...]
+
+
+class Standing:
+    """Health and counts of one station."""
+
+    def __init__(
+        self,
+        name: str,
+        eyes: Sequence[Eye],
+        recipes: Mapping[int, Loaded],
+        recipe_faults: Sequence[str],
+    ) -> None:
+        """`recipe_faults`: why recipes of edge.toml could not be loaded, in sentences."""
+        self.name = name
+        self.eyes = eyes
+        self.recipes = recipes
+        self.board = AlertBoard()
+        self.plc_fault: str | None = "no answer from the PLC yet"
+        self.ready = False  # parts can be judged
+        self.alive = False  # the heartbeat may run
+        self.fault: str | None = "starting"
+        self.counts: Counter[str] = Counter()  # of this run, by verdict; missed and bypassed too
+        self.last_not_ok: LastNotOk | None = None
+        self.epoch = 0
+        self.triggers = 0
+        self._recipe_faults = list(recipe_faults)
+        self._line_running = False
+        self._mode = Mode.AUTO
+        self._wanted = 0
+        self._state: StateWord = "preoperational"
+        self._told: tuple[StateWord, Mode, str | None] | None = None
+        self._lock = threading.Lock()
+
+    def told(self, line_running: bool, mode: Mode, recipe_wanted: int) -> None:
+        """What the PLC's block says of the line."""
+        self._line_running, self._mode, self._wanted = line_running, mode, recipe_wanted
+
+    @property
+    def bypassed(self) -> bool:
+        """The PLC's key switch lets parts pass uninspected."""
+        return self._mode is Mode.BYPASS
+
+    @property
+    def active_recipe(self) -> int:
+        """Number of the recipe parts are judged by now; 0 = none."""
+        return self._wanted if self._wanted in self.recipes else 0
+
+    def judge_health(
+        self,
+        now_s: float,
+        ledger_s: float,
+        detector_s: float,
+        ledger_fault: str | None,
+        overdue: bool,
+    ) -> None:
+        """Decide readiness and heartbeat; `*_s` are the times of the last proofs (monotonic)."""
+        faults = [
+            *self._recipe_faults,
+            *(eye.capture.fault or "" for eye in self.eyes if not eye.capture.online),
+            ledger_fault or ("ledger silent" if now_s - ledger_s > PROOF_S else ""),
+            "detector silent" if now_s - detector_s > PROOF_S else "",
+            "a part is past its deadline without a verdict" if overdue else "",
+        ]
+        own = next((fault for fault in faults if fault), None)
+        self.fault = own or self.plc_fault
+        self.alive = own is None
+        self.ready = self.alive and self.active_recipe != 0
+        self._state = self._word()
+
+    def _word(self) -> StateWord:
+        if self.plc_fault is not None:
+            return "preoperational"
+        if self.fault is not None:
+            return "error"
+        if not self.ready:
+            return "initialized"
+        return "running" if self._line_running else "ready"
+
+    def changed_state(self) -> bool:
+        """Has state, mode or fault changed since this was last asked?"""
+        now = (self._state, self._mode, self.fault)
+        changed, self._told = now != self._told, now
+        return changed
+
+    def hold(self, code: AlertCode, holds: bool, detail: str | None) -> list[Change]:
+        """Raise or clear one alert; returns the change, if there is one."""
+        with self._lock:
+            if holds and code in self.board.active:
+                return []  # a lasting fault is one cause, not one per look
+            return self.board.seen(code, detail) if holds else self.board.gone(code)
+
+    def settled(self, code: Code, reason: Reason | None) -> list[Change]:
+        """One more closed part row."""
+        with self._lock:
+            self.counts[code.name.lower()] += 1
+            return self.board.judged(code)
+
+    def passed(self, word: str, count: int) -> None:
+        """`count` parts were missed or bypassed."""
+        with self._lock:
+            self.counts[word] += count
+
+    def saw(self, row: PartRow, looks: tuple[Look, ...]) -> None:
+        """One more judged part, for the page."""
+        if row.code is not Code.OK:
+            self.last_not_ok = LastNotOk(row, looks)
+
+    def defect_number(self, row: PartRow) -> int:
+        """The PLC's number of the deciding class: its place in the model's list from 1, or 0."""
+        loaded = next((r for r in self.recipes.values() if r.recipe.name == row.recipe), None)
+        if loaded is None or row.defect not in loaded.detector.labels:
+            return 0
+        return loaded.detector.labels.index(row.defect) + 1
+
+    def state(self) -> StationState:
+        """As told to the hub."""
+        trust: Trust = "unsigned" if self.unsigned else "pinned"
+        active = self.recipes.get(self.active_recipe)
+        return StationState(
+            station=self.name,
+            state=self._state,
+            mode=self._mode,
+            epoch=self.epoch,
+            triggers=self.triggers,
+            recipe=active.recipe.name if active else "",
+            trust=trust,
+            fault=self.fault[:200] if self.fault else None,
+        )
+
+    def flags(self) -> StatusFlags:
+        """The station's status bits for the PLC; ready comes last and goes first."""
+        flags = StatusFlags.ONLINE
+        if self.ready:
+            flags |= StatusFlags.TRIGGER_READY
+        if self.fault is not None and not self.alive:
+            flags |= StatusFlags.FAULT
+        if self._wanted not in self.recipes and self._wanted:
+            flags |= StatusFlags.JOB_FAILED
+        if self.bypassed:
+            flags |= StatusFlags.BYPASS_SEEN
+        if self.board.active:
+            flags |= StatusFlags.WARNING
+        return flags
+
+    def sentence(self) -> str:
+        """The counts of this run, for the log."""
+        counts = ", ".join(f"{self.counts[word]} {word}" for word in WORDS)
+        return f"{self._state}, {self.triggers} triggers in epoch {self.epoch}: {counts}"
+
+    @property
+    def unsigned(self) -> bool:
+        """Does any recipe or model run without a pin?"""
+        return any(loaded.trust == "unsigned" for loaded in self.recipes.values())

@@ -1,0 +1,96 @@
+"""The loop on one node, with a real ledger and a PLC on a real serial line: edge.inspector."""
+
+from pathlib import Path
+
+from edge import settings
+from edge.mqtt.message import CounterRow, EpochRow, MissedRow, PartRow
+from edge.node import Node
+from edge.terms import Code, Reason
+from tests.small_line import NodeProcess, SimulatedPlc, rows_of, running, wire
+
+
+def parts_in(rows: list[object]) -> list[PartRow]:
+    return [row for row in rows if isinstance(row, PartRow)]
+
+
+def test_every_part_ends_as_one_closed_row_and_the_plc_has_the_same_verdict(
+    tmp_path: Path,
+) -> None:
+    spots = [number % 3 == 0 for number in range(24)]
+    node = Node(wire(tmp_path, spots), unsigned=True)
+    plc = SimulatedPlc(tmp_path, parts=len(spots), rate=6)
+    with running(node):
+        summary = plc.summary()
+    rows = rows_of(tmp_path)
+    parts = parts_in(list(rows))
+    assert [part.code for part in parts] == [Code.NG if s else Code.OK for s in spots]
+    assert [part.number for part in parts] == list(range(parts[0].number, parts[0].number + 24))
+    assert all(part.trust == "unsigned" and part.latency_ms is not None for part in parts)
+    last = [row for row in rows if isinstance(row, CounterRow)][-1]
+    epoch = next(row for row in rows if isinstance(row, EpochRow))
+    assert (last.counter - epoch.base, last.open) == (24, 0)
+    assert summary["triggers"] == 24
+    assert (summary["ok"], summary["ng"]) == (16, 8)
+    assert summary["good_bin_without_ok"] == 0
+
+
+def test_an_unreadable_picture_is_one_undecided_part_and_never_a_traceback(tmp_path: Path) -> None:
+    spots = [False, None, False]
+    node = Node(wire(tmp_path, spots), unsigned=True)
+    plc = SimulatedPlc(tmp_path, parts=3, rate=4)
+    with running(node):
+        summary = plc.summary()
+    parts = parts_in(list(rows_of(tmp_path)))
+    assert [part.code for part in parts] == [Code.OK, Code.UNDECIDED, Code.OK]
+    assert parts[1].reason is Reason.BAD_IMAGE
+    assert parts[1].views[0].source is not None
+    assert (summary["ok"], summary["undecided"]) == (2, 1)
+
+
+def test_without_a_model_every_part_is_missed_and_none_is_passed(tmp_path: Path) -> None:
+    wiring = wire(tmp_path, [False] * 4)
+    (tmp_path / "tiny.onnx").write_bytes(b"no model")
+    with running(Node(wiring, unsigned=True)):
+        summary = SimulatedPlc(tmp_path, parts=8, rate=2, when_ready=False).summary()
+    rows = rows_of(tmp_path)
+    epoch = next(row for row in rows if isinstance(row, EpochRow))
+    last = [row for row in rows if isinstance(row, CounterRow)][-1]
+    missed = sum(row.last - row.first + 1 for row in rows if isinstance(row, MissedRow))
+    assert missed == last.counter - epoch.base > 0
+    assert parts_in(list(rows)) == []
+    assert (summary["ok"], summary["good_bin_without_ok"]) == (0, 0)
+
+
+def test_a_pinned_recipe_that_was_changed_does_not_run(tmp_path: Path) -> None:
+    wire(tmp_path, [False])
+    text = (tmp_path / "edge.toml").read_text(encoding="utf-8")
+    pinned = text.replace("number = 1\n", f'number = 1\nsha256 = "{"0" * 64}"\n')
+    (tmp_path / "edge.toml").write_text(pinned, encoding="utf-8")
+    node = Node(settings.read(tmp_path / "edge.toml"))
+    try:
+        assert "expected " + "0" * 64 in node.recipe_faults[0]
+    finally:
+        node.close()
+
+
+def test_parts_in_the_hand_of_a_killed_node_are_accounted_for_at_its_next_start(
+    tmp_path: Path,
+) -> None:
+    wiring = wire(tmp_path, [False] * 40)
+    plc = SimulatedPlc(tmp_path, parts=40, rate=6)
+    first = NodeProcess(tmp_path)
+    first.wait_for_rows(10)
+    first.kill()
+    with running(Node(wiring, unsigned=True)):
+        summary = plc.summary()
+    rows = rows_of(tmp_path)
+    epoch = next(row for row in rows if isinstance(row, EpochRow))
+    last = [row for row in rows if isinstance(row, CounterRow)][-1]
+    settled = [part.number for part in parts_in(list(rows))]
+    for row in rows:
+        if isinstance(row, MissedRow):
+            settled += range(row.first, row.last + 1)
+    assert sorted(settled) == list(range(epoch.base + 1, last.counter + 1))
+    assert last.open == 0
+    assert summary["triggers"] == 40
+    assert summary["good_bin_without_ok"] == 0
