@@ -1,5 +1,6 @@
 """The units, asked of systemd: every key known, little left to attack, commands that exist."""
 
+import importlib
 import re
 import subprocess
 from pathlib import Path
@@ -73,3 +74,14 @@ def test_only_the_node_touches_devices_and_only_named_ones() -> None:
         else:
             assert "PrivateDevices=yes" in lines
             assert not [line for line in lines if line.startswith("DeviceAllow=")]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_command_of_a_unit_exists(unit: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
+    started = re.search(r"^ExecStart=/opt/quanjian/bin/quanjian-(\w+) (.+)$", text, re.M)
+    assert started
+    module = importlib.import_module(f"{started.group(1)}.__main__")
+    parser = getattr(module, "parser", None) or module._parser
+    asked = parser().parse_args(started.group(2).split())
+    assert asked.config.parent == Path("/etc/quanjian")
