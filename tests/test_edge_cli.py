@@ -1,0 +1,66 @@
+"""The node's command line: exit codes, sentences, and what `check` finds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.__main__ import main
+from tests.serial_peers import until
+from tests.small_line import SimulatedPlc, wire
+
+
+def test_every_mistake_in_the_settings_is_told_at_once_with_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text('[node]\nplant = "X"\ncolour = 1\n', encoding="utf-8")
+    assert main(["check", "--config", str(path)]) == 2
+    told = capsys.readouterr().err
+    for word in ("[node] plant", "[node] colour: unknown key", "[node] line: missing", "station:"):
+        assert word in told
+
+
+def test_check_names_each_device_that_does_not_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire(tmp_path, [])
+    with (tmp_path / "edge.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[hub]\nbroker_host = "127.0.0.1"\nbroker_port = 1\ntoken_file = "none"\n')
+    assert main(["check", "--config", str(tmp_path / "edge.toml")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    faults = [line.split(":")[0].removeprefix("FAULT").strip() for line in lines if "FAULT" in line]
+    assert faults == ["recipe 1", "camera c1", "station s1", "broker", "token"]
+    assert any("not pinned; its sha256 is" in line for line in lines)
+
+
+def test_check_is_content_with_a_line_that_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire(tmp_path, [False])
+    plc = SimulatedPlc(tmp_path, parts=1, rate=1)
+    until((tmp_path / "plc").exists, within_s=30)
+    code = main(["check", "--unsigned", "--config", str(tmp_path / "edge.toml")])
+    plc.process.kill()
+    plc.process.wait(10)
+    assert "FAULT" not in capsys.readouterr().out
+    assert code == 0
+
+
+@pytest.mark.parametrize("command", ["run", "check", "inspect", "simulate"])
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    assert f"quanjian-edge {command}" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edge", "fly"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
