@@ -72,6 +72,24 @@ cameras = ["c1"]
 deadline_ms = 1000
 """
 
+SECOND = """
+[[bus]]
+name = "b2"
+port = "{port}"
+
+[[camera]]
+name = "c2"
+kind = "folder"
+source = "pictures2"
+
+[[station]]
+name = "s2"
+bus = "b2"
+trigger = "software"
+cameras = ["c2"]
+deadline_ms = 1000
+"""
+
 
 def draw(folder: Path, spots: Sequence[bool | None]) -> None:
     """One picture per part: True = a bright spot, None = a file that is no picture."""
@@ -99,15 +117,17 @@ def wire(folder: Path, spots: Sequence[bool | None]) -> settings.Settings:
 class SimulatedPlc:
     """`quanjian-edge simulate` without a camera, in its own process."""
 
-    def __init__(self, folder: Path, parts: int, rate: float, when_ready: bool = True) -> None:
-        """`when_ready`: the first part waits until the node is ready."""
-        self._summary = folder / "summary.json"
+    def __init__(
+        self, folder: Path, parts: int, rate: float, when_ready: bool = True, name: str = "plc"
+    ) -> None:
+        """`when_ready`: the first part waits until the node is ready; `name` of its port."""
+        self._summary = folder / f"{name}-summary.json"
         command = [sys.executable, "-m", "edge", "simulate", "--camera", "none"]
         self.process = subprocess.Popen(
             [
-                *(*command, "--port", str(folder / "plc"), "--summary", str(self._summary)),
+                *(*command, "--port", str(folder / name), "--summary", str(self._summary)),
                 *("--parts", str(parts), "--rate", str(rate)),
-                *("--state", str(folder / "plc-state")),
+                *("--state", str(folder / f"{name}-state")),
                 *(("--start-when-ready",) if when_ready else ()),
             ],
             stdout=subprocess.DEVNULL,
@@ -118,6 +138,14 @@ class SimulatedPlc:
         assert self.process.wait(timeout_s) == 0
         found: dict[str, Any] = json.loads(self._summary.read_text(encoding="utf-8"))
         return found
+
+
+def add_station(folder: Path, spots: Sequence[bool | None]) -> settings.Settings:
+    """A second station on the same node, with its own PLC and camera."""
+    draw(folder / "pictures2", spots)
+    with (folder / "edge.toml").open("a", encoding="utf-8") as file:
+        file.write(SECOND.format(port=folder / "plc2"))
+    return settings.read(folder / "edge.toml")
 
 
 class NodeProcess:

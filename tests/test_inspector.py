@@ -6,7 +6,7 @@ from edge import settings
 from edge.mqtt.message import CounterRow, EpochRow, MissedRow, PartRow
 from edge.node import Node
 from edge.terms import Code, Reason
-from tests.small_line import NodeProcess, SimulatedPlc, rows_of, running, wire
+from tests.small_line import NodeProcess, SimulatedPlc, add_station, rows_of, running, wire
 
 
 def parts_in(rows: list[object]) -> list[PartRow]:
@@ -94,3 +94,20 @@ def test_parts_in_the_hand_of_a_killed_node_are_accounted_for_at_its_next_start(
     assert last.open == 0
     assert summary["triggers"] == 40
     assert summary["good_bin_without_ok"] == 0
+
+
+def test_two_stations_on_one_node_keep_their_parts_apart(tmp_path: Path) -> None:
+    wire(tmp_path, [True, False] * 6)
+    wiring = add_station(tmp_path, [False, False, True] * 4)
+    with running(Node(wiring, unsigned=True)):
+        first = SimulatedPlc(tmp_path, parts=12, rate=4)
+        second = SimulatedPlc(tmp_path, parts=12, rate=5, name="plc2")
+        summaries = first.summary(), second.summary()
+    rows = rows_of(tmp_path)
+    codes = {
+        name: [part.code for part in parts_in(list(rows)) if part.station == name]
+        for name in ("s1", "s2")
+    }
+    assert codes["s1"] == [Code.NG, Code.OK] * 6
+    assert codes["s2"] == [Code.OK, Code.OK, Code.NG] * 4
+    assert [(summary["ok"], summary["ng"]) for summary in summaries] == [(6, 6), (8, 4)]
