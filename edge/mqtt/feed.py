@@ -1,0 +1,102 @@
+"""Rows from the outbox to the hub: which message is next, and what an acknowledgement does to it.
+
+Joins the delivery rules (no IO) to the source of the rows. A disk that fails here only pauses the
+sending: the row stays where it is.
+"""
+
+import logging
+from collections.abc import Callable
+from importlib import metadata
+from typing import Protocol
+
+import msgspec
+
+from edge.errors import LedgerError
+from edge.mqtt.delivery import ANSWER_S, Delivery, SendBatch
+from edge.mqtt.message import MAX_BATCH_ROWS, Ack, Batch, Birth
+
+log = logging.getLogger(__name__)
+
+_acks = msgspec.json.Decoder(Ack)
+
+
+class RowSource(Protocol):
+    """Where the rows are: the outbox, which this package does not import."""
+
+    @property
+    def stream(self) -> str:
+        """Its id, 32 hex digits."""
+
+    @property
+    def first(self) -> int:
+        """Lowest sequence that is not acknowledged."""
+
+    @property
+    def head(self) -> int:
+        """Sequence the next row will get."""
+
+    @property
+    def waiting(self) -> int:
+        """Rows not acknowledged."""
+
+    def batch(self, from_seq: int, max_rows: int, max_bytes: int) -> Batch | None:
+        """Rows from `from_seq` on, at least one if there is one; raises LedgerError."""
+
+    def acknowledge(self, next_seq: int) -> None:
+        """Delete the rows below `next_seq`; raises LedgerError."""
+
+    def on_rows(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called after every commit; it must not block."""
+
+
+class Feed:
+    """One stream of rows towards one hub, for one thread."""
+
+    def __init__(self, source: RowSource, answer_s: float = ANSWER_S) -> None:
+        self.source = source
+        self.delivery = Delivery(answer_s)
+
+    def next_message(self, now_s: float, max_bytes: int) -> tuple[str, Birth | Batch] | None:
+        """Topic leaf and message to send now, or None; it counts as sent."""
+        step = self.delivery.due(now_s, self.source.head)
+        if step is None:
+            return None
+        if not isinstance(step, SendBatch):
+            return "birth", self._birth()
+        try:
+            batch = self.source.batch(step.from_seq, MAX_BATCH_ROWS, max_bytes)
+        except LedgerError as wrong:
+            self.delivery.pause(str(wrong), now_s)
+            return None
+        return None if batch is None else ("parts", batch)
+
+    def read_ack(self, data: bytes, now_s: float) -> None:
+        """Take an acknowledgement as it came from the wire; a malformed one changes nothing."""
+        try:
+            ack = _acks.decode(data)
+        except msgspec.MsgspecError as wrong:
+            log.warning("an acknowledgement cannot be read: %s", wrong)
+            return
+        if ack.stream != self.source.stream:
+            return  # for a ledger this node had before
+        first, head = self.source.first, self.source.head
+        gone = self.delivery.heard(ack.next, ack.refused, first, head, now_s)
+        if gone is None:
+            return
+        try:
+            self.source.acknowledge(gone)
+        except LedgerError as wrong:
+            self.delivery.pause(str(wrong), now_s)
+
+    def _birth(self) -> Birth:
+        source = self.source
+        return Birth(
+            v=1, stream=source.stream, next=source.first, head=source.head, software=_software()
+        )
+
+
+def _software() -> str:
+    try:
+        return f"quanjian {metadata.version('quanjian')}"
+    except metadata.PackageNotFoundError:
+        return "quanjian, not installed"

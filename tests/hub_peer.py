@@ -1,0 +1,116 @@
+"""The hub's side of the protocol, small: a cursor per stream, rows checked against their chain."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from edge.mqtt.message import (
+    GENESIS,
+    Ack,
+    AnyRow,
+    Batch,
+    Birth,
+    Notice,
+    State,
+    chain,
+    decode_batch,
+    decode_row,
+    encode,
+)
+
+DEADLINE_S = 30.0
+
+
+class HubPeer:
+    """Takes batches, keeps rows once and in order, and acknowledges what it keeps."""
+
+    def __init__(self, port: int, subscribe: bool = True) -> None:
+        self.changed = threading.Condition()
+        self.rows: dict[str, list[AnyRow]] = {}  # what was kept, by stream
+        self.hashes: dict[str, str] = {}  # of the last row kept
+        self.batches: list[Batch] = []  # every arrival, also what was not new
+        self.births: list[Birth] = []
+        self.states: list[State] = []
+        self.notices: list[Notice] = []
+        self.broken: list[str] = []  # anything a node must never do
+        self.deaf = False  # takes nothing and answers nothing
+        self.mute = False  # takes rows and answers nothing
+        self.refuse: str | None = None  # takes nothing and says why
+        self.cursor_lie = 0  # added to every acknowledgement
+        self._subscribe = subscribe
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id="hub", protocol=MQTTProtocolVersion.MQTTv5
+        )
+        self._client.reconnect_delay_set(0.05, 0.2)  # type: ignore[arg-type]
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self._client.connect_async("127.0.0.1", port, keepalive=5, clean_start=True)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def wait_for(self, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+        """Return once `condition` holds; fail after the deadline."""
+        with self.changed:
+            assert self.changed.wait_for(condition, deadline_s), "the hub waited in vain"
+
+    def next(self, stream: str) -> int:
+        return len(self.rows.get(stream, [])) + 1
+
+    def send(self, node: str, payload: bytes) -> None:
+        """Say anything on a node's `ack` topic."""
+        self._client.publish(f"qj/1/p/l/{node}/ack", payload, qos=1)
+
+    def _on_connect(self, client: paho.Client, *_: Any) -> None:
+        if self._subscribe:
+            client.subscribe("qj/1/+/+/+/#", qos=1)
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        *_, node, leaf = message.topic.split("/")
+        with self.changed:
+            if leaf == "parts" and not self.deaf:
+                self._on_batch(node, decode_batch(bytes(message.payload)))
+            elif leaf == "birth" and not self.deaf:
+                birth = msgspec.json.decode(message.payload, type=Birth)
+                self.births.append(birth)
+                self._acknowledge(node, birth.stream)
+            elif leaf == "state":
+                self.states.append(msgspec.json.decode(message.payload, type=State))
+            elif leaf == "notice":
+                self.notices.append(msgspec.json.decode(message.payload, type=Notice))
+            self.changed.notify_all()
+
+    def _on_batch(self, node: str, batch: Batch) -> None:
+        self.batches.append(batch)
+        if self.refuse is None:
+            self._keep(batch)
+        self._acknowledge(node, batch.stream, self.refuse)
+
+    def _keep(self, batch: Batch) -> None:
+        next_seq = self.next(batch.stream)
+        if batch.first > next_seq:
+            self.broken.append(f"row {next_seq} was left out: the batch begins at {batch.first}")
+            return
+        before = batch.prev
+        for seq, entry in enumerate(batch.rows, batch.first):
+            digest = chain(before, seq, bytes(entry.row))
+            if digest != entry.hash:
+                self.broken.append(f"row {seq}: wrong hash")
+            if seq == next_seq:
+                if before != self.hashes.get(batch.stream, GENESIS):
+                    self.broken.append(f"row {seq}: does not follow the row before it")
+                self.rows.setdefault(batch.stream, []).append(decode_row(entry.row))
+                self.hashes[batch.stream] = digest
+                next_seq += 1
+            before = digest
+
+    def _acknowledge(self, node: str, stream: str, refused: str | None = None) -> None:
+        if not self.mute:
+            next_seq = self.next(stream) + self.cursor_lie
+            self.send(node, encode(Ack(v=1, stream=stream, next=next_seq, refused=refused)))
