@@ -58,6 +58,11 @@ class LedgerError(EdgeError):
 
     hint = "Free space on the ledger's disk or replace it; until then every part is rejected."
 
+    def __init__(self, text: str, *, permanent: bool = False) -> None:
+        """`permanent`: the row itself is wrong (settled twice, out of range); no retry helps."""
+        super().__init__(text)
+        self.permanent = permanent
+
 
 class LinkError(EdgeError):
     """The hub or broker cannot be reached or refused us; rows wait on disk."""
