@@ -40,6 +40,7 @@ class Ingest:
         self._stop = stop
         self._link = Link(settings.broker)
         self._database: session.Connection | None = None
+        self.connected = self._link.connected
         self.counts: Counter[str] = Counter()  # messages, rows, parts, duplicates, ... so far
 
     def run(self) -> None:
@@ -54,12 +55,21 @@ class Ingest:
             while not self._stop.is_set() or self._link.waiting:
                 message = self._link.next(timeout_s=0.5)
                 if message is not None:
-                    self._until_done(message)
+                    self._survive(message)
                 notify("WATCHDOG=1")
                 if time.monotonic() >= report_at:
                     report_at += _REPORT_S
                     log.info("last minute: %s", self._report())
         self._forget_database()
+
+    def _survive(self, message: Message) -> None:
+        """No message ends the service: what nobody foresaw is logged once and left to the node."""
+        try:
+            self._until_done(message)
+        except Exception:
+            self.counts["failed"] += 1
+            log.exception("%s: not taken, by a fault of ours", message.topic)
+            self._forget_database()
 
     def _report(self) -> str:
         told = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))

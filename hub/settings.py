@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 from msgspec import Meta, Struct
 
 from edge import sections
@@ -96,7 +97,19 @@ def read(path: Path) -> Settings:
         problems = crossed(settings)
     if settings is None or problems:
         raise SettingsError(str(path), problems)
-    return settings
+    return resolved(settings, path.absolute().parent)
+
+
+def resolved(settings: Settings, folder: Path) -> Settings:
+    """The settings with every file and folder absolute; relative ones start at hub.toml's own."""
+    names = ("password_file", "ca_file", "certificate_file", "key_file")
+    given = {name: getattr(settings.broker, name) for name in names}
+    files = {name: str(folder / file) for name, file in given.items() if file is not None}
+    web = msgspec.structs.replace(
+        settings.web, pictures_dir=str(folder / settings.web.pictures_dir)
+    )
+    broker = msgspec.structs.replace(settings.broker, **files)
+    return msgspec.structs.replace(settings, broker=broker, web=web)
 
 
 def crossed(settings: Settings) -> list[str]:

@@ -1,3 +1,3 @@
 """Peers that several test files share; each plugin owns one kind of peer."""
 
-pytest_plugins = ["tests.postgres_peer"]
+pytest_plugins = ["tests.loopback_peer", "tests.postgres_peer"]

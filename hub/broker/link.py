@@ -44,12 +44,13 @@ class Link:
 
     def __init__(self, settings: Broker) -> None:
         self.settings = settings
-        self.connected = threading.Event()
+        self.connected = threading.Event()  # and listening
         self.dropped = 0
         self._queue: queue.Queue[Message] = queue.Queue(_WAITING)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._started = False
@@ -134,11 +135,28 @@ class Link:
             log.warning("broker %s refuses the hub: %s", self._where, code)
             return
         possible = getattr(properties, "SharedSubscriptionAvailable", 1) != 0
-        shared = "$share/ingest/" if self.settings.shared and possible else ""
-        wanted = [(f"{shared}qj/1/+/+/+/{leaf}", 1) for leaf in SHARED]
+        shared = self.settings.shared and possible
+        # a group per leaf: rumqttd mixes up the filters of one group and loses messages
+        wanted = [
+            (f"$share/ingest-{leaf}/qj/1/+/+/+/{leaf}" if shared else f"qj/1/+/+/+/{leaf}", 1)
+            for leaf in SHARED
+        ]
         client.subscribe([*wanted, ("qj/1/+/+/+/state", 1)])
-        self.connected.set()
         log.info("broker %s connected%s", self._where, ", work is shared" if shared else "")
+
+    def _on_subscribe(
+        self,
+        client: mqtt.Client,
+        userdata: Any,
+        mid: int,
+        codes: list[ReasonCode],
+        properties: Properties | None,
+    ) -> None:
+        refused = [str(code) for code in codes if code.is_failure]
+        if refused:
+            log.error("broker %s does not let the hub listen: %s", self._where, refused[0])
+        else:
+            self.connected.set()
 
     def _on_disconnect(
         self,
@@ -154,6 +172,6 @@ class Link:
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         try:
-            self._queue.put_nowait(Message(message.topic, message.payload, message.retain))
+            self._queue.put_nowait(Message(message.topic, bytes(message.payload), message.retain))
         except queue.Full:
             self.dropped += 1

@@ -1,0 +1,236 @@
+"""Duties: one leads; partitions come before their day; every kind of loss becomes an alarm."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from edge.mqtt.message import Birth, CounterRow, State
+from edge.terms import Code
+from hub import registry
+from hub.duties import Alarm, Duties
+from hub.intake import Place
+from hub.settings import Broker, Database, Settings, Web
+from hub.settings import Duties as DutiesSettings
+from hub.store import rows, session
+from hub.store.partitions import make_ahead
+from tests.ledger_rows import counter_row, epoch_row, part_row, stamp
+from tests.loopback_peer import wait_for
+from tests.paper_ledger import PaperLedger
+
+PLACE = Place("jinan", "line-1", "node-1")
+
+
+def settings_of(dsn: str, check_rows: int = 2000) -> Settings:
+    return Settings(
+        database=Database(dsn=dsn),
+        broker=Broker(host="127.0.0.1"),
+        web=Web(pictures_dir="pictures"),
+        duties=DutiesSettings(check_rows=check_rows),
+    )
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[session.Connection]:
+    """A connection to a hub with one node."""
+    registry.add(database, "jinan", "line-1", "node-1")
+    with session.connect(database, "test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def asked(dsn: str, statement: str) -> list[dict[str, Any]]:
+    with psycopg.connect(dsn, row_factory=dict_row, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def codes(alarms: list[Alarm]) -> list[str]:
+    return [alarm.code for alarm in alarms]
+
+
+def written(connection: session.Connection, parts: int = 9) -> PaperLedger:
+    """A balanced ledger of a line that stands still."""
+    ledger = PaperLedger()
+    ledger.write([epoch_row(), *(part_row(n) for n in range(1, parts + 1)), counter_row(parts)])
+    rows.taken(connection, PLACE, ledger.batch(1, ledger.next))
+    return ledger
+
+
+def test_exactly_one_process_leads_and_another_takes_over(database: str) -> None:
+    settings = settings_of(database)
+    with session.connect(database, "b") as second:
+        with session.connect(database, "a") as first:
+            assert Duties(first, settings).lead()
+            assert not Duties(second, settings).lead()
+        standby = Duties(second, settings)
+        wait_for(standby.lead, "the lock of a closed connection is given on")
+
+
+def test_partitions_are_made_ahead_once(connection: session.Connection, database: str) -> None:
+    today = date(2026, 11, 23)
+    assert make_ahead(connection, today, 2) == ["part_20261123", "part_20261124", "part_20261125"]
+    assert make_ahead(connection, today, 3) == ["part_20261126"]
+
+
+def test_a_part_goes_into_its_day_and_early_ones_move_along(
+    connection: session.Connection, database: str
+) -> None:
+    noon = int(datetime(2026, 11, 23, 12, tzinfo=timezone.utc).timestamp() * 1000)
+    ledger = PaperLedger()
+    ledger.write([part_row(1, at_ms=noon), part_row(2, at_ms=noon)])
+    where = "SELECT tableoid::regclass::text AS place FROM part ORDER BY seq"
+    rows.taken(connection, PLACE, ledger.batch(1, 2))
+    assert asked(database, where) == [{"place": "part_default"}]
+    make_ahead(connection, date(2026, 11, 23), 0)
+    rows.taken(connection, PLACE, ledger.batch(2, 3))
+    assert asked(database, where) == [{"place": "part_20261123"}] * 2
+
+
+def test_a_balanced_and_unbroken_hub_raises_nothing(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    written(connection)
+    rows.heard(connection, PLACE, State(v=1, online=True), retained=False)
+    assert Duties(connection, settings_of(database)).round(now) == []
+    assert asked(database, "SELECT checked, next FROM cursor") == [{"checked": 12, "next": 12}]
+
+
+def test_chains_are_checked_in_slices_that_join(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    written(connection)
+    duties = Duties(connection, settings_of(database, check_rows=5))
+    for checked in (6, 11, 12):
+        duties.round(now)
+        assert asked(database, "SELECT checked FROM cursor") == [{"checked": checked}]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        ("UPDATE part SET raw = raw || ' ' WHERE seq = 5", "row 5 is not what was acknowledged"),
+        (
+            "UPDATE part SET hash = repeat('0', 64) WHERE seq = 5",
+            "row 5 is not what was acknowledged",
+        ),
+        ("DELETE FROM part WHERE seq = 7", "row 7 is missing"),
+        ("DELETE FROM ledger_row WHERE seq = 11", "row 11 is missing"),
+        (
+            "UPDATE part SET seq = 1000 WHERE seq = 6; UPDATE part SET seq = 6 WHERE seq = 7; "
+            "UPDATE part SET seq = 7 WHERE seq = 1000",
+            "row 6 is not what was acknowledged",
+        ),
+    ],
+)
+def test_a_row_changed_deleted_or_moved_in_the_database_is_found(
+    spoil: str, told: str, connection: session.Connection, database: str, now: datetime
+) -> None:
+    ledger = written(connection)
+    asked(database, spoil)
+    for check_rows in (2000, 3):
+        alarms = [
+            alarm
+            for duties in [Duties(connection, settings_of(database, check_rows))]
+            for _ in range(4)
+            for alarm in duties.round(now)
+        ]
+        assert alarms
+        assert {(a.code, a.detail) for a in alarms} == {
+            ("chain_broken", f"ledger {ledger.stream}: {told}")
+        }
+
+
+def test_a_trigger_without_a_row_is_an_alarm_that_clears_when_it_balances(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    ledger = written(connection)
+    ledger.write([counter_row(11)])
+    rows.taken(connection, PLACE, ledger.batch(12, 13))
+    duties = Duties(connection, settings_of(database))
+    [alarm] = duties.round(now)
+    assert (alarm.code, alarm.station) == ("residue", "s1")
+    assert alarm.detail == "epoch 1: 11 triggers, 9 settled, 0 open: residue 2"
+    duties.round(now)
+    [kept] = asked(database, "SELECT source, code, active FROM alert")
+    assert kept == {"source": "hub", "code": "residue", "active": True}
+    ledger.write([part_row(10), part_row(11), counter_row(11)])
+    rows.taken(connection, PLACE, ledger.batch(13, 16))
+    assert duties.round(now) == []
+    assert asked(database, "SELECT active FROM alert") == [{"active": False}]
+
+
+def test_parts_that_were_open_when_an_epoch_ended_must_be_settled(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    ledger = PaperLedger()
+    ledger.write([epoch_row(1), CounterRow(**stamp(1), counter=2, open=2), part_row(1)])
+    ledger.write([epoch_row(2)])
+    rows.taken(connection, PLACE, ledger.batch(1, 5))
+    duties = Duties(connection, settings_of(database))
+    assert duties.round(now) == []
+    [alarm] = duties.round(now + timedelta(minutes=10))
+    assert alarm.detail == "epoch 1: over, 1 triggers never settled"
+
+
+def test_a_part_in_the_good_bin_that_was_not_released_is_an_alarm(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    def sample(counter: int, good: int) -> CounterRow:
+        return CounterRow(**stamp(), counter=counter, open=0, good=good, reject_confirmed=0)
+
+    ledger = PaperLedger()
+    ledger.write([epoch_row(), sample(0, 0), part_row(1, Code.NG), sample(1, 1)])
+    rows.taken(connection, PLACE, ledger.batch(1, 5))
+    [alarm] = Duties(connection, settings_of(database)).round(now)
+    assert (alarm.code, alarm.detail) == (
+        "gate_mismatch", "epoch 1: good -1, rejects +1 parts not counted at the gate",
+    )  # fmt: skip
+
+
+def test_a_node_that_is_gone_or_silent_is_an_alarm_until_it_is_back(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    duties = Duties(connection, settings_of(database))
+    rows.heard(connection, PLACE, State(v=1, online=True), retained=False)
+    assert duties.round(now) == []
+    assert codes(duties.round(now + timedelta(minutes=2))) == ["node_offline"]
+    rows.heard(connection, PLACE, State(v=1, online=False), retained=False)
+    assert codes(duties.round(now)) == ["node_offline"]
+    rows.heard(connection, PLACE, State(v=1, online=True), retained=False)
+    assert duties.round(now) == []
+
+
+def test_lost_and_quarantined_rows_are_alarms_and_the_chain_is_checked_around_them(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    ledger = PaperLedger()
+    ledger.write([b'{"kind":"part"}', part_row(2), part_row(3), part_row(4), part_row(5)])
+    rows.taken(connection, PLACE, ledger.batch(1, 3))
+    rows.born(connection, PLACE, Birth(v=1, stream=ledger.stream, next=4, head=6, software="t"))
+    rows.taken(connection, PLACE, ledger.batch(4, 6))
+    duties = Duties(connection, settings_of(database, check_rows=2))
+    for _ in range(5):
+        alarms = duties.round(now)
+    assert sorted(codes(alarms)) == ["quarantine", "rows_lost"]
+    assert asked(database, "SELECT checked FROM cursor") == [{"checked": 6}]
+
+
+def test_only_the_newest_refused_messages_are_kept(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    asked(
+        database,
+        "INSERT INTO refused (topic, reason, head) "
+        "SELECT 't', i::text, '' FROM generate_series(1, 1200) AS i RETURNING 1",
+    )
+    Duties(connection, settings_of(database)).round(now)
+    [kept] = asked(database, "SELECT count(*) AS n, min(reason::int) AS first FROM refused")
+    assert kept == {"n": 1000, "first": 201}

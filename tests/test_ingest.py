@@ -1,0 +1,435 @@
+"""Ingest: what nodes publish is counted once and acknowledged after the commit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from edge.mqtt.message import (
+    AlertRow,
+    Birth,
+    EvictionRow,
+    Mark,
+    Notice,
+    State,
+    StationState,
+    View,
+    chain,
+    encode,
+)
+from edge.terms import Code, Mode
+from hub import metrics, registry
+from hub.ingest import Ingest
+from hub.intake import Place
+from hub.settings import Settings
+from hub.store import rows, session
+from hub.store.embedded import EmbeddedServer
+from tests.ledger_rows import (
+    bypassed_row,
+    counter_row,
+    epoch_row,
+    missed_row,
+    part_row,
+    stamp,
+)
+from tests.loopback_peer import PlayedNode, played_node, settings_for, wait_for
+from tests.paper_ledger import PaperLedger
+
+PLACE = Place("jinan", "line-1", "node-1")
+
+
+def asked(dsn: str, statement: str, *values: Any) -> list[dict[str, Any]]:
+    with psycopg.connect(dsn, row_factory=dict_row, autocommit=True) as connection:
+        return connection.execute(statement.encode(), values).fetchall()
+
+
+@pytest.fixture
+def wired(database: str, broker_port: int, tmp_path: Path) -> Settings:
+    return settings_for(database, broker_port, tmp_path)
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator[Ingest]:
+    """One ingest worker in a thread, stopped in order at the end."""
+    stop = threading.Event()
+    ingest = Ingest(settings, stop)
+    thread = threading.Thread(target=ingest.run, name="ingest")
+    thread.start()
+    try:
+        assert ingest.connected.wait(30)
+        yield ingest
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def node(database: str, broker_port: int) -> Iterator[PlayedNode]:
+    with played_node(broker_port, database) as played:
+        yield played
+
+
+@pytest.fixture
+def direct(database: str) -> Iterator[session.Connection]:
+    """A connection for the ingest transaction itself, with the node registered."""
+    registry.add(database, "jinan", "line-1", "node-1")
+    with session.connect(database, "test") as connection:
+        yield connection
+
+
+def shift_of_rows(ledger: PaperLedger) -> None:
+    """12 triggers: 7 ok, 2 ng, 1 undecided, 2 missed."""
+    ledger.write(
+        [
+            epoch_row(),
+            *(part_row(number) for number in range(1, 8)),
+            part_row(8, Code.NG),
+            part_row(9, Code.NG),
+            part_row(10, Code.UNDECIDED),
+            missed_row(11, 12),
+            counter_row(12),
+        ]
+    )
+
+
+def test_a_birth_is_answered_with_the_first_row_that_is_missing(
+    wired: Settings, node: PlayedNode
+) -> None:
+    ledger = PaperLedger()
+    birth = Birth(v=1, stream=ledger.stream, next=1, head=14, software="test")
+    shift_of_rows(ledger)
+    with worker(wired):
+        assert node.ask("birth", birth).next == 1
+        assert node.send(ledger.batch(1, 6)).next == 6
+        assert node.ask("birth", birth).next == 6
+
+
+def test_rows_sums_law_and_cursor_move_together(wired: Settings, node: PlayedNode) -> None:
+    dsn, ledger = wired.database.dsn, PaperLedger()
+    shift_of_rows(ledger)
+    with worker(wired):
+        assert node.send(ledger.batch(1, 14)).next == 14
+    [law] = asked(dsn, "SELECT * FROM law")
+    assert metrics.first_law(law) == metrics.FirstLaw("balanced", 12, 12, 0, 0)
+    [count] = asked(
+        dsn, "SELECT sum(ok) ok, sum(ng) ng, sum(missed) missed, sum(triggers) t FROM minute_count"
+    )
+    assert count == {"ok": 7, "ng": 2, "missed": 2, "t": 12}
+    causes = asked(dsn, "SELECT kind, label, parts FROM minute_cause ORDER BY kind")
+    assert [(c["kind"], c["label"], c["parts"]) for c in causes] == [
+        ("defect", "", 2), ("missed", "no_trigger", 2), ("undecided", "uncertain", 1),
+    ]  # fmt: skip
+    [cursor] = asked(dsn, "SELECT next, hash FROM cursor")
+    assert cursor == {"next": 14, "hash": ledger.entries[-1].hash}
+    stored = asked(dsn, "SELECT seq, hash, raw FROM part UNION ALL SELECT seq, hash, raw "
+                        "FROM ledger_row ORDER BY seq")  # fmt: skip
+    before = ledger.hash_before(1)
+    for row in stored:
+        assert chain(before, row["seq"], row["raw"]) == row["hash"]
+        before = row["hash"]
+    assert len(stored) == 13
+
+
+def test_batches_repeated_and_overlapping_are_counted_once(
+    direct: session.Connection, database: str
+) -> None:
+    ledger = PaperLedger()
+    ledger.write([epoch_row(), *(part_row(number) for number in range(1, 100))])
+    for first, after in ((1, 41), (1, 41), (20, 61), (61, 81), (50, 101), (1, 101)):
+        rows.taken(direct, PLACE, ledger.batch(first, after))
+    [found] = asked(
+        database, "SELECT count(*) n, count(DISTINCT seq) seqs, max(seq) last FROM part"
+    )
+    assert found == {"n": 99, "seqs": 99, "last": 100}
+    [law] = asked(database, "SELECT ok FROM law")
+    assert law == {"ok": 99}
+    [count] = asked(database, "SELECT sum(ok) ok FROM minute_count")
+    assert count == {"ok": 99}
+
+
+def test_a_batch_beyond_a_gap_is_not_stored_and_the_answer_says_what_is_missing(
+    wired: Settings, node: PlayedNode
+) -> None:
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    with worker(wired):
+        node.send(ledger.batch(1, 4))
+        ack = node.send(ledger.batch(6, 14))
+    assert (ack.next, ack.refused) == (4, "expected row 4, got rows from 6")
+    assert asked(wired.database.dsn, "SELECT max(seq) n FROM part") == [{"n": 3}]
+
+
+def test_a_row_changed_on_the_way_is_refused_and_kept_for_a_person(
+    wired: Settings, node: PlayedNode
+) -> None:
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    payload = json.loads(encode(ledger.batch(1, 14)))
+    payload["rows"][4]["row"]["number"] = 77
+    with worker(wired):
+        ack = node.ask("parts", json.dumps(payload, separators=(",", ":")).encode())
+    assert ack.next == 5
+    assert ack.refused == "row 5: its hash does not follow from the row before it"
+    [kept] = asked(wired.database.dsn, "SELECT topic, reason FROM refused")
+    assert kept == {"topic": "qj/1/jinan/line-1/node-1/parts", "reason": ack.refused}
+
+
+def test_a_poisoned_row_goes_to_quarantine_is_counted_and_stops_nobody(
+    wired: Settings, node: PlayedNode
+) -> None:
+    ledger = PaperLedger()
+    poison = b'{"kind":"part","station":"s1","epoch":1,"number":2,"colour":"red"}'
+    ledger.write([epoch_row(), part_row(1), poison, part_row(3), counter_row(3)])
+    with worker(wired):
+        assert node.send(ledger.batch(1, 6)).next == 6
+    [kept] = asked(wired.database.dsn, "SELECT seq, station, epoch, parts, raw FROM quarantine")
+    assert kept == {"seq": 3, "station": "s1", "epoch": 1, "parts": 1, "raw": poison}
+    [law] = asked(wired.database.dsn, "SELECT * FROM law")
+    assert (law["quarantined"], metrics.first_law(law).residue) == (1, 0)
+
+
+def test_a_row_that_only_the_database_refuses_is_the_only_one_in_quarantine(
+    wired: Settings, node: PlayedNode
+) -> None:
+    dsn, ledger = wired.database.dsn, PaperLedger()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("ALTER TABLE part ADD CHECK (number <> 5)")
+    shift_of_rows(ledger)
+    with worker(wired):
+        assert node.send(ledger.batch(1, 14)).next == 14
+    [kept] = asked(dsn, "SELECT seq, parts, reason FROM quarantine")
+    assert (kept["seq"], kept["parts"]) == (6, 1)
+    assert "check constraint" in kept["reason"]
+    [law] = asked(dsn, "SELECT * FROM law")
+    assert metrics.first_law(law).state == "balanced"
+    assert (law["ok"], law["quarantined"]) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    "noise", [b"", b"\xff\xfe", b"{}", b'{"v":1}', b"[" * 2000, b'{"stream":"\\ud800"}']
+)
+def test_noise_on_any_topic_stops_nobody(noise: bytes, wired: Settings, node: PlayedNode) -> None:
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    with worker(wired) as ingest:
+        for leaf in ("parts", "birth", "state", "notice"):
+            node.publish(leaf, noise)
+        assert node.send(ledger.batch(1, 14)).next == 14
+        wait_for(lambda: ingest.counts["refused"] == 4, "four messages refused")
+
+
+def test_a_node_that_is_not_registered_or_was_revoked_writes_nothing(
+    wired: Settings, node: PlayedNode, broker_port: int
+) -> None:
+    dsn, ledger = wired.database.dsn, PaperLedger()
+    shift_of_rows(ledger)
+    stranger = PlayedNode(broker_port, "node-9")
+    with worker(wired):
+        ack = stranger.send(ledger.batch(1, 6))
+        assert (ack.next, "not registered" in (ack.refused or "")) == (1, True)
+        node.send(ledger.batch(1, 6))
+        registry.revoke(dsn, "node-1")
+        ack = node.send(ledger.batch(6, 14))
+        assert (ack.next, "revoked" in (ack.refused or "")) == (1, True)
+    stranger.close()
+    assert asked(dsn, "SELECT next FROM cursor") == [{"next": 6}]
+
+
+def test_a_node_cannot_write_into_the_ledger_of_another(
+    wired: Settings, node: PlayedNode, broker_port: int
+) -> None:
+    dsn, ledger = wired.database.dsn, PaperLedger()
+    shift_of_rows(ledger)
+    with worker(wired), played_node(broker_port, dsn, "node-2") as other:
+        node.send(ledger.batch(1, 6))
+        ack = other.send(ledger.batch(6, 14))
+    assert (ack.next, ack.refused) == (
+        1, f"stream {ledger.stream} belongs to node node-1, not node-2",
+    )  # fmt: skip
+    assert asked(dsn, "SELECT next FROM cursor") == [{"next": 6}]
+
+
+def test_rows_that_the_node_gave_away_and_the_hub_lost_become_a_declared_gap(
+    wired: Settings, node: PlayedNode
+) -> None:
+    dsn, ledger = wired.database.dsn, PaperLedger()
+    shift_of_rows(ledger)
+    birth = Birth(v=1, stream=ledger.stream, next=9, head=14, software="test")
+    with worker(wired):
+        node.send(ledger.batch(1, 6))
+        assert node.ask("birth", birth).next == 9
+        assert node.send(ledger.batch(9, 14)).next == 14
+    assert asked(dsn, "SELECT first, last FROM gap") == [{"first": 6, "last": 8}]
+    [law] = asked(dsn, "SELECT * FROM law")
+    assert metrics.first_law(law).residue == 3
+
+
+def test_nothing_is_acknowledged_while_the_database_is_away_and_nothing_is_lost(
+    wired: Settings, node: PlayedNode, database: str, postgres: EmbeddedServer
+) -> None:
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    name = database.rsplit("=", 1)[1]
+    admin = postgres.dsn.replace("dbname=quanjian", "dbname=postgres")
+    with worker(wired), psycopg.connect(admin, autocommit=True) as connection:
+        node.send(ledger.batch(1, 4))
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        node.publish("parts", ledger.batch(4, 14))
+        with node.changed:
+            assert not node.changed.wait(1.5)
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+        wait_for(lambda: node.acks[-1].next == 14, "the batch is taken once the database is back")
+    [law] = asked(database, "SELECT * FROM law")
+    assert metrics.first_law(law).state == "balanced"
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(
+    wired: Settings, node: PlayedNode, tmp_path: Path
+) -> None:
+    dsn, ledger = wired.database.dsn, PaperLedger()
+    ledger.write([epoch_row(), *(part_row(number) for number in range(1, 400)), counter_row(399)])
+    config = tmp_path / "hub.toml"
+    config.write_text(
+        f'[database]\ndsn = "{dsn}"\n[broker]\nhost = "127.0.0.1"\nport = {wired.broker.port}\n'
+        f'[web]\npictures_dir = "{tmp_path}"\n'
+    )
+    command = [sys.executable, "-m", "hub", "ingest", "--config", str(config)]
+    following = 1
+    for kill in (True, True, True, False):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            until = 401 + 1 if not kill else following + 100
+            while following < until:
+                batch = ledger.batch(following, min(following + 20, ledger.next))
+                if kill and following + 20 >= until:  # killed between receipt and answer
+                    node.publish("parts", batch)
+                    break
+                following = node.send(batch).next
+            os.kill(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
+        if not kill:
+            assert process.returncode == 0
+        with node.changed:
+            node.acks.clear()
+    [found] = asked(dsn, "SELECT count(*) n, count(DISTINCT number) numbers FROM part")
+    assert found == {"n": 399, "numbers": 399}
+    [law] = asked(dsn, "SELECT * FROM law")
+    assert metrics.first_law(law).state == "balanced"
+    assert asked(dsn, "SELECT sum(ok) ok FROM minute_count") == [{"ok": 399}]
+
+
+def test_two_workers_share_the_streams_and_count_once(
+    wired: Settings, node: PlayedNode, broker_port: int
+) -> None:
+    dsn = wired.database.dsn
+    ledgers = [PaperLedger("a" * 32), PaperLedger("b" * 32)]
+    for ledger in ledgers:
+        shift_of_rows(ledger)
+    with worker(wired) as one, worker(wired) as two, played_node(broker_port, dsn, "node-2") as b:
+        for first in range(1, 14, 2):
+            for played, ledger in zip((node, b), ledgers, strict=True):
+                after = min(first + 2, 14)
+                assert played.send(ledger.batch(first, after)).next == after
+        assert one.counts["rows"] + two.counts["rows"] == 26
+        assert one.counts["rows"]
+        assert two.counts["rows"]
+    laws = asked(dsn, "SELECT * FROM law")
+    assert [metrics.first_law(law).state for law in laws] == ["balanced", "balanced"]
+
+
+def test_the_newest_state_of_a_node_stands_and_its_last_will_keeps_the_stations(
+    wired: Settings, node: PlayedNode
+) -> None:
+    dsn = wired.database.dsn
+    station = StationState(
+        station="s1", state="running", mode=Mode.AUTO, epoch=1, triggers=7, recipe="plate",
+        trust="unsigned",
+    )  # fmt: skip
+    with worker(wired):
+        node.publish("state", State(v=1, online=True, waiting=3, at_ms=9, stations=(station,)))
+        wait_for(lambda: len(asked(dsn, "SELECT 1 FROM node_state")) == 1, "the state is kept")
+        node.publish("state", State(v=1, online=False))
+        gone = "SELECT waiting, stations FROM node_state WHERE NOT online"
+        wait_for(lambda: len(asked(dsn, gone)) == 1, "the node is known to be gone")
+    [state] = asked(dsn, gone)
+    assert (state["waiting"], state["stations"][0]["triggers"]) == (3, 7)
+
+
+def test_pages_are_told_of_rows_in_the_same_transaction_and_of_notices(
+    wired: Settings, node: PlayedNode
+) -> None:
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    notice = Notice(v=1, station="s1", epoch=1, number=8, code=Code.NG, at_ms=1)
+    with psycopg.connect(wired.database.dsn, autocommit=True) as listening, worker(wired):
+        listening.execute("LISTEN qj_line")
+        node.publish("notice", notice)
+        node.send(ledger.batch(1, 14))
+        told = [json.loads(n.payload) for n in listening.notifies(timeout=20, stop_after=2)]
+    where = {"plant": "jinan", "line": "line-1", "node": "node-1"}
+    assert told[0] == {"kind": "notice", "v": 1, "station": "s1", "epoch": 1, "number": 8,
+                       "code": 2, "reason": None, "defect": None, "at_ms": 1, **where}  # fmt: skip
+    assert told[1] == {"kind": "rows", "stations": ["s1"], "rows": 13, "not_ok": 3, "alerts": 0,
+                       **where}  # fmt: skip
+
+
+def test_pictures_alerts_and_evictions_are_known_by_what_their_rows_say(
+    direct: session.Connection, database: str
+) -> None:
+    big, small = "1" * 64, "2" * 64
+    view = View(
+        camera="c1",
+        code=Code.NG,
+        marks=(Mark(label="scratch", score=9000, box=(1, 2, 3, 4)),),
+        picture=big,
+        thumbnail=small,
+    )
+    raised = AlertRow(**stamp(), code="camera_lost", active=True, count=1)
+    again = AlertRow(**stamp(at_ms=2_000), code="camera_lost", active=True, count=4, detail="c1")
+    over = AlertRow(**stamp(at_ms=3_000), code="camera_lost", active=False, count=4)
+    ledger = PaperLedger()
+    ledger.write([part_row(1, Code.NG, views=(view,)), raised, again])
+    rows.taken(direct, PLACE, ledger.batch(1, 4))
+    [alert] = asked(database, "SELECT active, count, detail FROM alert")
+    assert alert == {"active": True, "count": 4, "detail": "c1"}
+    ledger.write([over, EvictionRow(**stamp(), picture=big, bytes=9, cause="space")])
+    rows.taken(direct, PLACE, ledger.batch(4, 6))
+    assert asked(database, "SELECT active FROM alert") == [{"active": False}]
+    named = asked(database, "SELECT sha256, kind, evicted_at IS NULL here FROM picture ORDER BY 1")
+    assert [(row["sha256"], row["kind"], row["here"]) for row in named] == [
+        (big, "picture", False), (small, "thumbnail", True),
+    ]  # fmt: skip
+    [part] = asked(database, "SELECT views FROM part")
+    assert part["views"][0]["marks"][0]["box"] == [1, 2, 3, 4]
+
+
+def test_a_part_from_a_node_with_a_wrong_clock_finds_a_place(
+    direct: session.Connection, database: str
+) -> None:
+    ledger = PaperLedger()
+    ledger.write([part_row(1, at_ms=0), part_row(2, at_ms=4_102_444_800_000)])
+    rows.taken(direct, PLACE, ledger.batch(1, 3))
+    found = asked(database, "SELECT extract(year FROM at)::int AS year FROM part ORDER BY seq")
+    assert [row["year"] for row in found] == [1970, 2100]
+
+
+def test_bypassed_parts_are_in_the_law_and_the_minute(
+    direct: session.Connection, database: str
+) -> None:
+    ledger = PaperLedger()
+    ledger.write([epoch_row(), bypassed_row(1, 9), counter_row(9)])
+    rows.taken(direct, PLACE, ledger.batch(1, 4))
+    assert asked(database, "SELECT bypassed, released FROM law") == [{"bypassed": 9, "released": 9}]
+    assert asked(database, "SELECT sum(bypassed) n FROM minute_count") == [{"n": 9}]
