@@ -1,3 +1,8 @@
 """Peers that several test files share; each plugin owns one kind of peer."""
 
-pytest_plugins = ["tests.loopback_peer", "tests.postgres_peer"]
+pytest_plugins = [
+    "tests.chromium_peer",
+    "tests.loopback_peer",
+    "tests.played_hub",
+    "tests.postgres_peer",
+]

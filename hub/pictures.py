@@ -1,0 +1,187 @@
+"""Pictures at the hub: nodes PUT them by their sha256, pages GET them; kept as files by hash.
+
+    PUT /pictures/{sha256}   Authorization: Bearer TOKEN, body = JPEG
+        201 stored   200 was here already
+        401 no such token   409 no committed row of this node names it: try again later
+        413 too large   415 not a JPEG   422 other bytes than the hash says   503 try again later
+    GET /pictures/{sha256}.jpg   never changes, so browsers may keep it for ever
+
+Numbers always travel first: a picture is taken only once the row that names it is committed, so the
+folder holds nothing that the ledger does not know.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from hub.errors import PictureError
+from hub.store.pool import Store
+
+MAX_THUMBNAIL_BYTES = 64 * 1024
+STALLED_S = 20.0  # a sender that is silent for so long is given up
+JPEG_MAGIC = b"\xff\xd8\xff"
+FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
+
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
+log = logging.getLogger(__name__)
+
+
+class PictureFolder:
+    """JPEG files named by their sha256, spread over 256 folders."""
+
+    def __init__(self, root: FilePath) -> None:
+        self._root = root
+
+    def path(self, sha256: str) -> FilePath:
+        """Where this picture lies or would lie; `sha256` is 64 hex digits."""
+        return self._root / sha256[:2] / f"{sha256}.jpg"
+
+    def has(self, sha256: str) -> bool:
+        """Whether the file is here."""
+        return self.path(sha256).is_file()
+
+    def put(self, sha256: str, jpeg: bytes) -> None:
+        """Keep a picture: after return it survives a power cut, and no reader ever saw half of it.
+
+        Raises:
+            PictureError: the disk is full or failing; nothing is kept.
+        """
+        final = self.path(sha256)
+        part: FilePath | None = None
+        try:
+            folder = final.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=final.parent, suffix=".part", delete=False
+            ) as file:
+                part = FilePath(file.name)
+                file.write(jpeg)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(final)
+            _sync_folder(folder)
+        except OSError as wrong:
+            if part is not None:
+                part.unlink(missing_ok=True)
+            raise PictureError(f"{final}: cannot be written: {wrong}") from wrong
+
+
+class UploadRefusedError(PictureError):
+    """One upload is not taken: HTTP status and a sentence for the node's log."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def routes(folder: PictureFolder, store: Store, max_bytes: int) -> APIRouter:
+    """The two addresses above; `max_bytes` bounds a picture, thumbnails have their own bound."""
+    router = APIRouter()
+
+    @router.put("/pictures/{sha256}")
+    async def put_picture(sha256: Sha256, request: Request) -> JSONResponse:
+        try:
+            node = await run_in_threadpool(_node_of, store, request.headers.get("authorization"))
+            jpeg = await _body(request, max_bytes, keep=node is not None)
+            if node is None:
+                raise UploadRefusedError(401, "no node has this token")
+            status = await run_in_threadpool(_take, folder, store, node, sha256, jpeg)
+        except UploadRefusedError as refused:
+            return JSONResponse({"error": str(refused)}, refused.status)
+        except PictureError as wrong:
+            log.error("picture %s: %s; %s", sha256[:8], wrong, wrong.hint)
+            return JSONResponse({"error": "the picture could not be stored"}, 503)
+        return JSONResponse({"sha256": sha256}, status)
+
+    @router.get("/pictures/{sha256}.jpg")
+    def get_picture(sha256: Sha256) -> FileResponse:
+        if not folder.has(sha256):
+            raise HTTPException(404)
+        headers = {**FOREVER, "etag": f'"{sha256}"'}
+        return FileResponse(folder.path(sha256), media_type="image/jpeg", headers=headers)
+
+    return router
+
+
+def _node_of(store: Store, authorization: str | None) -> str | None:
+    """The node whose token this is. The database compares hashes, so its timing tells nothing."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return None
+    digest = hashlib.sha256(token.strip().encode()).hexdigest()
+    row = store.first("node_by_token", token_hash=digest)
+    return None if row is None else str(row["node"])
+
+
+async def _body(request: Request, max_bytes: int, keep: bool) -> bytes:
+    """The body, or b"" when it is not wanted: read all the same, else the sender sees a reset.
+
+    Raises:
+        UploadRefusedError: larger than `max_bytes`, or the sender went silent.
+    """
+    size = 0
+    chunks: list[bytes] = []
+    stream = request.stream()
+    while (chunk := await _next_chunk(stream)) is not None:
+        size += len(chunk)
+        if size > max_bytes:
+            raise UploadRefusedError(413, f"larger than {max_bytes} bytes")
+        if keep:
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _next_chunk(stream: AsyncIterator[bytes]) -> bytes | None:
+    try:
+        return await asyncio.wait_for(anext(stream), STALLED_S)
+    except StopAsyncIteration:
+        return None
+    except (ClientDisconnect, asyncio.TimeoutError) as gone:
+        raise UploadRefusedError(408, "the picture did not come to its end") from gone
+
+
+def _take(folder: PictureFolder, store: Store, node: str, sha256: str, jpeg: bytes) -> int:
+    """Check and keep one upload; the HTTP status of success.
+
+    Raises:
+        UploadRefusedError: the upload is not taken. PictureError, StoreError: try again later.
+    """
+    named = store.first("picture", sha256=sha256, node=node)
+    if named is None:
+        raise UploadRefusedError(
+            409, f"no committed row of {node} names this picture yet; try again later"
+        )
+    here = folder.has(sha256)
+    if here and named["received_at"] is not None:
+        return 200
+    if named["kind"] == "thumbnail" and len(jpeg) > MAX_THUMBNAIL_BYTES:
+        raise UploadRefusedError(413, f"a thumbnail has at most {MAX_THUMBNAIL_BYTES} bytes")
+    if not jpeg.startswith(JPEG_MAGIC):
+        raise UploadRefusedError(415, "expected a JPEG")
+    if hashlib.sha256(jpeg).hexdigest() != sha256:
+        raise UploadRefusedError(422, "the bytes do not have this sha256")
+    if not here:
+        folder.put(sha256, jpeg)
+    # File first: a row that says "received" always has its file, also after a power cut between.
+    store.rows("picture_arrived", sha256=sha256, node=node, bytes=len(jpeg))
+    return 201
+
+
+def _sync_folder(folder: FilePath) -> None:
+    """Make a rename durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
