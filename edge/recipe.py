@@ -133,15 +133,20 @@ def parse(content: bytes, name: str) -> Recipe:
 
 
 def simple(labels: Sequence[str], threshold: float) -> Recipe:
-    """One threshold for every class: for looking at pictures without a recipe.
+    """One threshold for every class and any picture: for looking at pictures without a recipe.
 
     Raises:
         SettingsError: the threshold is not in (0, 1], or there are no labels.
     """
-    document = {"name": "", "class": [{"label": n, "threshold": threshold} for n in labels]}
-    recipe, problems = sections.convert({**document, "name": "threshold"}, Recipe)
+    name = f"threshold {threshold}"
+    document = {
+        "name": name,
+        "image": {"dark_below": 0.0, "saturated_share": 1.0, "frozen": False},
+        "class": [{"label": label, "threshold": threshold} for label in labels],
+    }
+    recipe, problems = sections.convert(document, Recipe)
     if recipe is None:
-        raise SettingsError(f"threshold {threshold}", problems)
+        raise SettingsError(name, problems)
     return recipe
 
 

@@ -131,6 +131,13 @@ def test_a_threshold_outside_0_to_1_is_refused(threshold: float) -> None:
         recipes.simple(LABELS, threshold)
 
 
+def test_without_a_recipe_one_threshold_is_for_every_class() -> None:
+    recipe = recipes.simple(LABELS, 0.4)
+    assert check_labels(recipe, LABELS) == []
+    assert [judge([found(0.4, label, 1)], recipe).code for label in LABELS] == [Code.NG, Code.NG]
+    assert judge([found(0.39)], recipe) == Verdict(Code.OK)
+
+
 @pytest.mark.parametrize(
     ("score", "side", "code"),
     [
