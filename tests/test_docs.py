@@ -132,7 +132,7 @@ def options_of(parser: argparse.ArgumentParser) -> set[str]:
     """Options and arguments of one command itself."""
     apart = (argparse._SubParsersAction, argparse._HelpAction)
     return {
-        max(action.option_strings, key=len, default=action.dest)
+        max(action.option_strings, key=len, default=str(action.metavar or action.dest))
         for action in parser._actions
         if not isinstance(action, apart)
     }
