@@ -219,3 +219,29 @@ SELECT pg_notify('qj_line', %(payload)s);
 SELECT count(*) AS parts, count(*) FILTER (WHERE code = 1) AS ok,
        count(*) FILTER (WHERE code = 2) AS ng, count(*) FILTER (WHERE code = 3) AS undecided
 FROM part WHERE stream = %(stream)s;
+
+-- name: epoch_keys
+-- The epochs the hub knows: stream, station, epoch. The demo tells its own run by them.
+SELECT stream, station, epoch FROM law;
+
+-- name: epoch_parts
+-- The part rows of one epoch: number, code, computed, and the PLC start they belong to.
+SELECT p.number, p.code, p.computed, l.plc_start
+FROM part p JOIN law l USING (stream, station, epoch)
+WHERE p.stream = %(stream)s AND p.station = %(station)s AND p.epoch = %(epoch)s;
+
+-- name: epoch_unjudged
+-- Parts in the missed, bypassed and quarantined rows of one epoch, counted from the rows.
+SELECT coalesce((SELECT sum((body->>'last')::bigint
+                          - greatest((body->>'first')::bigint, l.base + 1) + 1)
+                 FROM ledger_row r JOIN law l USING (stream, station, epoch)
+                 WHERE r.stream = %(stream)s AND r.station = %(station)s AND r.epoch = %(epoch)s
+                   AND r.kind IN ('missed', 'bypassed') AND (body->>'last')::bigint > l.base), 0
+       )::bigint
+     + coalesce((SELECT sum(parts) FROM quarantine
+                 WHERE stream = %(stream)s AND station = %(station)s AND epoch = %(epoch)s), 0
+       )::bigint AS parts;
+
+-- name: node_waiting
+-- How the node stands, for the demo: online, waiting, stations.
+SELECT online, waiting, at, stations FROM node_state WHERE node = %(node)s;

@@ -1,0 +1,200 @@
+"""What the demo needs on disk: its folder with a lock, ports, and the settings files it writes."""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from hub.errors import DemoError
+
+PLANT, LINE, NODE, STATION = "demo", "line-1", "node-1", "s1"
+
+_HUB = """# written by quanjian-hub demo at every start
+[database]
+dsn = {dsn}
+
+[broker]
+host = "127.0.0.1"
+port = {broker_port}
+
+[web]
+host = "127.0.0.1"
+port = {web_port}
+pictures_dir = {pictures}
+"""
+
+_EDGE = """# written by quanjian-hub demo at every start
+[node]
+plant = "{plant}"
+line = "{line}"
+name = "{node}"
+data_dir = {data_dir}
+
+[hub]
+broker_host = "127.0.0.1"
+broker_port = {broker_port}
+pictures_url = "http://127.0.0.1:{web_port}"
+token_file = {token}
+
+[page]
+host = "127.0.0.1"
+port = {page_port}
+
+[[bus]]
+name = "b1"
+port = {serial}
+
+[[camera]]
+name = "c1"
+kind = "shared_memory"
+source = {camera}
+
+[[recipe]]
+number = 1
+path = {recipe}
+sha256 = "{recipe_hash}"
+model = {model}
+model_sha256 = "{model_hash}"
+
+[[station]]
+name = "{station}"
+bus = "b1"
+counters_base = 20
+trigger = "hardware"
+cameras = ["c1"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Loopback ports of one demo."""
+
+    broker: int
+    web: int
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The demo's folder; whoever holds `lock` runs in it."""
+
+    root: Path
+    lock: IO[bytes]
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def token(self) -> Path:
+        return self.root / "node-token"
+
+    @property
+    def serial(self) -> Path:
+        """Where the simulated PLC's port appears."""
+        return self.run / "plc"
+
+    @property
+    def camera(self) -> Path:
+        """The shared memory of the simulated camera: in RAM where there is such a folder."""
+        ram = Path("/dev/shm")
+        name = "quanjian-" + hashlib.sha256(os.fsencode(self.root)).hexdigest()[:10]
+        return ram / name if os.access(ram, os.W_OK) else self.run / "camera"
+
+    def clean(self) -> None:
+        """Remove what a line leaves behind when it is killed."""
+        for file in (self.serial, self.camera, self.camera.with_name(f"{self.camera.name}.sock")):
+            file.unlink(missing_ok=True)
+
+
+def take_folder(wanted: Path) -> Folder:
+    """Lock `wanted`, or `wanted`-2, -3, ... while other demos run.
+
+    Raises:
+        DemoError: none can be had.
+    """
+    for number in range(1, 10):
+        root = wanted.absolute() if number == 1 else Path(f"{wanted.absolute()}-{number}")
+        try:
+            for folder in (root, root / "logs", root / "run", root / "pictures"):
+                folder.mkdir(parents=True, exist_ok=True)
+            lock = (root / "lock").open("ab")
+        except OSError as wrong:
+            raise DemoError(f"{root}: {wrong}") from wrong
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return Folder(root, lock)
+    raise DemoError(f"{wanted}: nine demos run in it and beside it already")
+
+
+def free_ports() -> Ports:
+    """Three free ports; the pages' usual ones if nobody has them."""
+    with socket.socket() as broker, socket.socket() as web, socket.socket() as page:
+        broker.bind(("127.0.0.1", 0))
+        for listener, usual in ((web, 8080), (page, 8081)):
+            try:
+                listener.bind(("127.0.0.1", usual))
+            except OSError:
+                listener.bind(("127.0.0.1", 0))
+        numbers = [listener.getsockname()[1] for listener in (broker, web, page)]
+    return Ports(*numbers)
+
+
+def demo_model() -> tuple[Path, Path]:
+    """The recipe and the model that come with the program.
+
+    Raises:
+        DemoError: they are not there.
+    """
+    spec = find_spec("models")
+    if spec is not None and spec.origin is not None:
+        base = Path(spec.origin).parent / "base"
+        recipe, model = base / "plate.toml", base / "base.onnx"
+        if recipe.exists() and model.exists():
+            return recipe, model
+    raise DemoError("models/base/plate.toml and base.onnx are missing: install the whole program")
+
+
+def write_settings(folder: Folder, ports: Ports, dsn: str, token: str) -> tuple[Path, Path]:
+    """hub.toml and edge.toml of this run, and the node's token, mode 0600.
+
+    Raises:
+        DemoError: the demo model is missing.
+    """
+    recipe, model = demo_model()
+    fill = {
+        "plant": PLANT, "line": LINE, "node": NODE, "station": STATION,
+        "broker_port": ports.broker, "web_port": ports.web, "page_port": ports.page,
+        "recipe_hash": _sha256(recipe), "model_hash": _sha256(model),
+        "dsn": _text(dsn), "pictures": _text(folder.root / "pictures"),
+        "data_dir": _text(folder.root / "node"), "token": _text(folder.token),
+        "serial": _text(folder.serial), "camera": _text(folder.camera),
+        "recipe": _text(recipe), "model": _text(model),
+    }  # fmt: skip
+    folder.token.touch(mode=0o600)
+    folder.token.write_text(f"{token}\n", encoding="utf-8")
+    hub, edge = folder.root / "hub.toml", folder.root / "edge.toml"
+    hub.write_text(_HUB.format(**fill), encoding="utf-8")
+    edge.write_text(_EDGE.format(**fill), encoding="utf-8")
+    return hub, edge
+
+
+def _text(value: str | Path) -> str:
+    """A TOML string."""
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
