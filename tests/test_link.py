@@ -28,6 +28,8 @@ from tests.broker_peer import Broker, broker, free_port
 from tests.hub_peer import DEADLINE_S, HubPeer
 from tests.ledger_rows import STATION, epoch_row, part_row
 
+pytestmark = pytest.mark.needs_mosquitto
+
 NODE = settings.Node(plant="p", line="l", name="n1", data_dir="unused")
 
 

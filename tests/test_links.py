@@ -258,6 +258,7 @@ def test_pymodbus_serves_what_the_link_writes() -> None:
         link.close()
 
 
+@pytest.mark.needs_libmodbus
 def test_libmodbus_serves_what_the_link_writes(tmp_path: Path) -> None:
     program = built_libmodbus_slave(tmp_path)
     with Cable() as cable, libmodbus_slave(program, cable.far):
