@@ -3,13 +3,19 @@
 from typing import Any
 
 from edge.mqtt.message import (
+    AnyRow,
     BypassedRow,
     CounterRow,
     EpochRow,
     MissedRow,
     PartRow,
     View,
+    chain,
+    decode_batch,
+    decode_row,
+    encode,
 )
+from edge.outbox import Outbox
 from edge.terms import Cause, Code, Mode, Reason
 
 BOOT = "b" * 32
@@ -76,3 +82,19 @@ def bypassed_row(first: int, last: int, epoch: int = 1) -> BypassedRow:
 def counter_row(counter: int, epoch: int = 1, at_ms: int = 1_000) -> CounterRow:
     """A sample of the PLC's counter."""
     return CounterRow(**stamp(epoch, at_ms), counter=counter, open=0)
+
+
+def drain(outbox: Outbox, prev: str, max_rows: int = 500) -> tuple[list[AnyRow], str]:
+    """Every row the ledger holds, its chain followed from `prev`; and the last hash."""
+    rows: list[AnyRow] = []
+    seq = outbox.first
+    while (batch := outbox.batch(seq, max_rows)) is not None:
+        assert (batch.first, batch.prev, batch.stream) == (seq, prev, outbox.stream)
+        assert decode_batch(encode(batch)) == batch
+        for entry in batch.rows:
+            prev = chain(prev, seq, bytes(entry.row))
+            assert entry.hash == prev
+            rows.append(decode_row(entry.row))
+            seq += 1
+    assert seq == outbox.head
+    return rows, prev
