@@ -131,6 +131,7 @@ class SimulatedCamera:
                 self._ready.notify_all()
 
     def _take(self) -> None:
+        _warm_up()
         while (shot := self._shots.get()) is not None:
             exposure, optics = shot
             placed = []
@@ -155,6 +156,13 @@ class SimulatedCamera:
         with self._ready:
             self._ready.wait_for(lambda: number in self._drawn, timeout=_WAIT_S)
             return self._drawn.get(number)
+
+
+def _warm_up() -> None:
+    """The first picture draws lamp, glass and belt (150 ms): not while a part is waiting."""
+    plate = make_plate(0)
+    for _ in range(2):
+        expose([(plate, 0.0, 0.0)], Optics(), np.random.default_rng(0))
 
 
 def _truth(plate: Plate, x_mm: float, y_mm: float, optics: Optics) -> tuple[dict[str, object], ...]:
