@@ -12,7 +12,7 @@ from edge.errors import ModelError
 from edge.vision.postprocess import MAX_FOUND, Found, find, layout_of
 from edge.vision.preprocess import Fit, fit
 
-SQUARE = Fit(1.0, 0, 0, 640, 640)
+SQUARE = Fit(0, 0, 640, 640, 640, 640)
 NAN, INF = math.nan, math.inf
 
 Row = tuple[tuple[float, float, float, float], list[float]]
@@ -99,14 +99,14 @@ def test_a_box_comes_back_where_it_was_in_the_frame(
 ) -> None:
     placed = fit(height, width, 320, 640)
     corners = np.array([x * width, y * height, (x + size) * width, (y + size) * height])
-    inside = corners * placed.scale + [placed.left, placed.top] * 2
+    inside = corners * (placed.scale * 2) + [placed.left, placed.top] * 2
     row: Row = ((inside[0], inside[1], inside[2], inside[3]), [0.9])
     found = find(raw([row], 1), "raw", 1, placed, 0.05, 0.5)
-    assert np.allclose(found.boxes[0], corners, atol=0.5)
+    assert np.allclose(found.boxes[0], corners, atol=0.05)
 
 
 def test_boxes_are_cut_at_the_frame_and_those_in_the_padding_are_dropped() -> None:
-    placed = Fit(0.5, 0, 80, 640, 320)  # 640 x 320 in a square of 320
+    placed = Fit(0, 80, 320, 160, 640, 320)  # 640 x 320 in a square of 320
     rows: list[Row] = [((-20, 60, 30, 100), [0.9]), ((0, 0, 50, 70), [0.8])]
     found = find(raw(rows, 1), "raw", 1, placed, 0.05, 0.5)
     assert told(found) == [(0, 0.9, [0, 0, 60, 40])]

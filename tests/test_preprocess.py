@@ -26,10 +26,13 @@ def test_the_frame_fits_touches_two_sides_and_is_centred(
     height: int, width: int, into_height: int, into_width: int
 ) -> None:
     placed = fit(height, width, into_height, into_width)
-    inner = max(1, round(height * placed.scale)), max(1, round(width * placed.scale))
-    assert inner[0] == into_height or inner[1] == into_width
-    right = into_width - inner[1] - placed.left
-    below = into_height - inner[0] - placed.top
+    assert placed.height == into_height or placed.width == into_width
+    scale = min(into_height / height, into_width / width)
+    for side, exact in ((placed.width, width * scale), (placed.height, height * scale)):
+        assert abs(side - exact) <= 0.5 or side == 1
+    assert placed.scale == (placed.width / width, placed.height / height)
+    right = into_width - placed.width - placed.left
+    below = into_height - placed.height - placed.top
     assert 0 <= placed.left <= right <= placed.left + 1
     assert 0 <= placed.top <= below <= placed.top + 1
 
@@ -73,14 +76,14 @@ def test_gray_is_the_same_as_gray_made_colour() -> None:
 def test_a_shrunken_frame_is_what_opencv_makes_of_it() -> None:
     image = noise(128, 192, 3)
     blob, placed = Preparer(spec()).prepare(image)
-    assert placed.scale == 0.5
+    assert placed.scale == (0.5, 0.5)
     expected = cv2.resize(image, (96, 64), interpolation=cv2.INTER_LINEAR)[:, :, ::-1] / 255
     assert np.allclose(np.asarray(blob)[0].transpose(1, 2, 0), expected, atol=1e-6)
 
 
 def test_a_small_frame_is_enlarged() -> None:
     _, placed = Preparer(spec()).prepare(noise(32, 48))
-    assert placed.scale == 2.0
+    assert placed.scale == (2.0, 2.0)
 
 
 @pytest.mark.parametrize(("element", "step"), [("float16", 1e-3), ("float32", 1e-6)])

@@ -41,25 +41,31 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a frame lies in the model's input: input px = frame px x scale + (left, top)."""
+    """How a frame lies in the model's input: `width` x `height` px of it, from (left, top) on.
 
-    scale: float
+    Whole pixels make the two scales differ a little; boxes come back by the true ones.
+    """
+
     left: int
     top: int
+    width: int
+    height: int
     frame_width: int
     frame_height: int
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Input px per frame px, along x and y."""
+        return self.width / self.frame_width, self.height / self.frame_height
 
 
 def fit(frame_height: int, frame_width: int, height: int, width: int) -> Fit:
     """Largest scale at which the frame fits, centred (the odd pixel goes right and below)."""
     scale = min(height / frame_height, width / frame_width)
-    left = (width - _scaled(frame_width, scale)) // 2
-    top = (height - _scaled(frame_height, scale)) // 2
-    return Fit(scale, left, top, frame_width, frame_height)
-
-
-def _scaled(length: int, scale: float) -> int:
-    return max(1, round(length * scale))
+    inner_width = max(1, round(frame_width * scale))
+    inner_height = max(1, round(frame_height * scale))
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    return Fit(left, top, inner_width, inner_height, frame_width, frame_height)
 
 
 class Preparer:
@@ -103,8 +109,7 @@ class Preparer:
         if self._filled != (image.ndim, placed):
             canvas.fill(PAD)
             self._filled = (image.ndim, placed)
-        width = _scaled(placed.frame_width, placed.scale)
-        height = _scaled(placed.frame_height, placed.scale)
+        width, height = placed.width, placed.height
         inside = canvas[placed.top : placed.top + height, placed.left : placed.left + width]
         if image.shape[:2] == (height, width):
             inside[:] = image
