@@ -127,8 +127,9 @@ def _checked(boxes: Array) -> Array:
 
 def _to_frame(boxes: Array, placed: Fit) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Boxes in frame px, cut at the frame; which of them have any area in it."""
-    offset = np.array([placed.left, placed.top] * 2, np.float32)
-    moved: Array = (boxes - offset) / np.array([*placed.scale, *placed.scale], np.float32)
+    offset: Array = np.array([placed.left, placed.top] * 2, np.float32)
+    scale: Array = np.array([*placed.scale, *placed.scale], np.float32)
+    moved: Array = (boxes - offset) / scale
     limits = np.array([placed.frame_width, placed.frame_height] * 2, np.float32)
     moved = np.clip(moved, 0, limits).astype(np.float32, copy=False)
     return moved, (moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])
