@@ -16,6 +16,7 @@ a ramp; times of crossings inside a step are exact for a constant speed.
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 RAMP_MM_S2 = 2500.0
@@ -27,7 +28,8 @@ VIEW_MM = 110.0
 _STEP_S = 0.01  # a plate moves less than the way from the camera to the gate in one step
 _RAMP_STEP_S = 0.002
 _BOUNCE_S = 0.002  # a bouncing sensor lets go after this, and closes again after twice this
-_CLEAR_MM = 2.0  # plates put on or moved by disturbances keep this distance to beams and plates
+_STRANGE_MM = 45.0  # farther than this from where a removed plate would be
+_CLEAR_MM = 4.0  # plates put on or moved by disturbances keep this distance to beams and plates
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Belt:
         self._gate_orders: list[tuple[float, bool]] = []
         self._pending: list[float] = []  # encoder places at which the camera fires
         self._exposures = 0
+        self._removed: list[tuple[float, float]] = []  # x, and the belt's travel then
         self._later: list[tuple[float, int, Event]] = []  # heap of things that will happen
         self._order = 0
         self._uncounted_mm = 0.0  # the encoder has yet to lose (negative: to count twice)
@@ -147,14 +150,16 @@ class Belt:
         self.plates[plate] = x_mm
 
     def place_between(self) -> float | None:
-        """A place between eye and gate eye where one more plate fits, or None."""
+        """A place between eye and gate eye where one more plate fits, or None. Never where one was
+        taken away: a part exchanged by hand is the one thing that tracking cannot know."""
         reach = self.layout.part_mm + _CLEAR_MM
         low, high = self._between()
         taken = sorted(x for x in self.plates.values() if low - reach < x < high + reach)
-        for before, after in zip([low - reach, *taken], [*taken, high + reach], strict=True):
+        empty = [x + self.travel_mm - since_mm for x, since_mm in self._removed]
+        for before, after in pairwise([low - reach, *taken, high + reach]):
             middle = (before + after) / 2
-            # A wide gap is one that a removed plate left: there, a new one would take its place.
-            if 2 * reach <= after - before < 2.6 * reach and low <= middle <= high:
+            free = after - before >= 2 * reach and low <= middle <= high
+            if free and all(abs(x - middle) > _STRANGE_MM for x in empty):
                 return middle
         return None
 
@@ -168,7 +173,7 @@ class Belt:
 
     def remove(self, plate: int) -> None:
         """Take a plate off; only one that `between` named."""
-        del self.plates[plate]
+        self._removed = [*self._removed, (self.plates.pop(plate), self.travel_mm)][-4:]
 
     def slip(self, plate: int, back_mm: float) -> bool:
         """Let one plate slide back on the belt; False when it would hit a beam or a plate."""

@@ -37,6 +37,8 @@ TRIGGER_READY = 1 << 1
 STOP_REQUEST = 1 << 6
 
 _GAP_MM = 2.0  # a shorter gap does not end a part
+_LENGTH_SHARE = 0.12  # a part longer or shorter by this share is not one part
+_OPEN_EARLY_MM = 30.0  # for the gate's cylinder and one scan
 
 _MODE_BITS = {
     Mode.AUTO: 0,
@@ -77,8 +79,9 @@ class _Tracked:
 class _Expected:
     """A part the gate has dealt with, until a bin's sensor has seen it."""
 
-    passes: bool
+    passes: bool | None  # None: the gate moved while it was there, either bin is right
     gate_mm: float  # encoder place at which it is in the gate
+    opening: tuple[float, float] | None
     until_s: float | None = None
 
 
@@ -117,7 +120,7 @@ class _Beam:
 
 @dataclass(slots=True)
 class Program:
-    """One station's program from power-up on; `start_number` and nothing else is retentive."""
+    """One station's program from power-up on; only `start_number` is retentive."""
 
     site: Site
     start_number: int
@@ -191,13 +194,10 @@ class Program:
         """The node's heartbeat moves. The first second after power-up never counts as alive: a
         result of the PLC's run before may still be on the wire."""
         site = self.site
-        powered_s = now_s - (self._first_s if self._first_s is not None else now_s)
+        powered_s = now_s - (now_s if self._first_s is None else self._first_s)
         changed_s = self._node_changed_s
-        return (
-            changed_s is not None
-            and now_s - changed_s <= site.heartbeat_s
-            and powered_s >= site.heartbeat_s
-        )
+        heard = changed_s is not None and now_s - changed_s <= site.heartbeat_s
+        return heard and powered_s >= site.heartbeat_s
 
     def _press_buttons(self, inputs: Inputs, now_s: float) -> None:
         if inputs.sample_button and not self._sample_before:
@@ -212,8 +212,10 @@ class Program:
         if not self._eye.accept(edge):
             return
         if not edge.rising:
+            length_mm = edge.encoder_mm - self._eye.rising_mm
             if self._tracked:
-                self._tracked[-1].length_mm = edge.encoder_mm - self._tracked[-1].rising_mm
+                self._tracked[-1].length_mm = length_mm
+            self._suspect(length_mm)
             return
         self.counter = (self.counter + 1) & 0xFFFFFFFF
         if self._sample_next:
@@ -232,6 +234,7 @@ class Program:
         if word % 16 == Code.UNDEFINED or word // 16 != number % 4096:
             return  # nothing there, or read between two writes
         if not self._alive(now_s):
+            self._refused = (number, word)  # old news when the node is back
             return
         part = next((p for p in self._tracked if p.number & 0xFFFF == number), None)
         if part is None:
@@ -256,29 +259,35 @@ class Program:
             self._records.append(Refused(number, word, why))
 
     def _at_gate_eye(self, edge: EyeEdge, now_s: float) -> None:
-        if not self._gate_eye.accept(edge) or not edge.rising:
+        if not self._gate_eye.accept(edge):
+            return
+        if not edge.rising:
+            self._suspect(edge.encoder_mm - self._gate_eye.rising_mm)
             return
         site = self.site
         self._drop_lost(edge.encoder_mm)
         way_mm = edge.encoder_mm - site.eye_to_gate_eye_mm
         part = next((p for p in self._tracked if abs(way_mm - p.rising_mm) <= site.window_mm), None)
-        passes = False
+        passes, opening = False, None
         why: Why = "unexplained"
         if part is None:
             if edge.encoder_mm >= self._own_from_mm:
                 self._doubt()
+            self._shut()
         else:
             passes, why = self._decide(part, now_s)
             self._tracked.remove(part)
         if passes:
-            # Open until the plate's end is through, closed before a plate touching it is halfway.
+            # Open just before the plate's front is there, when one touching it is past the middle,
+            # until its end is through, when one touching it is not yet halfway.
+            start_mm = edge.encoder_mm + site.gate_eye_to_gate_mm - _OPEN_EARLY_MM
             end_mm = edge.encoder_mm + site.gate_eye_to_gate_mm + site.part_mm
-            self._openings.append((edge.encoder_mm, end_mm))
+            self._openings.append(opening := (start_mm, end_mm))
             self.counts.bypassed += why == "bypass"
         else:
             self.counts.rejected += 1
         gate_mm = edge.encoder_mm + site.gate_eye_to_gate_mm + site.part_mm / 2
-        self._expected.append(_Expected(passes, gate_mm))
+        self._expected.append(_Expected(passes, gate_mm, opening))
         number = None if part is None else part.number
         self._records.append(Settled(number, "pass" if passes else "reject", why))
 
@@ -287,7 +296,7 @@ class Program:
         length_mm = part.length_mm or 0.0
         if part.doubtful:
             return False, "tracking"
-        if abs(length_mm - self.site.part_mm) > 0.25 * self.site.part_mm:
+        if abs(length_mm - self.site.part_mm) > _LENGTH_SHARE * self.site.part_mm:
             return False, "length"
         if part.mode is Mode.SAMPLE:
             return False, "sample"
@@ -308,6 +317,20 @@ class Program:
         self.counts.reject_faults += 1
         for part in self._tracked:
             part.doubtful = True
+
+    def _suspect(self, length_mm: float) -> None:
+        """A part too short means an encoder that slipped: no place on the belt is sure."""
+        if length_mm < (1 - _LENGTH_SHARE) * self.site.part_mm:
+            self._doubt()
+            self._shut()
+
+    def _shut(self) -> None:
+        """A stranger is at the gate: shut it, even on a part that may pass. A slipping encoder
+        would hold it open for the stranger too."""
+        self._openings.clear()
+        for expected in self._expected:
+            if expected.passes:
+                expected.passes = None
 
     def _drop_lost(self, encoder_mm: float) -> None:
         """Parts that did not come to the gate eye; whoever comes later may be anyone."""
@@ -338,7 +361,11 @@ class Program:
 
     def _next_expected(self, passes: bool) -> bool:
         """Take the oldest part that has been in the gate; is this what it was told?"""
-        return self._in_gate() and self._expected.pop(0).passes == passes
+        if not self._in_gate():
+            return False
+        part = self._expected.pop(0)  # through the gate: shut behind it, the belt may run back
+        self._openings = [o for o in self._openings if o != part.opening]
+        return part.passes in (passes, None)
 
     def _in_gate(self) -> bool:
         return bool(self._expected) and self._expected[0].until_s is not None
@@ -349,9 +376,9 @@ class Program:
 
     def _outputs(self, inputs: Inputs, now_s: float) -> Outputs:
         self._beats = (self._beats + 1) & 0xFFFF
-        self._openings = [o for o in self._openings if inputs.encoder_mm < o[1] + 300.0]
-        silent_s = now_s - self._heard_s
-        silent = self.site.stop_after_s is not None and silent_s > self.site.stop_after_s
+        self._openings = [o for o in self._openings if inputs.encoder_mm <= o[1]]
+        stop_s = self.site.stop_after_s
+        silent = stop_s is not None and now_s - self._heard_s > stop_s
         run = not (self.reject_fault or silent or inputs.node[0] & STOP_REQUEST)
         control = ENABLE | _MODE_BITS[self._mode]
         control |= LINE_RUNNING * run | REJECT_FAULT * self.reject_fault
