@@ -92,6 +92,22 @@ def make_app(settings: Settings, store: Store) -> FastAPI:
     return app
 
 
+def make_server(settings: Settings, store: Store) -> HubServer:
+    """The HTTP server of `make_app`, ready to run."""
+    app = make_app(settings, store)
+    config = uvicorn.Config(
+        app,
+        host=settings.web.host,
+        port=settings.web.port,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=LEAVE_S,
+    )
+    return HubServer(config, app.state.feed)
+
+
 async def _say_alive() -> None:
     """Feed systemd's watchdog while the loop turns and a worker thread is free to answer."""
     while True:
@@ -120,17 +136,7 @@ def run(settings: Settings, store: Store) -> int:
             "accounts yet, so it serves this computer only\n"
         )
         return 2
-    app = make_app(settings, store)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=LEAVE_S,
-    )
-    server = HubServer(config, app.state.feed)
+    server = make_server(settings, store)
     if threading.current_thread() is threading.main_thread():
         # uvicorn raises its signal again when it is done; by then we have stopped in good order.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,6 +34,14 @@ _FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
+# The browser wants its ends of the pipes at 3 and 4, wherever they are now.
+_START = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Chromium:
@@ -44,10 +53,9 @@ class Chromium:
         self._profile = tempfile.mkdtemp(prefix="qj-chromium-")
         commands_in, self._commands = os.pipe()
         self._answers, answers_out = os.pipe()
-        # The browser wants its ends at 3 and 4; a shell puts them there.
-        line = f'exec "$0" "$@" 3<&{commands_in} 4>&{answers_out}'
+        start = [sys.executable, "-c", _START, str(commands_in), str(answers_out)]
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", line, program, *_FLAGS, f"--user-data-dir={self._profile}"],
+            [*start, program, *_FLAGS, f"--user-data-dir={self._profile}"],
             pass_fds=(commands_in, answers_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -59,9 +67,8 @@ class Chromium:
         self.requested: list[str] = []  # every address the tab asked for
         self.complaints: list[str] = []  # errors in the tab's console, refused content, exceptions
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)[
-            "sessionId"
-        ]
+        attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self._call(f"{domain}.enable")
 
@@ -89,7 +96,7 @@ class Chromium:
     def open(self, address: str) -> None:
         """Go to a page and wait until it has loaded with its pictures."""
         self._call("Page.navigate", url=address)
-        self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
+        self.until("document.readyState === 'complete'")
 
     def value(self, script: str) -> Any:
         """The value of a JavaScript expression in the page."""
@@ -100,9 +107,15 @@ class Chromium:
     def until(self, script: str) -> None:
         """Wait until an expression in the page is true."""
         give_up_s = time.monotonic() + DEADLINE_S
-        while not self.value(f"Boolean({script})"):
+        while not self._holds(script):
             assert time.monotonic() < give_up_s, f"never became true: {script}"
             self._read(0.05)
+
+    def _holds(self, script: str) -> bool:
+        """Whether it is true now; between two pages there may be nobody to ask: not yet."""
+        asked = {"expression": f"Boolean({script})", "returnByValue": True}
+        told = self._answer("Runtime.evaluate", asked).get("result", {})
+        return told.get("result", {}).get("value") is True
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """Save what the window shows (or the whole page) as PNG."""
@@ -110,6 +123,12 @@ class Chromium:
         path.write_bytes(base64.b64decode(told["data"]))
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        answer = self._answer(method, parameters)
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _answer(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         number = self._number
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
@@ -120,9 +139,7 @@ class Chromium:
         while time.monotonic() < give_up_s:
             for answer in self._read(0.5):
                 if answer.get("id") == number:
-                    assert "error" not in answer, f"{method}: {answer['error']}"
-                    result: dict[str, Any] = answer["result"]
-                    return result
+                    return answer
         raise AssertionError(f"Chromium did not answer {method} within {DEADLINE_S} s")
 
     def _read(self, wait_s: float) -> list[dict[str, Any]]:

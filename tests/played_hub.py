@@ -20,14 +20,13 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-import uvicorn
 from msgspec import Raw
 from psycopg import sql
 
 from edge.mqtt.message import GENESIS, AnyRow, Batch, Entry, State, StationState, chain, encode
 from edge.terms import Mode
 from hub.intake import Place
-from hub.serve import HubServer, make_app
+from hub.serve import HubServer, make_server
 from hub.settings import Broker, Database, Settings, Web
 from hub.store import rows, session
 from hub.store.embedded import EmbeddedServer
@@ -119,9 +118,11 @@ def now_ms() -> int:
 
 
 @contextmanager
-def served(dsn: str, pictures_dir: Path) -> Iterator[tuple[str, Settings, Store, HubServer]]:
-    """A hub that serves pages on a free port until the end of the block."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+def served(
+    dsn: str, pictures_dir: Path, port: int = 0
+) -> Iterator[tuple[str, Settings, Store, HubServer]]:
+    """A hub that serves pages on a port (0 = a free one) until the end of the block."""
+    with closing(socket.create_server(("127.0.0.1", port))) as listening:
         port = listening.getsockname()[1]
         settings = Settings(
             database=Database(dsn=dsn),
@@ -130,9 +131,7 @@ def served(dsn: str, pictures_dir: Path) -> Iterator[tuple[str, Settings, Store,
         )
         store = Store(dsn)
         store.open()
-        app = make_app(settings, store)
-        config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")
-        server = HubServer(config, app.state.feed)
+        server = make_server(settings, store)
         thread = threading.Thread(target=server.run, args=([listening],), name="hub-serve")
         thread.start()
         try:

@@ -25,7 +25,7 @@ def sayer(language: Language) -> Say:
     """The function that says words in one language."""
     column = LANGUAGES.index(language)
 
-    def say(key: str, **values: object) -> str:
+    def say(key: str, /, **values: object) -> str:
         return WORDS[key][column].format(**values)
 
     return say
