@@ -1,11 +1,6 @@
 """The hub's pages as a browser asks for them: hub.serve and hub.web, over a real database."""
 
-import csv
-import hashlib
-import io
-import json
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -216,59 +211,6 @@ def test_a_parts_page_shows_its_ledger_row_with_the_hash_it_was_chained_by(
     assert "未判定·已剔除" in page.text
 
 
-# report
-
-
-def test_the_report_gives_the_same_figures_as_page_json_and_csv(played_hub: PlayedHub) -> None:
-    report = played_hub.get("/kpi.json?period=quarter").json()
-    rows = list(csv.DictReader(io.StringIO(csv_text(played_hub))))
-    assert report["format"] == "quanjian-kpi/1"
-    plates = next(scope for scope in report["scopes"] if scope["line"] == "plate-1")
-    told = {one["key"]: one for one in plates["indicators"]}
-    assert told["ng_rate"]["value"] == told["ng_rate"]["numerator"] / told["ng_rate"]["denominator"]
-    assert plates["ledger"] == {"state": "balanced", "epochs": 2, "residue": 0}
-    table = {row["代码"]: row for row in rows if row["产线"] == "plate-1"}
-    assert set(table) == set(told)
-    assert int(table["triggers"]["数值"]) == told["triggers"]["value"]
-    assert float(table["ng_rate"]["数值"]) == pytest.approx(told["ng_rate"]["value"], abs=1e-6)
-
-
-def csv_text(hub: PlayedHub) -> str:
-    answer = hub.get("/kpi.csv?period=quarter")
-    assert answer.content.startswith(b"\xef\xbb\xbf"), "spreadsheets need the mark for Chinese"
-    assert "attachment" in answer.headers["content-disposition"]
-    return answer.content.decode("utf-8-sig")
-
-
-def test_what_is_not_collected_says_so_and_is_never_zero(played_hub: PlayedHub) -> None:
-    report = played_hub.get("/kpi.json?period=day").json()
-    for scope in report["scopes"]:
-        escapes = next(one for one in scope["indicators"] if one["key"] == "escape_rate")
-        assert (escapes["value"], escapes["status"]) == (None, "not_collected")
-        assert all(
-            one["coverage"] == scope["indicators"][0]["coverage"] for one in scope["indicators"]
-        )
-    assert "不采集" in played_hub.get("/kpi").text
-    rows = csv.DictReader(io.StringIO(csv_text(played_hub)))
-    assert {row["数值"] for row in rows if row["代码"] == "escape_rate"} == {"不采集"}
-
-
-def test_a_period_without_rows_has_no_rates(played_hub: PlayedHub) -> None:
-    report = played_hub.get("/kpi.json?period=month&date=2001-05-09").json()
-    assert report["period"]["first"] == "2001-05-01"
-    assert [scope["line"] for scope in report["scopes"]] == [None]
-    rates = [one for one in report["scopes"][0]["indicators"] if one["unit"] == "%"]
-    assert all(one["value"] is None or one["key"] == "coverage" for one in rates)
-
-
-def test_the_bureau_gets_no_picture_and_no_part(played_hub: PlayedHub) -> None:
-    for path in ("/kpi", "/kpi.json", "/kpi.csv"):
-        body = played_hub.get(path).text
-        assert "/pictures/" not in body
-        assert "/parts/" not in body
-        assert not any(node.stream in body for node in played_hub.nodes.values())
-
-
 # what people mistype and others try
 
 
@@ -371,92 +313,6 @@ def test_only_this_computers_own_names_are_answered(played_hub: PlayedHub) -> No
         for host in ("localhost:1", "[::1]:80", "evil.example", "127.0.0.1.evil.example", "")
     ]
     assert answers == [200, 200, 421, 421, 421]
-
-
-# live
-
-
-class Listener:
-    """Reads a board's live feed in a thread; `wait_for` a condition on what came."""
-
-    def __init__(self, address: str) -> None:
-        self.blocks: dict[str, str] = {}
-        self.kinds: list[str] = []
-        self.ended = False
-        self._changed = threading.Condition()
-        self._address = address
-        self._thread = threading.Thread(target=self._read, name="listener", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with httpx.stream("GET", self._address, timeout=DEADLINE_S) as answer:
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            kind = ""
-            for line in answer.iter_lines():
-                name, _, value = line.partition(": ")
-                if name == "event":
-                    kind = value
-                elif name == "data":
-                    self._take(kind, json.loads(value))
-        with self._changed:
-            self.ended = True
-            self._changed.notify_all()
-
-    def _take(self, kind: str, blocks: dict[str, str]) -> None:
-        with self._changed:
-            self.kinds.append(kind)
-            self.blocks.update(blocks)
-            self._changed.notify_all()
-
-    def wait_for(self, condition: Any) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, DEADLINE_S), (self.kinds, list(self.blocks))
-
-
-def test_a_board_hears_of_new_parts_alerts_and_pictures_as_they_come(
-    played_hub: PlayedHub,
-) -> None:
-    node = played_hub.new_node("w-live")
-    heard = Listener(played_hub.address + "/events/licheng/w-live")
-    heard.wait_for(lambda: "还没有非合格件" in heard.blocks.get("last", ""))
-    jpeg = next(iter(played_hub.pictures.values())) + b"live"
-    sha256 = hashlib.sha256(jpeg).hexdigest()
-    view = View(camera="c", code=Code.NG, width=512, height=512, picture=sha256)
-    node.send(start_row(), part("s", 1, now_ms(), Code.NG, defect="chip", views=(view,)))
-    heard.wait_for(lambda: "崩边" in heard.blocks["last"])
-    assert "图片尚未传到" in heard.blocks["last"]
-    assert played_hub.put(node, sha256, jpeg).status_code == 201
-    heard.wait_for(lambda: f"/pictures/{sha256}.jpg" in heard.blocks["last"])
-    node.send(AlertRow(**stamp("s", now_ms()), code="camera_lost", active=True, count=1))
-    heard.wait_for(lambda: "相机断开" in heard.blocks["alerts"])
-
-
-def test_a_burst_of_commits_reaches_a_screen_as_a_few_changes(played_hub: PlayedHub) -> None:
-    node = played_hub.new_node("w-burst")
-    node.send(start_row())
-    heard = Listener(played_hub.address + "/events/licheng/w-burst")
-    heard.wait_for(lambda: "counts" in heard.blocks)
-    began_ms = now_ms()
-    for number in range(1, 101):
-        node.send(part("s", number, now_ms(), Code.OK))
-    heard.wait_for(lambda: ">100<" in heard.blocks["counts"])
-    took_s = (now_ms() - began_ms) / 1000
-    assert len(heard.kinds) <= 4 * took_s + 3
-
-
-def test_a_board_in_english_is_fed_in_english(played_hub: PlayedHub) -> None:
-    heard = Listener(played_hub.address + "/events/licheng/plate-2?lang=en")
-    heard.wait_for(lambda: "state" in heard.blocks)
-    assert "Bypass" in heard.blocks["state"]
-
-
-def test_the_hub_stops_at_once_though_boards_are_open(database: str, tmp_path: Path) -> None:
-    with served(database, tmp_path) as (address, _, store, _):
-        place = {"node": "n", "plant": "p", "line": "l", "token_hash": "h"}
-        store.rows("node_added", **place)
-        heard = Listener(address + "/events/p/l")
-        heard.wait_for(lambda: "state" in heard.blocks)
-    heard.wait_for(lambda: heard.ended)
 
 
 # the service
