@@ -54,6 +54,7 @@ class AlertBoard:
         self._limits = limits or Limits()
         self._active: dict[AlertCode, Change] = {}
         self._ng_in_a_row = 0
+        self._since_missed = 0  # settled parts since a number went by unjudged
         self._recent: deque[Code] = deque(maxlen=self._limits.window)
 
     @property
@@ -63,6 +64,8 @@ class AlertBoard:
 
     def seen(self, code: AlertCode, detail: str | None = None) -> list[Change]:
         """The cause is there (again): raised the first time, counted after that."""
+        if code is AlertCode.PARTS_MISSED:
+            self._since_missed = 0
         known = self._active.get(code)
         change = Change(code, True, known.count + 1 if known else 1, detail)
         self._active[code] = change
@@ -77,16 +80,23 @@ class AlertBoard:
         """One more settled part; returns what its verdict raises or clears."""
         self._ng_in_a_row = self._ng_in_a_row + 1 if code is Code.NG else 0
         self._recent.append(code)
+        self._since_missed += 1
+        quiet = self._since_missed >= self._limits.window
         undecided = sum(c is Code.UNDECIDED for c in self._recent)
         full = len(self._recent) == self._limits.window
-        return self._hold(
-            AlertCode.CONSECUTIVE_NG,
-            self._ng_in_a_row >= self._limits.consecutive_ng,
-            f"{self._ng_in_a_row} in a row",
-        ) + self._hold(
-            AlertCode.UNDECIDED_SHARE,
-            full and undecided >= self._limits.undecided_share * self._limits.window,
-            f"{undecided} of the last {len(self._recent)}",
+        changes = self.gone(AlertCode.PARTS_MISSED) if quiet else []
+        return (
+            changes
+            + self._hold(
+                AlertCode.CONSECUTIVE_NG,
+                self._ng_in_a_row >= self._limits.consecutive_ng,
+                f"{self._ng_in_a_row} in a row",
+            )
+            + self._hold(
+                AlertCode.UNDECIDED_SHARE,
+                full and undecided >= self._limits.undecided_share * self._limits.window,
+                f"{undecided} of the last {len(self._recent)}",
+            )
         )
 
     def _hold(self, code: AlertCode, holds: bool, detail: str) -> list[Change]:

@@ -9,11 +9,16 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from edge.errors import LedgerError
 
 log = logging.getLogger(__name__)
+
+Write = Callable[[], Any]
+"""One commit. It may return a list of writes that follow from it, each with its own commit."""
 
 RETRY_S = 0.5  # between two tries at a ledger that refused
 
@@ -25,7 +30,7 @@ class Recorder:
         self.fault: str | None = None
         self.proved_s = float("-inf")  # monotonic time of the last commit
         self._name = name
-        self._writes: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._writes: queue.Queue[Write | None] = queue.Queue()
         self._give_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name} record", daemon=True)
 
@@ -33,7 +38,7 @@ class Recorder:
         """Start the thread."""
         self._thread.start()
 
-    def put(self, write: Callable[[], None]) -> None:
+    def put(self, write: Write) -> None:
         """Run `write` after everything put before it; on LedgerError it is run again."""
         self._writes.put(write)
 
@@ -51,21 +56,27 @@ class Recorder:
             write = self._writes.get()
             if write is None:
                 return
-            while not self._try(write):
+            due = deque([write])
+            while due:
+                if self._try(due):
+                    continue
                 if self._give_up.wait(RETRY_S):
                     log.error(
                         "%s: stopped with %d writes not on disk; their parts will be missed rows",
                         self._name,
-                        self._writes.qsize() + 1,
+                        self._writes.qsize() + len(due),
                     )
                     return
 
-    def _try(self, write: Callable[[], None]) -> bool:
+    def _try(self, due: deque[Write]) -> bool:
+        """Do the first write that is due; it stays due if the disk refuses it."""
         try:
-            write()
+            due.extend(due[0]() or ())
+            due.popleft()
         except LedgerError as wrong:
             if wrong.permanent:  # the row is wrong in itself; the law will show what it leaves out
                 log.error("%s: a row was refused: %s", self._name, wrong)
+                due.popleft()
                 return True
             if self.fault is None:
                 log.error("%s: %s %s", self._name, wrong, wrong.hint)

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 from edge.alerts import AlertBoard, AlertCode, Change
 from edge.eye import Eye, Look
+from edge.flights import Flights
 from edge.mqtt.message import PartRow, StateWord, StationState, Trust
 from edge.plc.blocks import StatusFlags
 from edge.release import Loaded
-from edge.terms import Code, Mode, Reason
+from edge.terms import Code, Mode
 
 PROOF_S = 5.0  # camera, ledger and detector must have proved themselves within this
+
+PER_PART = (AlertCode.PARTS_MISSED, AlertCode.PAIRING_LOST, AlertCode.RECIPE_UNKNOWN)
+"""Alerts whose cause comes with a part, so that seeing it again counts."""
 
 WORDS = ("ok", "ng", "undecided", "missed", "bypassed")
 
@@ -81,6 +85,7 @@ class Standing:
         detector_s: float,
         ledger_fault: str | None,
         overdue: bool,
+        stopping: bool,
     ) -> None:
         """Decide readiness and heartbeat; `*_s` are the times of the last proofs (monotonic)."""
         faults = [
@@ -93,7 +98,7 @@ class Standing:
         own = next((fault for fault in faults if fault), None)
         self.fault = own or self.plc_fault
         self.alive = own is None
-        self.ready = self.alive and self.active_recipe != 0
+        self.ready = self.alive and self.active_recipe != 0 and not stopping
         self._state = self._word()
 
     def _word(self) -> StateWord:
@@ -114,11 +119,15 @@ class Standing:
     def hold(self, code: AlertCode, holds: bool, detail: str | None) -> list[Change]:
         """Raise or clear one alert; returns the change, if there is one."""
         with self._lock:
-            if holds and code in self.board.active:
+            if holds and code in self.board.active and code not in PER_PART:
                 return []  # a lasting fault is one cause, not one per look
             return self.board.seen(code, detail) if holds else self.board.gone(code)
 
-    def settled(self, code: Code, reason: Reason | None) -> list[Change]:
+    def resumed(self, flights: Flights) -> None:
+        """The epoch of the last run, to begin with."""
+        self.epoch, self.triggers = flights.epoch, flights.counter - flights.base
+
+    def settled(self, code: Code) -> list[Change]:
         """One more closed part row."""
         with self._lock:
             self.counts[code.name.lower()] += 1

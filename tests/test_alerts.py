@@ -43,3 +43,12 @@ def test_raised_and_cleared_alternate_for_every_code(codes: list[Code]) -> None:
         for change in board.judged(code):
             assert state.get(change.code, False) != change.active
             state[change.code] = change.active
+
+
+def test_a_missed_part_is_an_alert_until_a_full_window_was_settled_without_one() -> None:
+    board = AlertBoard(Limits(window=3))
+    assert [c.active for c in board.seen(AlertCode.PARTS_MISSED, "4 to 4")] == [True]
+    assert board.judged(Code.OK) + board.judged(Code.OK) == []
+    assert board.seen(AlertCode.PARTS_MISSED, "7 to 7") == []
+    assert board.judged(Code.OK) + board.judged(Code.OK) == []
+    assert board.judged(Code.OK) == [Change(AlertCode.PARTS_MISSED, False, 2, "7 to 7")]

@@ -3,7 +3,7 @@
 import threading
 
 from edge.errors import LedgerError
-from edge.recorder import Recorder
+from edge.recorder import Recorder, Write
 
 
 def test_a_write_the_disk_refused_is_tried_again_before_the_next() -> None:
@@ -63,3 +63,25 @@ def test_a_disk_that_stays_full_shows_a_fault_and_does_not_hang_the_shutdown() -
     assert asked.wait(10)
     recorder.close(timeout_s=0.2)
     assert recorder.fault == "disk full"
+
+
+def test_what_follows_from_a_write_is_written_once_even_if_the_disk_refuses_it_first() -> None:
+    recorder = Recorder("s1")
+    written: list[str] = []
+    done = threading.Event()
+
+    def follow() -> None:
+        written.append("follow")
+        if written.count("follow") == 1:
+            raise LedgerError("disk full")
+
+    def first() -> list[Write]:
+        written.append("first")
+        return [follow]
+
+    recorder.put(first)
+    recorder.put(done.set)
+    recorder.start()
+    assert done.wait(10)
+    recorder.close()
+    assert written == ["first", "follow", "follow"]

@@ -69,8 +69,8 @@ def test_the_page_comes_with_its_style_and_script_and_nothing_from_outside(
 def test_the_state_tells_counts_and_the_last_part_that_was_not_ok(
     page: StationPage, standing: Standing
 ) -> None:
-    standing.settled(Code.OK, None)
-    standing.settled(Code.UNDECIDED, Reason.NO_FRAME)
+    standing.settled(Code.OK)
+    standing.settled(Code.UNDECIDED)
     standing.passed("missed", 3)
     standing.saw(undecided(12), ())
     state = json.loads(get(page, "/state.json")[2])

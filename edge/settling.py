@@ -1,0 +1,175 @@
+"""From a part on its way to its row on disk: the one place where a station's numbers are settled.
+
+A number enters as a flight or as missed or bypassed, and leaves when its row is committed. Rows are
+written by the station's recorder, in order. When the last number on its way is settled, a counter
+row follows, so that the law of that epoch closes without waiting for another part.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from edge.flights import Flight, Flights
+from edge.mqtt.message import AnyRow, BypassedRow, MissedRow, PartRow
+from edge.outbox import Outbox
+from edge.plc.bus import BusStation
+from edge.recorder import Recorder, Write
+from edge.rows import Rows
+from edge.terms import Code, Reason
+
+log = logging.getLogger(__name__)
+
+
+class Settling:
+    """The unsettled parts of one station. Safe from its observe, judge and record threads."""
+
+    def __init__(
+        self,
+        name: str,
+        ledger: Outbox,
+        rows: Rows,
+        line: BusStation,
+        settled: Callable[[Code], Sequence[AnyRow]],
+    ) -> None:
+        """`settled` is told each closed part's code and returns the rows that follow from it."""
+        self._line = line
+        self.recorder = Recorder(name)
+        self._ledger = ledger
+        self._rows = rows
+        self._settled = settled
+        self._lock = threading.Lock()  # guards the flights; never held over a commit
+        self._epochs: dict[int, Flights] = {}
+        self.current = Flights(0, 0)
+        self.leftover = {row.number: row for row in ledger.open_parts() if row.station == name}
+        self.gaps = ledger.gaps(name)
+        last = ledger.resume(name)
+        if last is not None:
+            self._take_up(last.epoch, last.base, last.counter)
+
+    def _take_up(self, epoch: int, base: int, counter: int) -> None:
+        """Go on with the epoch of the last run, with what it left unsettled."""
+        self.current = self._epochs[epoch] = Flights(epoch, base)
+        self.current.counter = counter
+        for number in self.leftover:
+            self.current.pass_by(number, number)
+        self.current.open_told = len(self.leftover) + len(self.gaps)
+
+    # -- on the way ---------------------------------------------------------------------------
+
+    def open_epoch(self, epoch: int, base: int) -> None:
+        """The PLC counts anew; parts of older epochs are still settled under theirs."""
+        self._epochs = {n: flights for n, flights in self._epochs.items() if flights.numbers()}
+        self.current = self._epochs[epoch] = Flights(epoch, base)
+
+    def start(self, flight: Flight) -> None:
+        """A part that will be judged."""
+        with self._lock:
+            self._of(flight.trigger.part.epoch).start(flight)
+
+    def flight(self, epoch: int, number: int) -> Flight | None:
+        """The part's flight, or None if it is not (any more) on its way."""
+        return self._of(epoch).get(number)
+
+    def judging(self) -> int:
+        """Parts triggered whose verdict is not yet on disk."""
+        with self._lock:
+            return self.current.judging()
+
+    def alone(self, number: int) -> bool:
+        """Is no other part between its trigger and its verdict?"""
+        with self._lock:
+            return self.current.alone(number)
+
+    def overdue(self, now_s: float) -> bool:
+        """Has a part passed its deadline without a row on disk?"""
+        with self._lock:
+            return self.current.overdue(now_s)
+
+    def unsettled(self) -> bool:
+        """Is any number, of any epoch, without its row?"""
+        with self._lock:
+            return any(flights.numbers() for flights in list(self._epochs.values()))
+
+    # -- on disk ------------------------------------------------------------------------------
+
+    def opened(self, flight: Flight, row: PartRow) -> bool:
+        """The computed row is on disk; False if the part's deadline has passed meanwhile."""
+        with self._lock:
+            flight.row = row
+            return not flight.expired and time.monotonic() <= flight.deadline_s
+
+    def expire(self, flight: Flight) -> PartRow | None:
+        """The deadline passed; returns the row to close, or None if it is not yet on disk."""
+        with self._lock:
+            flight.expired = True
+            return flight.row
+
+    def close(
+        self, row: PartRow, code: Code, reason: Reason | None, latency_ms: int | None
+    ) -> None:
+        """Close an open row, once."""
+        flights = self._of(row.epoch)
+        with self._lock:
+            flight = flights.get(row.number)
+            if flight is not None and flight.closing:
+                return
+            if flight is not None:
+                flight.closing = True
+
+        def write() -> list[Write]:
+            self._ledger.close_part(row.station, row.epoch, row.number, code, reason, latency_ms)
+            follow = self._settled(code)
+            alerts: list[Write] = [lambda: self._ledger.append(*follow)] if follow else []
+            return alerts + self._leave(flights, row.number, row.number)
+
+        self.recorder.put(write)
+
+    def pass_by(self, row: MissedRow | BypassedRow) -> None:
+        """Parts that nobody will judge: on the way until their row is on disk."""
+        flights = self._of(row.epoch)
+        with self._lock:
+            flights.pass_by(row.first, row.last)
+
+        def write() -> list[Write]:
+            self._ledger.append(row)
+            return self._leave(flights, row.first, row.last)
+
+        self.recorder.put(write)
+
+    def sample(self, epoch: int, counter: int) -> int:
+        """The PLC's counter was read; returns the epoch's triggers so far."""
+        flights = self._of(epoch)
+        with self._lock:
+            flights.counter = max(flights.counter, counter)
+        self.recorder.put(lambda: self._write_counter(flights))
+        return flights.counter - flights.base
+
+    def append(self, *rows: AnyRow) -> None:
+        """Rows that settle no number."""
+        if rows:
+            self.recorder.put(lambda: self._ledger.append(*rows))
+
+    def probe(self) -> None:
+        """Let the ledger prove that it can commit."""
+        self.recorder.put(self._ledger.probe)
+
+    def _leave(self, flights: Flights, first: int, last: int) -> list[Write]:
+        """Their row is committed; returns the counter row that closes the law, if none is left."""
+        with self._lock:
+            flights.settle(range(first, last + 1))
+            left = flights.numbers()
+        if left or not flights.open_told:
+            return []
+        return [lambda: self._write_counter(flights)]
+
+    def _write_counter(self, flights: Flights) -> None:
+        with self._lock:
+            unsettled = flights.numbers()
+        row = self._rows.counter(flights.epoch, flights.counter, self._line.counters)
+        self._ledger.counter(row, unsettled)
+        flights.open_told = len(unsettled)
+
+    def _of(self, epoch: int) -> Flights:
+        """The flights of an epoch; one that is all settled starts empty again."""
+        return self._epochs.setdefault(epoch, Flights(epoch, 0))
