@@ -1,19 +1,9 @@
 """Ingest: what nodes publish is counted once and acknowledged after the commit."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from edge.mqtt.message import (
     AlertRow,
@@ -29,78 +19,18 @@ from edge.mqtt.message import (
 )
 from edge.terms import Code, Mode
 from hub import metrics, registry
-from hub.ingest import Ingest
-from hub.intake import Place
 from hub.settings import Settings
 from hub.store import rows, session
-from hub.store.embedded import EmbeddedServer
+from tests.ingest_peer import PLACE, asked, shift_of_rows, worker
 from tests.ledger_rows import (
     bypassed_row,
     counter_row,
     epoch_row,
-    missed_row,
     part_row,
     stamp,
 )
-from tests.loopback_peer import PlayedNode, played_node, settings_for, wait_for
+from tests.loopback_peer import PlayedNode, played_node, wait_for
 from tests.paper_ledger import PaperLedger
-
-PLACE = Place("jinan", "line-1", "node-1")
-
-
-def asked(dsn: str, statement: str, *values: Any) -> list[dict[str, Any]]:
-    with psycopg.connect(dsn, row_factory=dict_row, autocommit=True) as connection:
-        return connection.execute(statement.encode(), values).fetchall()
-
-
-@pytest.fixture
-def wired(database: str, broker_port: int, tmp_path: Path) -> Settings:
-    return settings_for(database, broker_port, tmp_path)
-
-
-@contextmanager
-def worker(settings: Settings) -> Iterator[Ingest]:
-    """One ingest worker in a thread, stopped in order at the end."""
-    stop = threading.Event()
-    ingest = Ingest(settings, stop)
-    thread = threading.Thread(target=ingest.run, name="ingest")
-    thread.start()
-    try:
-        assert ingest.connected.wait(30)
-        yield ingest
-    finally:
-        stop.set()
-        thread.join(30)
-    assert not thread.is_alive()
-
-
-@pytest.fixture
-def node(database: str, broker_port: int) -> Iterator[PlayedNode]:
-    with played_node(broker_port, database) as played:
-        yield played
-
-
-@pytest.fixture
-def direct(database: str) -> Iterator[session.Connection]:
-    """A connection for the ingest transaction itself, with the node registered."""
-    registry.add(database, "jinan", "line-1", "node-1")
-    with session.connect(database, "test") as connection:
-        yield connection
-
-
-def shift_of_rows(ledger: PaperLedger) -> None:
-    """12 triggers: 7 ok, 2 ng, 1 undecided, 2 missed."""
-    ledger.write(
-        [
-            epoch_row(),
-            *(part_row(number) for number in range(1, 8)),
-            part_row(8, Code.NG),
-            part_row(9, Code.NG),
-            part_row(10, Code.UNDECIDED),
-            missed_row(11, 12),
-            counter_row(12),
-        ]
-    )
 
 
 def test_a_birth_is_answered_with_the_first_row_that_is_missing(
@@ -273,80 +203,6 @@ def test_rows_that_the_node_gave_away_and_the_hub_lost_become_a_declared_gap(
     assert asked(dsn, "SELECT first, last FROM gap") == [{"first": 6, "last": 8}]
     [law] = asked(dsn, "SELECT * FROM law")
     assert metrics.first_law(law).residue == 3
-
-
-def test_nothing_is_acknowledged_while_the_database_is_away_and_nothing_is_lost(
-    wired: Settings, node: PlayedNode, database: str, postgres: EmbeddedServer
-) -> None:
-    ledger = PaperLedger()
-    shift_of_rows(ledger)
-    name = database.rsplit("=", 1)[1]
-    admin = postgres.dsn.replace("dbname=quanjian", "dbname=postgres")
-    with worker(wired), psycopg.connect(admin, autocommit=True) as connection:
-        node.send(ledger.batch(1, 4))
-        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
-        node.publish("parts", ledger.batch(4, 14))
-        with node.changed:
-            assert not node.changed.wait(1.5)
-        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
-        wait_for(lambda: node.acks[-1].next == 14, "the batch is taken once the database is back")
-    [law] = asked(database, "SELECT * FROM law")
-    assert metrics.first_law(law).state == "balanced"
-
-
-def test_a_killed_worker_loses_and_doubles_nothing(
-    wired: Settings, node: PlayedNode, tmp_path: Path
-) -> None:
-    dsn, ledger = wired.database.dsn, PaperLedger()
-    ledger.write([epoch_row(), *(part_row(number) for number in range(1, 400)), counter_row(399)])
-    config = tmp_path / "hub.toml"
-    config.write_text(
-        f'[database]\ndsn = "{dsn}"\n[broker]\nhost = "127.0.0.1"\nport = {wired.broker.port}\n'
-        f'[web]\npictures_dir = "{tmp_path}"\n'
-    )
-    command = [sys.executable, "-m", "hub", "ingest", "--config", str(config)]
-    following = 1
-    for kill in (True, True, True, False):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            until = 401 + 1 if not kill else following + 100
-            while following < until:
-                batch = ledger.batch(following, min(following + 20, ledger.next))
-                if kill and following + 20 >= until:  # killed between receipt and answer
-                    node.publish("parts", batch)
-                    break
-                following = node.send(batch).next
-            os.kill(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
-        if not kill:
-            assert process.returncode == 0
-        with node.changed:
-            node.acks.clear()
-    [found] = asked(dsn, "SELECT count(*) n, count(DISTINCT number) numbers FROM part")
-    assert found == {"n": 399, "numbers": 399}
-    [law] = asked(dsn, "SELECT * FROM law")
-    assert metrics.first_law(law).state == "balanced"
-    assert asked(dsn, "SELECT sum(ok) ok FROM minute_count") == [{"ok": 399}]
-
-
-def test_two_workers_share_the_streams_and_count_once(
-    wired: Settings, node: PlayedNode, broker_port: int
-) -> None:
-    dsn = wired.database.dsn
-    ledgers = [PaperLedger("a" * 32), PaperLedger("b" * 32)]
-    for ledger in ledgers:
-        shift_of_rows(ledger)
-    with worker(wired) as one, worker(wired) as two, played_node(broker_port, dsn, "node-2") as b:
-        for first in range(1, 14, 2):
-            for played, ledger in zip((node, b), ledgers, strict=True):
-                after = min(first + 2, 14)
-                assert played.send(ledger.batch(first, after)).next == after
-        assert one.counts["rows"] + two.counts["rows"] == 26
-        assert one.counts["rows"]
-        assert two.counts["rows"]
-    laws = asked(dsn, "SELECT * FROM law")
-    assert [metrics.first_law(law).state for law in laws] == ["balanced", "balanced"]
 
 
 def test_the_newest_state_of_a_node_stands_and_its_last_will_keeps_the_stations(

@@ -13,6 +13,8 @@ from tests.chromium_peer import Chromium
 from tests.played_hub import PlayedHub, now_ms, served
 from tests.played_shift import part, stamp
 
+pytestmark = pytest.mark.needs_chromium
+
 PAGES = ("/", "/line/licheng/plate-1", "/line/licheng/plate-2", "/parts?verdict=not_ok", "/kpi")
 BOARD = "/line/licheng/plate-1"
 WALL, PHONE = (1920, 1080), (390, 844)
