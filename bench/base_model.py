@@ -15,10 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.vision.detector import Detector
-
 from bench.report import Bar, at_least, at_most, finish
 from edge.stats import wilson
+from edge.vision.detector import Detector
 from edge.vision.plates import CLASSES
 from models.accuracy import Looked, Truth, matches, precision_by_label, rejected
 from models.synth import scene

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from edge.vision.detector import Detector
 
 from bench.base_model import SCORE_FLOOR, SWEEP, share
 from bench.report import EXIT_CANNOT_RUN, data_folder, finish
 from edge.errors import ImageError
+from edge.vision.detector import Detector
 from models.accuracy import Looked, Truth, precision_by_label, rejected
 from models.deeppcb import CLASSES, SIDE_PX, read_board
 
