@@ -17,16 +17,19 @@ _TAIL_LINES = 12
 class Child:
     """One program. What it writes, to stdout too, goes to its log file, which every run appends.
 
-    Start it from a thread that lives as long as it may run (see hub/tether.py).
+    Start it from a thread that lives as long as it may run (see hub/tether.py). `nice` is how much
+    it stands back for the others.
     """
 
-    def __init__(self, name: str, program: Sequence[str | Path], log_file: Path) -> None:
+    def __init__(
+        self, name: str, program: Sequence[str | Path], log_file: Path, nice: int = 0
+    ) -> None:
         self.name = name
         self.log_file = log_file
         with log_file.open("ab") as out:
             self._begin = out.tell()
             self._process = subprocess.Popen(
-                tether.command(program),
+                tether.command(program, nice=nice),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

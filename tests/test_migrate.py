@@ -42,6 +42,13 @@ def test_a_failing_file_leaves_nothing_of_itself_and_says_its_name(empty_databas
     assert migrate(empty_database, [FIRST, SECOND]) == ["0002_second.sql"]
 
 
+def test_a_file_whose_record_fails_leaves_nothing_either(empty_database: str) -> None:
+    hostile = Migration(2, "0002_hostile.sql", b"CREATE TABLE pear (id int); DROP TABLE migration;")
+    with pytest.raises(MigrationError, match=r"0002_hostile\.sql"):
+        migrate(empty_database, [FIRST, hostile])
+    assert tables(empty_database) == {"migration", "apple"}
+
+
 def test_a_file_edited_after_it_was_applied_is_refused(empty_database: str) -> None:
     migrate(empty_database, [FIRST])
     edited = Migration(1, FIRST.name, FIRST.sql + b" -- a harmless comment")
