@@ -131,7 +131,9 @@ def test_a_refusal_pauses_longer_each_time_until_something_is_taken() -> None:
         delivery.heard(1, None, first=1, head=11, now_s=now_s)
         assert delivery.due(now_s, head=11) == SendBatch(1)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    delivery.heard(11, None, first=1, head=11, now_s=now_s)
+    assert delivery.heard(6, "no room", first=1, head=11, now_s=now_s) == 6
+    assert delivery.wait_s(now_s, 1000.0) == 1
+    assert delivery.heard(11, None, first=6, head=11, now_s=now_s) == 11
     assert delivery.fault is None
 
 

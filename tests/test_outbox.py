@@ -132,6 +132,26 @@ def test_no_part_becomes_ok_that_was_not_computed_ok(ledger: Outbox) -> None:
     assert ledger.totals(STATION, 1).ok == 0
 
 
+def test_what_is_settled_takes_no_room_while_nothing_is_missing(ledger: Outbox) -> None:
+    """One range per hole, not per part: an epoch may have millions of parts."""
+
+    def ranges() -> list[tuple[int, int]]:
+        return ledger.transact(lambda db: db.execute("SELECT first, last FROM settled").fetchall())
+
+    for number in (1, 2, 5, 7, 6):
+        ledger.append(part_row(number))
+    assert ranges() == [(1, 2), (5, 7)]
+    ledger.append(missed_row(3, 4))
+    assert ranges() == [(1, 7)]
+
+
+def test_an_error_of_sqlite_leaves_no_transaction_behind(ledger: Outbox) -> None:
+    with pytest.raises(LedgerError, match="no such table"):
+        ledger.transact(lambda db: db.execute("SELECT * FROM nowhere").close())
+    ledger.append(part_row(1))
+    assert ledger.totals(STATION, 1).ok == 1
+
+
 def test_a_part_crowded_with_marks_still_fits_a_batch_and_keeps_the_surest(ledger: Outbox) -> None:
     marks = tuple(
         Mark(label="\x07" * 200, score=score, box=(-(2**31), 0, 2**31 - 1, 0))
