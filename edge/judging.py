@@ -16,7 +16,7 @@ from edge.terms import Code, Reason, Verdict
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 2.0  # a station without parts proves its detector this often
+IDLE_S = 2.0  # a detector that no part has proved for so long proves itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,18 @@ class Judging:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        self._prove()
+        proof_due_s = time.monotonic()
         while True:
             try:
-                flight = self._flights.get(timeout=IDLE_S)
+                flight = self._flights.get(timeout=max(0.0, proof_due_s - time.monotonic()))
             except queue.Empty:
                 self._prove()
+                proof_due_s = time.monotonic() + IDLE_S
                 continue
             if flight is None:
                 return
             self._deliver(self._judge(flight))
+            proof_due_s = max(proof_due_s, self.proved_s + IDLE_S)
 
     def _judge(self, flight: Flight) -> Judged:
         started_s = time.monotonic()
@@ -104,7 +106,7 @@ class Judging:
             return ()
 
     def _prove(self) -> None:
-        """An idle station runs its golden pictures: its next part meets a proved detector."""
+        """Run the golden pictures: the next part meets a detector that is known to see."""
         for loaded in self._recipes.values():
             try:
                 prove(loaded)

@@ -111,3 +111,15 @@ def test_two_stations_on_one_node_keep_their_parts_apart(tmp_path: Path) -> None
     assert codes["s1"] == [Code.NG, Code.OK] * 6
     assert codes["s2"] == [Code.OK, Code.OK, Code.NG] * 4
     assert [(summary["ok"], summary["ng"]) for summary in summaries] == [(6, 6), (8, 4)]
+
+
+def test_pictures_that_cannot_be_judged_do_not_make_a_sound_station_unready(
+    tmp_path: Path,
+) -> None:
+    spots = [None] * 15
+    node = Node(wire(tmp_path, spots), unsigned=True)
+    plc = SimulatedPlc(tmp_path, parts=15, rate=2)  # longer than a proof is good for
+    with running(node):
+        plc.summary()
+    parts = parts_in(list(rows_of(tmp_path)))
+    assert [part.reason for part in parts] == [Reason.BAD_IMAGE] * 15
