@@ -55,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=float, help="stop by itself and print one JSON object")
     demo.add_argument("--rate", type=float, default=4.0, help="parts per second (default 4)")
     demo.add_argument("--data", type=Path, default=Path(".demo"), help="folder (default ./.demo)")
+    demo.add_argument(
+        "--pictures", type=Path, help="own pictures, a part each, in place of simulated plates"
+    )
+    demo.add_argument("--model", type=Path, help="with --pictures: the ONNX model for them")
+    demo.add_argument("--recipe", type=Path, help="with --pictures: the recipe for them")
+    demo.add_argument("--verdicts", type=Path, help="JSON lines: what became of every part")
     return top
 
 
@@ -100,8 +106,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(asked: argparse.Namespace) -> int:
     from hub import demo  # pulls in the embedded server, which no other command needs
+    from hub.demo_wiring import demo_product, own_product
 
-    return demo.run(asked.data, asked.rate, asked.seconds)
+    given = [asked.pictures, asked.model, asked.recipe]
+    if any(given) and not all(given):
+        say("--pictures, --model and --recipe belong together: give all three or none")
+        return 2
+    product = demo_product()
+    if asked.pictures is not None:
+        product = own_product(asked.pictures, asked.recipe, asked.model)
+    return demo.run(demo.Order(asked.data, asked.rate, asked.seconds, product, asked.verdicts))
 
 
 def _run(asked: argparse.Namespace, settings: Settings) -> int:

@@ -18,6 +18,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -25,15 +26,27 @@ from urllib.error import URLError
 from hub import demo_figures, registry
 from hub.broker import loopback
 from hub.children import Child, refuse_dead
-from hub.demo_wiring import LINE, NODE, PLANT, Folder, free_ports, take_folder, write_settings
+from hub.demo_wiring import (
+    LINE,
+    NODE,
+    PLANT,
+    Folder,
+    Product,
+    free_ports,
+    take_folder,
+    write_settings,
+)
 from hub.errors import DemoError, RegistryError
 from hub.store import session
 from hub.store.embedded import EmbeddedServer
 from hub.store.migrate import migrate
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")  # as edge/vision/folder.py takes them
+
 _START_S = 90.0  # for the slowest part to come up, on a busy computer
 _EMPTY_S = 60.0  # for the belt to run empty
 _DRAIN_S = 60.0  # for the last rows to reach the hub
+_HUB_NICE = 5
 _TOLD_S = 10.0  # between two lines of the ledger on the screen
 
 
@@ -43,27 +56,43 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def run(data: Path, rate: float, seconds: float | None) -> int:
-    """Run the demo until `seconds` of parts are over or a signal comes.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to run: where, how fast, for how long, and on what."""
+
+    data: Path
+    rate: float  # parts/s
+    seconds: float | None  # None: until a signal, or until the own pictures are through
+    product: Product
+    verdicts: Path | None = None  # JSON lines: what became of every part, with its pictures' names
+
+    @property
+    def ends(self) -> bool:
+        """Does the line stop by itself?"""
+        return self.seconds is not None or self.product.pictures is not None
+
+
+def run(order: Order) -> int:
+    """Run the demo until its parts are over or a signal comes.
 
     Returns:
-        0, or 1 if the laws do not hold (said on stderr). With `seconds` the last line on stdout is
-        one JSON object (hub/demo_figures.py).
+        0, or 1 if the laws do not hold (said on stderr). If it ends by itself the last line on
+        stdout is one JSON object (hub/demo_figures.py).
 
     Raises:
         HubError: something did not start or died; everything else was stopped.
     """
     began_s = time.monotonic()
     with ExitStack() as stack, signals() as stop:
-        folder = take_folder(data)
+        folder = take_folder(order.data)
         stack.callback(folder.lock.close)
-        if folder.root != data.absolute():
-            say(f"{data} 已被另一个演示占用，改用 {folder.root}（busy: using {folder.root}）")
-        demo = Demo(folder, rate, seconds, stop, stack)
+        if folder.root != order.data.absolute():
+            say(f"{order.data} 已被另一个演示占用，改用 {folder.root}（busy: using {folder.root}）")
+        demo = Demo(folder, order, stop, stack)
         demo.start(began_s)
         demo.watch()
         left = demo.finish()
-    if seconds is not None:
+    if order.ends:
         sys.stdout.write(json.dumps(demo_figures.figures(left)) + "\n")
     problems = demo_figures.failures(left)
     for problem in problems:
@@ -78,12 +107,11 @@ class Demo:
     def __init__(
         self,
         folder: Folder,
-        rate: float,
-        seconds: float | None,
+        order: Order,
         stop: threading.Event,
         stack: ExitStack,
     ) -> None:
-        self._folder, self._rate, self._seconds = folder, rate, seconds
+        self._folder, self._order = folder, order
         self._stop, self._stack = stop, stack
         self._children: dict[str, Child] = {}
         self._setup_s = 0.0
@@ -101,7 +129,7 @@ class Demo:
         stack.callback(server.stop)
         migrate(self._dsn)
         self._old = self._epochs()
-        hub, edge = write_settings(folder, ports, self._dsn, self._token())
+        hub, edge = write_settings(folder, ports, self._dsn, self._token(), self._order.product)
         self._launch("broker", loopback.program(ports.broker, folder.run))
         loopback.wait_ready(ports.broker)
         for name in ("serve", "duties", "ingest"):
@@ -118,7 +146,7 @@ class Demo:
         """Let the line run; tell the ledger now and then; end when the line ends or on a signal."""
         tell_at = time.monotonic() + _TOLD_S
         while not self._stop.wait(0.5):
-            if self._seconds is not None and self._children["line"].code == 0:
+            if self._order.ends and self._children["line"].code == 0:
                 return
             refuse_dead(list(self._children.values()))
             if time.monotonic() >= tell_at:
@@ -139,19 +167,24 @@ class Demo:
         return self._stock()
 
     def _launch(self, name: str, program: Sequence[str | Path]) -> None:
-        child = Child(name, program, self._folder.logs / f"{name}.log")
+        # in a plant the hub is another computer; here it stands back for the line and the node
+        nice = 0 if name in ("line", "node") else _HUB_NICE
+        child = Child(name, program, self._folder.logs / f"{name}.log", nice)
         self._children[name] = child
         self._stack.callback(child.stop, 15.0)
 
     def _line(self) -> list[str | Path]:
-        folder = self._folder
+        folder, order = self._folder, self._order
+        camera = "none" if order.product.pictures else folder.camera
         program: list[str | Path] = [sys.executable, "-m", "edge", "simulate", "--port"]
-        program += [folder.serial, "--camera", folder.camera, "--rate", str(self._rate)]
+        program += [folder.serial, "--camera", camera, "--rate", str(order.rate)]
         program += ["--start-when-ready", "--state", folder.root / "plc-state.json"]
         program += ["--seed", str(len(self._old) + 1)]  # other plates in every run
         program += ["--summary", self._summary, "--truth", self._truth]
-        if self._seconds is not None:
-            program += ["--seconds", str(self._seconds)]
+        if order.seconds is not None:
+            program += ["--seconds", str(order.seconds)]
+        if order.product.pictures is not None:
+            program += ["--parts", str(count_pictures(order.product.pictures))]
         self._summary.unlink(missing_ok=True)
         return program
 
@@ -216,6 +249,9 @@ class Demo:
         laws = self._laws()
         keys = [{name: law[name] for name in ("stream", "station", "epoch")} for law in laws]
         truth = self._truth.read_text(encoding="utf-8").splitlines()
+        if self._order.verdicts is not None:
+            found = [part for key in keys for part in self._ask("epoch_verdicts", **key)]
+            write_lines(self._order.verdicts, found)
         return demo_figures.Run(
             laws=laws,
             parts=[part for key in keys for part in self._ask("epoch_parts", **key)],
@@ -223,6 +259,7 @@ class Demo:
             line=json.loads(self._summary.read_text(encoding="utf-8")),
             truth=[json.loads(part) for part in truth],
             setup_s=self._setup_s,
+            simulated=self._order.product.pictures is None,
         )
 
 
@@ -246,6 +283,30 @@ def signals() -> Iterator[threading.Event]:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
+
+
+def count_pictures(folder: Path) -> int:
+    """How many parts a folder camera has: its PNG, JPEG and BMP files.
+
+    Raises:
+        DemoError: none.
+    """
+    count = sum(path.suffix.lower() in PICTURES for path in folder.iterdir())
+    if count == 0:
+        raise DemoError(f"{folder}: no pictures; expected files ending in {', '.join(PICTURES)}")
+    return count
+
+
+def write_lines(path: Path, found: Sequence[dict[str, Any]]) -> None:
+    """One JSON object a line.
+
+    Raises:
+        DemoError: the file cannot be written.
+    """
+    try:
+        path.write_text("".join(json.dumps(one) + "\n" for one in found), encoding="utf-8")
+    except OSError as wrong:
+        raise DemoError(f"{path}: {wrong}") from wrong
 
 
 def answers(url: str) -> bool:

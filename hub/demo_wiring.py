@@ -51,7 +51,7 @@ port = {serial}
 
 [[camera]]
 name = "c1"
-kind = "shared_memory"
+kind = "{kind}"
 source = {camera}
 
 [[recipe]]
@@ -65,7 +65,8 @@ model_sha256 = "{model_hash}"
 name = "{station}"
 bus = "b1"
 counters_base = 20
-trigger = "hardware"
+trigger = "{trigger}"
+deadline_ms = {deadline_ms}
 cameras = ["c1"]
 """
 
@@ -77,6 +78,15 @@ class Ports:
     broker: int
     web: int
     page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What the line inspects: simulated plates, or a folder of somebody's own pictures."""
+
+    recipe: Path
+    model: Path
+    pictures: Path | None = None  # one part per picture, in name order
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +162,8 @@ def free_ports() -> Ports:
     return Ports(*numbers)
 
 
-def demo_model() -> tuple[Path, Path]:
-    """The recipe and the model that come with the program.
+def demo_product() -> Product:
+    """The simulated plate: the recipe and the model that come with the program.
 
     Raises:
         DemoError: they are not there.
@@ -163,24 +173,42 @@ def demo_model() -> tuple[Path, Path]:
         base = Path(spec.origin).parent / "base"
         recipe, model = base / "plate.toml", base / "base.onnx"
         if recipe.exists() and model.exists():
-            return recipe, model
+            return Product(recipe, model)
     raise DemoError("models/base/plate.toml and base.onnx are missing: install the whole program")
 
 
-def write_settings(folder: Folder, ports: Ports, dsn: str, token: str) -> tuple[Path, Path]:
+def own_product(pictures: Path, recipe: Path, model: Path) -> Product:
+    """Somebody's own pictures with their model.
+
+    Raises:
+        DemoError: one of them is not there.
+    """
+    for path, good in ((pictures, pictures.is_dir()), (recipe, recipe.is_file())):
+        if not good:
+            raise DemoError(f"{path}: not there; expected a folder of pictures and a recipe file")
+    if not model.is_file():
+        raise DemoError(f"{model}: no such model file")
+    return Product(recipe.absolute(), model.absolute(), pictures.absolute())
+
+
+def write_settings(
+    folder: Folder, ports: Ports, dsn: str, token: str, product: Product
+) -> tuple[Path, Path]:
     """hub.toml and edge.toml of this run, and the node's token, mode 0600.
 
     Raises:
-        DemoError: the demo model is missing.
+        DemoError: recipe or model cannot be read.
     """
-    recipe, model = demo_model()
+    own, recipe, model = product.pictures, product.recipe, product.model
     fill = {
         "plant": PLANT, "line": LINE, "node": NODE, "station": STATION,
         "broker_port": ports.broker, "web_port": ports.web, "page_port": ports.page,
         "recipe_hash": _sha256(recipe), "model_hash": _sha256(model),
         "dsn": _text(dsn), "pictures": _text(folder.root / "pictures"),
         "data_dir": _text(folder.root / "node"), "token": _text(folder.token),
-        "serial": _text(folder.serial), "camera": _text(folder.camera),
+        "serial": _text(folder.serial), "camera": _text(own or folder.camera),
+        "kind": "folder" if own else "shared_memory",
+        "trigger": "software" if own else "hardware", "deadline_ms": 1000 if own else 400,
         "recipe": _text(recipe), "model": _text(model),
     }  # fmt: skip
     folder.token.touch(mode=0o600)
@@ -197,4 +225,7 @@ def _text(value: str | Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as wrong:
+        raise DemoError(f"{path}: {wrong}") from wrong

@@ -167,6 +167,7 @@ LAW: dict[str, Any] = {
 }  # fmt: skip
 LINE: dict[str, Any] = {
     "triggers": 3, "wrong_words": 0, "good_bin_without_ok": 0, "escapes": 0, "overkills": 0,
+    "defective_parts": 1, "good_parts": 2,
     "latency_ms": {"p50": 1.0, "p99": 2.0, "max": 2.0, "triggers": 3, "unanswered": 0},
 }  # fmt: skip
 
@@ -222,3 +223,9 @@ def test_the_sentence_of_the_ledger_says_when_it_does_not_balance() -> None:
     assert "平衡 balanced" in demo_figures.sentence([LAW])
     assert "OUT OF BALANCE" in demo_figures.sentence([LAW | {"counter": 5}])
     assert "first trigger" in demo_figures.sentence([])
+
+
+def test_parts_settled_since_the_sample_stand_on_both_sides_of_the_sentence() -> None:
+    told = demo_figures.sentence([LAW | {"ok": 4}])
+    assert "触发 5 triggers = 合格 4 ok + 不合格 1 ng" in told
+    assert "+ 0 in work: 平衡 balanced" in told

@@ -230,6 +230,13 @@ SELECT p.number, p.code, p.computed, l.plc_start
 FROM part p JOIN law l USING (stream, station, epoch)
 WHERE p.stream = %(stream)s AND p.station = %(station)s AND p.epoch = %(epoch)s;
 
+-- name: epoch_verdicts
+-- The part rows of one epoch with what each view saw, in order of their numbers.
+SELECT number, code, reason, defect, score, inspect_ms, latency_ms, views
+FROM part
+WHERE stream = %(stream)s AND station = %(station)s AND epoch = %(epoch)s
+ORDER BY number;
+
 -- name: epoch_unjudged
 -- Parts in the missed, bypassed and quarantined rows of one epoch, counted from the rows.
 SELECT coalesce((SELECT sum((body->>'last')::bigint
