@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from hub import metrics
+from hub.errors import StatementError
 from hub.settings import Settings
+from hub.store import rows, session
 from hub.store.embedded import EmbeddedServer
-from tests.ingest_peer import asked, shift_of_rows, worker
+from tests.ingest_peer import PLACE, asked, shift_of_rows, worker
 from tests.ledger_rows import (
     counter_row,
     epoch_row,
@@ -41,6 +44,20 @@ def test_nothing_is_acknowledged_while_the_database_is_away_and_nothing_is_lost(
         wait_for(lambda: node.acks[-1].next == 14, "the batch is taken once the database is back")
     [law] = asked(database, "SELECT * FROM law")
     assert metrics.first_law(law).state == "balanced"
+
+
+def test_a_batch_that_fails_at_its_last_step_leaves_no_row_behind(
+    direct: session.Connection, database: str
+) -> None:
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    direct.execute("ALTER TABLE cursor ADD CONSTRAINT early CHECK (next < 14)")
+    with pytest.raises(StatementError, match="early"):
+        rows.taken(direct, PLACE, ledger.batch(1, 14))
+    for table in ("part", "ledger_row", "law", "minute_count", "minute_cause"):
+        assert asked(database, f"SELECT 1 FROM {table}") == [], table
+    direct.execute("ALTER TABLE cursor DROP CONSTRAINT early")
+    assert rows.taken(direct, PLACE, ledger.batch(1, 14)).stored == 13
 
 
 def test_a_killed_worker_loses_and_doubles_nothing(
