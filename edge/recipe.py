@@ -12,6 +12,7 @@ A recipe is a TOML file; it may change while the line runs, between two parts.
 
     [[class]]                   # one for every class of the model, no more and no fewer
     label = "scratch"
+    name = "划伤"               # optional: what people call it, for the station page
     threshold = 0.50            # from this score on the part is NG
     undecided_from = 0.35       # optional: from here to the threshold a person must judge
     min_size_px = 12.0          # optional: smaller ones (longer side of the box) do not count
@@ -57,6 +58,7 @@ class ClassLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """[[class]] the limits of one kind of defect."""
 
     label: Annotated[str, Meta(min_length=1, max_length=200)]
+    name: Annotated[str, Meta(max_length=50)] = ""  # what the station page calls it
     threshold: Score
     undecided_from: Score | None = None  # None = no band
     min_size_px: Annotated[float, Meta(ge=0)] = 0.0  # longer side of the box

@@ -150,6 +150,12 @@ class Standing:
             return 0
         return loaded.detector.labels.index(row.defect) + 1
 
+    def defect_name(self, row: PartRow) -> str | None:
+        """What people call the deciding class; its label where the recipe gives it no name."""
+        loaded = next((r for r in self.recipes.values() if r.recipe.name == row.recipe), None)
+        limits = loaded.recipe.classes if loaded else ()
+        return next((c.name for c in limits if c.label == row.defect and c.name), row.defect)
+
     def state(self) -> StationState:
         """As told to the hub."""
         trust: Trust = "unsigned" if self.unsigned else "pinned"

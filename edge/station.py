@@ -127,7 +127,7 @@ def _station(standing: Standing) -> dict[str, Any]:
             "number": last.row.number,
             "code": int(last.row.code),
             "reason": last.row.reason.value if last.row.reason else None,
-            "defect": last.row.defect,
+            "defect": standing.defect_name(last.row),
             "has_picture": any(look.frame is not None for look in last.looks),
         },
     }

@@ -32,10 +32,13 @@ def write_recipe(card: Path, out: Path) -> dict[str, object]:
         ImageError: a picture cannot be written.
     """
     try:
-        thresholds = json.loads(card.read_text(encoding="utf-8"))["thresholds"]
-        limits = {label: float(thresholds[label]) for label in CLASSES}
+        told = json.loads(card.read_text(encoding="utf-8"))
+        names = {one["code"]: str(one["zh"]) for one in told["classes"]}
+        limits = {label: float(told["thresholds"][label]) for label in CLASSES}
     except (OSError, ValueError, KeyError, TypeError) as wrong:
-        raise ModelError(f"{card}: no thresholds for {', '.join(CLASSES)}: {wrong}") from wrong
+        raise ModelError(
+            f"{card}: no names and thresholds for {', '.join(CLASSES)}: {wrong}"
+        ) from wrong
     pictures = {"ok": _draw(GOLDEN_SEED, ())}
     for place, label in enumerate(CLASSES, 1):
         pictures[label] = _draw(GOLDEN_SEED + place, (label,))
@@ -43,7 +46,8 @@ def write_recipe(card: Path, out: Path) -> dict[str, object]:
         _save(out / "golden" / f"{name}.png", picture)
     text = _HEAD.format(card=card.name)
     text += "".join(
-        f'\n[[class]]\nlabel = "{label}"\nthreshold = {limit}\n' for label, limit in limits.items()
+        f'\n[[class]]\nlabel = "{label}"\nname = "{names[label]}"\nthreshold = {limit}\n'
+        for label, limit in limits.items()
     )
     text += "".join(
         f'\n[[golden]]\npicture = "golden/{name}.png"\nexpect = "{_expected(name)}"\n'
