@@ -91,7 +91,7 @@ def test_a_burst_of_commits_reaches_a_screen_as_a_few_changes(played_hub: Played
         node.send(part("s", number, now_ms(), Code.OK))
     heard.wait_for(lambda: ">100<" in heard.blocks["counts"])
     took_s = (now_ms() - began_ms) / 1000
-    assert len(heard.kinds) <= 4 * took_s + 3
+    assert len(heard.kinds) <= 2 * took_s + 3
 
 
 def test_a_board_in_english_is_fed_in_english(played_hub: PlayedHub) -> None:

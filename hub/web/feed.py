@@ -1,4 +1,4 @@
-"""Live boards: the database's NOTIFY in, at most four changes a second per board out.
+"""Live boards: the database's NOTIFY in, at most two changes a second per board out.
 
 One thread per process listens. Every board that somebody looks at has one task that renders it when
 its line changed (and every 5 s, for what changes by itself: shift, last hour), so that a hundred
@@ -19,7 +19,7 @@ from hub.errors import StoreError
 from hub.store.pool import Store
 from hub.web.words import Language
 
-LEAST_S = 0.25  # between two changes of a board
+LEAST_S = 0.5  # between two changes of a board; the first of a burst goes out at once
 MOST_S = 5.0  # a board is looked at again after so long, and every screen hears that we live
 CHANNEL = "qj_line"
 

@@ -53,7 +53,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "cause.not_ready": ("节点未就绪", "Node was not ready"),
     "cause.ledger": ("台账写入失败", "Ledger could not be written"),
     "defect": ("缺陷", "Defect"),
-    "defect.scratch": ("划痕", "Scratch"),
+    "defect.scratch": ("划伤", "Scratch"),
     "defect.pit": ("凹坑", "Pit"),
     "defect.stain": ("污渍", "Stain"),
     "defect.chip": ("崩边", "Chip"),
