@@ -1,6 +1,7 @@
 """The hub's side of the protocol, small: a cursor per stream, rows checked against their chain."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ import msgspec
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from edge import settings
+from edge.mqtt.link import Link
 from edge.mqtt.message import (
     GENESIS,
     Ack,
@@ -15,14 +18,17 @@ from edge.mqtt.message import (
     Batch,
     Birth,
     Notice,
+    PartRow,
     State,
     chain,
     decode_batch,
     decode_row,
     encode,
 )
+from edge.outbox import Outbox
 
 DEADLINE_S = 30.0
+NODE = settings.Node(plant="p", line="l", name="n1", data_dir="unused")
 
 
 class HubPeer:
@@ -114,3 +120,28 @@ class HubPeer:
         if not self.mute:
             next_seq = self.next(stream) + self.cursor_lie
             self.send(node, encode(Ack(v=1, stream=stream, next=next_seq, refused=refused)))
+
+
+def link_to(port: int, ledger: Outbox, answer_s: float = 0.5) -> Link:
+    """The link of node n1, quick enough for a test."""
+    return Link(
+        NODE,
+        settings.Hub(broker_host="127.0.0.1", broker_port=port),
+        ledger,
+        answer_s=answer_s,
+        reconnect_s=(0.05, 0.2),
+    )
+
+
+def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    """Return once `condition` holds."""
+    pause = threading.Event()
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, "waited in vain"
+        pause.wait(0.01)
+
+
+def numbers(hub: HubPeer, ledger: Outbox) -> list[int]:
+    """The parts of this ledger that the hub has, in the order it took them."""
+    return [row.number for row in hub.rows.get(ledger.stream, []) if isinstance(row, PartRow)]

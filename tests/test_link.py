@@ -3,34 +3,27 @@
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from edge import settings
 from edge.mqtt.link import TURN_S, Link
 from edge.mqtt.message import (
     Notice,
-    PartRow,
     State,
-    encode,
 )
 from edge.outbox import Outbox
 from edge.terms import Code
-from tests.broker_peer import Broker, broker, free_port
-from tests.hub_peer import DEADLINE_S, HubPeer
+from tests.broker_peer import Broker, broker
+from tests.hub_peer import HubPeer, link_to, numbers, until
 from tests.ledger_rows import STATION, epoch_row, part_row
 
 pytestmark = pytest.mark.needs_mosquitto
-
-NODE = settings.Node(plant="p", line="l", name="n1", data_dir="unused")
 
 
 @pytest.fixture
@@ -54,34 +47,11 @@ def hub(peer: Broker) -> Iterator[HubPeer]:
     running.close()
 
 
-def link_to(port: int, ledger: Outbox, answer_s: float = 0.5) -> Link:
-    return Link(
-        NODE,
-        settings.Hub(broker_host="127.0.0.1", broker_port=port),
-        ledger,
-        answer_s=answer_s,
-        reconnect_s=(0.05, 0.2),
-    )
-
-
 @pytest.fixture
 def link(peer: Broker, ledger: Outbox) -> Iterator[Link]:
     running = link_to(peer.port, ledger)
     yield running
     running.close()
-
-
-def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Return once `condition` holds."""
-    pause = threading.Event()
-    end_s = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end_s, "waited in vain"
-        pause.wait(0.01)
-
-
-def numbers(hub: HubPeer, ledger: Outbox) -> list[int]:
-    return [row.number for row in hub.rows.get(ledger.stream, []) if isinstance(row, PartRow)]
 
 
 def test_rows_arrive_once_in_order_and_are_deleted_here(
@@ -257,36 +227,6 @@ def test_rows_damaged_on_disk_are_a_fault_and_not_sent(
     assert hub.batches == []
 
 
-def test_a_broker_that_takes_only_small_messages_gets_smaller_batches(
-    tmp_path: Path, ledger: Outbox
-) -> None:
-    ledger.append(*(part_row(n) for n in range(1, 401)))
-    folder = tmp_path / "strict"
-    folder.mkdir()
-    with broker(folder, "message_size_limit 60000\n") as strict:
-        hub = HubPeer(strict.port)
-        link = link_to(strict.port, ledger)
-        link.start()
-        hub.wait_for(lambda: hub.next(ledger.stream) == 402)
-        link.close()
-        hub.close()
-    assert max(len(encode(batch)) for batch in hub.batches) <= 60_000
-
-
-def test_a_broker_that_forbids_the_topic_deletes_nothing(
-    tmp_path: Path, ledger: Outbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "strict"
-    folder.mkdir()
-    (folder / "acl").write_text("topic readwrite qj/1/p/l/n1/ack\ntopic read qj/#\n")
-    with broker(folder, f"acl_file {folder / 'acl'}\n") as strict:
-        link = link_to(strict.port, ledger)
-        link.start()
-        until(lambda: any("Not authorized" in r.getMessage() for r in caplog.records))
-        link.close()
-    assert ledger.waiting == 1
-
-
 def test_the_state_is_retained_and_says_offline_after_a_good_bye(
     hub: HubPeer, ledger: Outbox, link: Link, peer: Broker
 ) -> None:
@@ -346,57 +286,6 @@ def test_the_last_will_tells_that_a_node_died(hub: HubPeer, tmp_path: Path, peer
     assert child.stdin is not None
     child.stdin.close()
     hub.wait_for(lambda: not hub.states[-1].online)
-
-
-def test_without_a_broker_the_link_tries_on_and_every_call_returns_at_once(ledger: Outbox) -> None:
-    link = link_to(free_port(), ledger)
-    link.start()
-    begun_s = time.monotonic()
-    for number in range(1, 20):
-        link.publish_state(State(v=1, online=True))
-        link.publish_notice(
-            Notice(v=1, station=STATION, epoch=1, number=number, code=Code.NG, at_ms=1)
-        )
-    assert time.monotonic() - begun_s < 0.1
-    assert not link.online
-    link.close(drain_s=30)
-    link.close()
-    assert time.monotonic() - begun_s < 10
-
-
-def test_an_address_that_cannot_be_one_is_a_sentence_in_the_log(
-    ledger: Outbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    for host in ("", "a" * 70 + ".example", "nobody.invalid"):
-        link = Link(NODE, settings.Hub(broker_host=host), ledger)
-        link.start()
-        until(lambda: any("down" in r.getMessage() for r in caplog.records))
-        link.close()
-        caplog.clear()
-
-
-def test_a_peer_that_talks_nonsense_is_left_and_tried_again(ledger: Outbox) -> None:
-    connected = b"\x20\x03\x00\x00\x00"
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        listener.settimeout(DEADLINE_S)
-        link = link_to(listener.getsockname()[1], ledger)
-        link.start()
-        for nonsense in (
-            b"\x20\x06\x00\x00\x03\x99\x00\x00",  # a property that does not exist
-            connected + b"\x90\x04\x00\x01\x00\x7f",  # an unknown reason code
-            connected + b"\x30\x05\x00\x50ab\x00",  # a topic that is longer than its packet
-            connected + b"\x90\x01\x00",  # no packet number
-        ):
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(DEADLINE_S)
-                connection.recv(4096)
-                connection.sendall(nonsense)
-                while connection.recv(4096):
-                    pass
-        link.close()
 
 
 # paho drops the wake-up sockets of the thread that ended; the collector closes them.
