@@ -155,11 +155,10 @@ class Belt:
         reach = self.layout.part_mm + _CLEAR_MM
         low, high = self._between()
         taken = sorted(x for x in self.plates.values() if low - reach < x < high + reach)
-        empty = [x + self.travel_mm - since_mm for x, since_mm in self._removed]
         for before, after in pairwise([low - reach, *taken, high + reach]):
             middle = (before + after) / 2
             free = after - before >= 2 * reach and low <= middle <= high
-            if free and all(abs(x - middle) > _STRANGE_MM for x in empty):
+            if free and self._was_never(middle):
                 return middle
         return None
 
@@ -176,15 +175,23 @@ class Belt:
         self._removed = [*self._removed, (self.plates.pop(plate), self.travel_mm)][-4:]
 
     def slip(self, plate: int, back_mm: float) -> bool:
-        """Let one plate slide back on the belt; False when it would hit a beam or a plate."""
+        """Let one plate slide back on the belt; False when it would hit a beam or a plate, or take
+        the place of a removed one."""
         to_mm = self.plates[plate] - back_mm
         reach = self.layout.part_mm + _CLEAR_MM
         others = (x for other, x in self.plates.items() if other != plate)
         low, _ = self._between()
         if to_mm < low or any(abs(x - to_mm) < reach for x in others):
             return False
+        if not self._was_never(to_mm):
+            return False
         self.plates[plate] = to_mm
         return True
+
+    def _was_never(self, x_mm: float) -> bool:
+        """No plate was taken away from near this place."""
+        empty = (x + self.travel_mm - since_mm for x, since_mm in self._removed)
+        return all(abs(x - x_mm) > _STRANGE_MM for x in empty)
 
     def slip_encoder(self, lost_mm: float) -> None:
         """The encoder's wheel slips over the next `lost_mm` (negative: it counts them twice)."""

@@ -250,6 +250,14 @@ def test_a_bouncing_eye_counts_one_part_of_the_right_length(plc: Plc) -> None:
     assert plc.to_gate(first.encoder_mm).gate_pass
 
 
+def test_a_part_that_was_past_the_eye_at_power_up_is_not_counted_when_the_belt_runs_back(
+    plc: Plc,
+) -> None:
+    plc.scan(eye=[EyeEdge(plc.now_s, plc.at_mm - 50, True)], way_mm=-100.0)
+    plc.scan(eye=[EyeEdge(plc.now_s, plc.at_mm + 50, False)], way_mm=100.0)
+    assert plc.block.counter == 0
+
+
 def test_what_a_belt_running_back_repeats_is_not_counted(plc: Plc) -> None:
     rising_mm = plc.part()
     plc.run(3)

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from edge.belt import Edge, Joined, Landed
 from edge.disturbances import Disturbances, Happening, Scheduled, parse, parse_drift
 from edge.errors import SettingsError
 from edge.line_summary import PlatePlan, Records, quantiles
+from edge.plc.images import Counted, Settled, Taken
 from edge.simulated_camera import optics_at
 from edge.simulated_line import LinePlan
-from edge.terms import Code
+from edge.terms import Code, Mode
 from tests.scripted_node import ScriptedNode
 
 KINDS = ("touching", "removed", "added", "slip", "encoder_slip", "bounce", "reverse")
@@ -240,6 +242,21 @@ def test_every_part_has_its_line_of_truth() -> None:
         assert plate["bin"] == ("reject" if defective else "good")
         assert plate["min_size"] is defective
         assert 90 < one["latency_ms"] < 130
+
+
+def test_the_second_of_two_touching_plates_has_no_ok_of_its_own() -> None:
+    records = Records()
+    for plate in (0, 1):
+        records.put(PlatePlan(plate, plate, (), small=False, y_mm=0.0))
+    records.physical(Edge(1.0, 10.0, rising=True, at_gate=False, plate=0))
+    records.logical(Counted(1, 1.0, Mode.AUTO), 7)
+    records.physical(Joined(1.1, plate=1, first=0))
+    records.logical(Taken(1, 16 + Code.OK, 1.2), 7)
+    records.logical(Settled(1, "pass", "ok"), 7)
+    records.physical(Landed(1.8, 0, "good"))
+    records.physical(Landed(1.9, 1, "good"))
+    assert records.summary()["good_bin_without_ok"] == 1
+    assert records.summary()["ok"] == 1
 
 
 def test_a_wrong_node_is_found_out() -> None:
