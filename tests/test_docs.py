@@ -19,6 +19,7 @@ import pytest
 from edge import terms
 from edge.alerts import AlertCode
 from edge.mqtt import message
+from hub.web.words import WORDS
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -202,4 +203,9 @@ def test_every_bench_stands_on_its_page() -> None:
 
 def test_every_alert_has_its_card() -> None:
     cards = rows((ROOT / "docs" / "operator.zh-CN.md").read_text(encoding="utf-8"))
-    assert set(cards) == {code.value for code in AlertCode}
+    shown = {re.sub(r"^alert\.", "", key) for key in WORDS if re.fullmatch(r"alert\.\w+", key)}
+    assert set(cards) == shown
+    assert {code.value for code in AlertCode} <= shown
+    assert {code: cells[0] for code, cells in cards.items()} == {
+        code: WORDS[f"alert.{code}"][0] for code in shown
+    }
