@@ -40,7 +40,7 @@ def delegate(
     answer_path = log.with_suffix(".answer")
     try:
         with (
-            log.open("w", encoding="utf-8") as kept,
+            log.open("w", buffering=1, encoding="utf-8") as kept,
             answer_path.open("w", encoding="utf-8") as answer,
             subprocess.Popen(
                 command, cwd=log.parent, stdout=answer, stderr=subprocess.PIPE, text=True
