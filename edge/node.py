@@ -15,12 +15,12 @@ from edge.errors import EdgeError
 from edge.evidence import Evidence
 from edge.eye import Eye
 from edge.inspector import Inspector
+from edge.ledger.epochs import LastEpoch
 from edge.mqtt.link import Link
 from edge.mqtt.message import Notice, State
 from edge.mqtt.uploads import Uploads
 from edge.notify import notify
 from edge.outbox import Outbox
-from edge.outbox_epochs import LastEpoch
 from edge.pairing import Pairing
 from edge.pictures import PictureStore
 from edge.plc.bus import Bus

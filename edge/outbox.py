@@ -17,8 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge import outbox_epochs, outbox_rows
 from edge.errors import LedgerError
+from edge.ledger import epochs as ledger_epochs
+from edge.ledger import rows as ledger_rows
+from edge.ledger.disk import BALLAST_BYTES, Ballast, Lock
+from edge.ledger.epochs import LastEpoch, Totals, refused
+from edge.ledger.schema import open_database
 from edge.mqtt.message import (
     MAX_BATCH_BYTES,
     MAX_BATCH_ROWS,
@@ -27,9 +31,6 @@ from edge.mqtt.message import (
     CounterRow,
     PartRow,
 )
-from edge.outbox_disk import BALLAST_BYTES, Ballast, Lock
-from edge.outbox_epochs import LastEpoch, Totals, refused
-from edge.outbox_schema import open_database
 from edge.terms import Code, Reason
 
 log = logging.getLogger(__name__)
@@ -91,8 +92,8 @@ class Outbox:
 
     def open(self, row: PartRow) -> None:
         """Put a computed part on disk; only then may the PLC hear of it."""
-        data = outbox_rows.row_bytes(row)
-        self.transact(lambda db: outbox_rows.open_part(db, row, data))
+        data = ledger_rows.row_bytes(row)
+        self.transact(lambda db: ledger_rows.open_part(db, row, data))
 
     def close_part(
         self,
@@ -105,15 +106,15 @@ class Outbox:
     ) -> None:
         """Settle an open part: it is counted, numbered, chained, and will be sent."""
         key = (station, epoch, number)
-        self.transact(lambda db: outbox_rows.close_part(db, key, code, reason, latency_ms))
+        self.transact(lambda db: ledger_rows.close_part(db, key, code, reason, latency_ms))
 
     def append(self, *rows: AnyRow) -> None:
         """Append rows that are closed at once, all of them or none."""
-        encoded = [(row, outbox_rows.row_bytes(row)) for row in rows]
+        encoded = [(row, ledger_rows.row_bytes(row)) for row in rows]
 
         def work(db: sqlite3.Connection) -> None:
             for row, data in encoded:
-                outbox_rows.append(db, row, data)
+                ledger_rows.append(db, row, data)
 
         self.transact(work)
 
@@ -124,8 +125,8 @@ class Outbox:
             row: the sample; what its `open` says is not used.
             unseen: numbers of triggers that the caller holds and that may have no row yet.
         """
-        outbox_rows.row_bytes(row)
-        self.transact(lambda db: outbox_rows.append_counter(db, row, unseen))
+        ledger_rows.row_bytes(row)
+        self.transact(lambda db: ledger_rows.append_counter(db, row, unseen))
 
     def probe(self) -> None:
         """Prove that the ledger can commit now, by a commit that changes nothing."""
@@ -135,19 +136,19 @@ class Outbox:
 
     def resume(self, station: str) -> LastEpoch | None:
         """Where the station's count stood, or None if it never counted."""
-        return self.transact(lambda db: outbox_epochs.last_epoch(db, station))
+        return self.transact(lambda db: ledger_epochs.last_epoch(db, station))
 
     def open_parts(self) -> list[PartRow]:
         """Parts without a settled verdict; after a start, those that a crash left."""
-        return self.transact(outbox_epochs.open_parts)
+        return self.transact(ledger_epochs.open_parts)
 
     def gaps(self, station: str) -> list[tuple[int, int]]:
         """Ranges of the last epoch's numbers, up to the counter of `resume`, without any row."""
-        return self.transact(lambda db: outbox_epochs.gaps(db, station))
+        return self.transact(lambda db: ledger_epochs.gaps(db, station))
 
     def totals(self, station: str, epoch: int) -> Totals:
         """Cumulative numbers of an epoch, deleted rows included."""
-        return self.transact(lambda db: outbox_epochs.totals(db, station, epoch))
+        return self.transact(lambda db: ledger_epochs.totals(db, station, epoch))
 
     # -- towards the hub ------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Outbox:
         self, from_seq: int, max_rows: int = MAX_BATCH_ROWS, max_bytes: int = MAX_BATCH_BYTES
     ) -> Batch | None:
         """Rows from `from_seq` on, at least one if there is one, within both limits."""
-        return self.transact(lambda db: outbox_rows.batch(db, from_seq, max_rows, max_bytes))
+        return self.transact(lambda db: ledger_rows.batch(db, from_seq, max_rows, max_bytes))
 
     def acknowledge(self, next_seq: int) -> None:
         """Every row below `next_seq` is in the hub's database: delete them here.
@@ -179,7 +180,7 @@ class Outbox:
         """
         while True:
             upto = min(next_seq, max(self._first, 1) + ACKNOWLEDGE_ROWS)
-            self.transact(partial(outbox_rows.acknowledge, next_seq=upto), frees=True)
+            self.transact(partial(ledger_rows.acknowledge, next_seq=upto), frees=True)
             if upto == next_seq:
                 return
 

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge import clock, outbox_epochs, outbox_rows
+from edge import clock
 from edge.errors import LedgerError
+from edge.ledger import epochs as ledger_epochs
+from edge.ledger import rows as ledger_rows
 from edge.mqtt.message import EvictionRow
 from edge.outbox import Outbox
 
@@ -184,7 +186,7 @@ class PictureStore:
         def work(db: sqlite3.Connection) -> None:
             for row in rows:
                 db.execute("DELETE FROM picture WHERE sha256 = ?", (row.picture,))
-                outbox_rows.append(db, row)
+                ledger_rows.append(db, row)
 
         self._outbox.transact(work, frees=True)
         with self._taking_stock:
@@ -288,7 +290,7 @@ def _first_to_go(db: sqlite3.Connection) -> list[Picture]:
 def _of_open_parts(db: sqlite3.Connection) -> set[str]:
     return {
         sha256
-        for row in outbox_epochs.open_parts(db)
+        for row in ledger_epochs.open_parts(db)
         for view in row.views
         for sha256 in (view.picture, view.thumbnail)
         if sha256 is not None

@@ -2,7 +2,7 @@
 
     main thread   scan loop on its own schedule (10 ms +- 3), belt clock = monotonic clock
     pty           the PLC as Modbus RTU slave, bytes at the wire's speed (edge.plc.slave)
-    two threads   plates and pictures (edge.simulated_camera)
+    two threads   plates and pictures (edge.simulation.camera)
 
 The belt never waits for the node. SIGTERM or Ctrl-C stops the feed, lets the parts on the belt run
 out past the gate, and writes the summary; a second signal ends it at once.
@@ -25,13 +25,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from edge import disturbances
 from edge.errors import SettingsError
-from edge.line_summary import PlatePlan, Records
 from edge.plc.images import Outputs
 from edge.plc.slave import PtySlave, RtuSlave
-from edge.simulated_camera import SimulatedCamera, optics_at
-from edge.simulated_line import NODE_SIZE, LinePlan, SimulatedLine
+from edge.simulation import disturbances
+from edge.simulation.camera import SimulatedCamera, optics_at
+from edge.simulation.line import NODE_SIZE, LinePlan, SimulatedLine
+from edge.simulation.summary import PlatePlan, Records
 
 _log = logging.getLogger(__name__)
 

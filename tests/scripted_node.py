@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.line_summary import PlatePlan, Records
 from edge.plc.images import Counted, Outputs
 from edge.plc.program import TRIGGER_READY
-from edge.simulated_line import LinePlan, SimulatedLine
+from edge.simulation.line import LinePlan, SimulatedLine
+from edge.simulation.summary import PlatePlan, Records
 from edge.terms import Code
 
 Judge = Callable[[int, PlatePlan | None], int]

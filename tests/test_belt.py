@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.belt import Belt, BinPulse, Edge, Event, Exposure, Joined, Landed, Layout
+from edge.simulation.belt import Belt, BinPulse, Edge, Event, Exposure, Joined, Landed, Layout
 
 SPEED = 760.0
 T = TypeVar("T")

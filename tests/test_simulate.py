@@ -11,13 +11,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from edge.belt import Edge, Joined, Landed
-from edge.disturbances import Disturbances, Happening, Scheduled, parse, parse_drift
 from edge.errors import SettingsError
-from edge.line_summary import PlatePlan, Records, quantiles
 from edge.plc.images import Counted, Settled, Taken
-from edge.simulated_camera import optics_at
-from edge.simulated_line import LinePlan
+from edge.simulation.belt import Edge, Joined, Landed
+from edge.simulation.camera import optics_at
+from edge.simulation.disturbances import Disturbances, Happening, Scheduled, parse, parse_drift
+from edge.simulation.line import LinePlan
+from edge.simulation.summary import PlatePlan, Records, quantiles
 from edge.terms import Code, Mode
 from tests.scripted_node import ScriptedNode
 

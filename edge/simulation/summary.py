@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, TextIO
 
-from edge.belt import Edge, Event, Joined, Landed
 from edge.plc.images import Counted, Record, Refused, Settled, Taken
+from edge.simulation.belt import Edge, Event, Joined, Landed
 from edge.terms import Code, Mode
 
 Bin = Literal["good", "reject", "removed", "belt"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.belt import Belt, BinPulse, Edge, Event, Exposure, Layout
-from edge.disturbances import OPTICS, Disturbances, Happening
-from edge.line_summary import PlatePlan, Records
 from edge.plc.images import EyeEdge, Inputs, Outputs
 from edge.plc.program import Program, Site
+from edge.simulation.belt import Belt, BinPulse, Edge, Event, Exposure, Layout
+from edge.simulation.disturbances import OPTICS, Disturbances, Happening
+from edge.simulation.summary import PlatePlan, Records
 from edge.vision.plates import CLASSES, NEW_KIND, plan
 
 NODE_SIZE = 10

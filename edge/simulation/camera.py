@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.belt import Exposure
-from edge.line_summary import PlatePlan
+from edge.simulation.belt import Exposure
+from edge.simulation.summary import PlatePlan
 from edge.vision.lens import FRAME_PX, Optics, expose, truth_boxes
 from edge.vision.marks import MM_PER_PX
 from edge.vision.plates import Plate, make_plate

@@ -10,8 +10,9 @@ from collections.abc import Collection
 
 import msgspec
 
-from edge import outbox_epochs
 from edge.errors import LedgerError
+from edge.ledger import epochs as ledger_epochs
+from edge.ledger.epochs import refused, stored_part
 from edge.mqtt.message import (
     GENESIS,
     MAX_BATCH_BYTES,
@@ -24,7 +25,6 @@ from edge.mqtt.message import (
     decode_row,
     encode,
 )
-from edge.outbox_epochs import refused, stored_part
 from edge.terms import Code, Reason
 
 MAX_ROW_BYTES = MAX_BATCH_BYTES - 4096  # so that a batch of one row always fits
@@ -59,7 +59,7 @@ def open_part(db: sqlite3.Connection, row: PartRow, data: bytes) -> None:
     key = (row.station, row.epoch, row.number)
     if _open_row(db, key) is not None:
         raise refused(f"{_name(key)}: is open already")
-    if outbox_epochs.is_settled(db, row.station, row.epoch, row.number, row.number):
+    if ledger_epochs.is_settled(db, row.station, row.epoch, row.number, row.number):
         raise refused(f"{_name(key)}: has its row already")
     db.execute("INSERT INTO open_part VALUES (?, ?, ?, ?)", (*key, data))
     _name_pictures(db, row, None)
@@ -85,7 +85,7 @@ def append(db: sqlite3.Connection, row: AnyRow, data: bytes | None = None) -> No
     """Count a row, give it the next sequence and its place in the chain."""
     if data is None:
         data = row_bytes(row)
-    outbox_epochs.count(db, row)
+    ledger_epochs.count(db, row)
     seq, prev = db.execute("SELECT head, head_prev FROM ledger").fetchone()
     digest = chain(prev, seq, data)
     db.execute("INSERT INTO closed VALUES (?, ?, ?)", (seq, digest, data))
@@ -96,7 +96,7 @@ def append(db: sqlite3.Connection, row: AnyRow, data: bytes | None = None) -> No
 
 def append_counter(db: sqlite3.Connection, row: CounterRow, unseen: Collection[int]) -> None:
     """Append a counter sample; its `open` is what is unsettled as of this very row."""
-    waiting = outbox_epochs.unsettled(db, row, unseen)
+    waiting = ledger_epochs.unsettled(db, row, unseen)
     append(db, msgspec.structs.replace(row, open=waiting))
 
 
