@@ -144,6 +144,10 @@ def test_a_box_is_drawn_inside_its_picture_whatever_a_node_sends(
     mark = Mark(label="x", score=5000, box=box)
     view = View(camera="c", code=Code.NG, width=width, height=height, marks=(mark,))
     drawn = draw.boxes(view)[0]
+    assert drawn.x >= 0
+    assert drawn.y >= 0
+    assert drawn.x + drawn.width <= width + 1
+    assert drawn.y + drawn.height <= height + 1
     assert drawn.width >= 1
     assert drawn.height >= 1
     close = draw.close_up(view, "x")

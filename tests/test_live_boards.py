@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from edge.mqtt.message import AlertRow, EpochRow, View
 from edge.terms import Code
@@ -39,7 +40,7 @@ class Listener:
         self._thread.start()
 
     def _read(self) -> None:
-        with httpx.stream("GET", self._address, timeout=DEADLINE_S) as answer:
+        with httpx.stream("GET", self._address, timeout=None) as answer:  # ends with the hub
             assert answer.headers["content-type"].startswith("text/event-stream")
             kind = ""
             for line in answer.iter_lines():
@@ -64,8 +65,9 @@ class Listener:
 
 
 def test_a_board_hears_of_new_parts_alerts_and_pictures_as_they_come(
-    played_hub: PlayedHub,
+    played_hub: PlayedHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hub.web.feed.MOST_S", 10 * DEADLINE_S)  # no look without a NOTIFY
     node = played_hub.new_node("w-live")
     heard = Listener(played_hub.address + "/events/licheng/w-live")
     heard.wait_for(lambda: "还没有非合格件" in heard.blocks.get("last", ""))

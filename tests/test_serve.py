@@ -92,7 +92,7 @@ def test_the_board_shows_counts_both_laws_and_the_last_part_with_its_reason(
     text = text_of(played_hub.get("/line/licheng/plate-1"))
     for word in ("运行中", "自动", "在线", "台账平衡", "平衡", "一致", "剔除未确认", "有工件未检"):
         assert word in text
-    assert re.search(r"最近一件非合格 .*不合格 (划痕|凹坑|污渍|崩边|缺孔) 0\.\d\d 第 122,", text)
+    assert re.search(r"最近一件非合格 .*不合格 (划伤|凹坑|污渍|崩边|缺孔) 0\.\d\d 第 122,", text)
 
 
 def test_bypass_fills_the_state_red_and_an_unsigned_model_shows_its_banner(

@@ -155,8 +155,8 @@ def letter_size(view: View) -> float:
 
 def _box(mark: Mark, width: int, height: int, letter: float) -> Box:
     x1, y1, x2, y2 = (value / 10 for value in mark.box)
-    left, top = max(min(x1, x2), 0.0), max(min(y1, y2), 0.0)
-    right, bottom = min(max(x1, x2), float(width)), min(max(y1, y2), float(height))
+    left, right = (_inside(x, width) for x in sorted((x1, x2)))
+    top, bottom = (_inside(y, height) for y in sorted((y1, y2)))
     above = top - letter * 0.4
     text_y = above if above > letter else min(bottom + letter * 1.1, height - letter * 0.3)
     return Box(
@@ -169,6 +169,11 @@ def _box(mark: Mark, width: int, height: int, letter: float) -> Box:
         round(min(left, width * 0.7), 1),
         round(text_y, 1),
     )
+
+
+def _inside(value: float, size: int) -> float:
+    """Moved into 0..size; a node may say anything."""
+    return min(max(value, 0.0), float(size))
 
 
 def _drawable(run: list[tuple[float, float]], step: float) -> list[tuple[float, float]]:
