@@ -127,6 +127,8 @@ class Demo:
         server = EmbeddedServer(folder.root)
         self._dsn = server.start()
         stack.callback(server.stop)
+        if folder.root not in server.home.parents:  # PostgreSQL cannot reach the demo's own folder
+            say(f"数据库 database: {server.home}")
         migrate(self._dsn)
         self._old = self._epochs()
         hub, edge = write_settings(folder, ports, self._dsn, self._token(), self._order.product)

@@ -50,11 +50,11 @@ def working_in(data: Path) -> list[str]:
 
 def left_behind(data: Path) -> list[str]:
     """Whatever of a demo still is there, except its history."""
-    shared = {str(file) for file in Path("/dev/shm").glob("quanjian-*")} - SHARED_BEFORE
-    return [*working_in(data), *shared, *map(str, (data / "run").glob("plc*"))]
-
-
-SHARED_BEFORE = {str(file) for file in Path("/dev/shm").glob("quanjian-*")}
+    folder = take_folder(data)
+    folder.lock.close()
+    locked = [] if folder.root == data else [f"{data}/lock is held"]
+    shared = folder.camera.parent.glob(f"{folder.camera.name}*")
+    return [*working_in(data), *locked, *map(str, [*shared, *(data / "run").glob("plc*")])]
 
 
 def test_a_run_of_some_seconds_balances_prints_one_object_and_leaves_nothing(
