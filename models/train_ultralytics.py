@@ -34,7 +34,7 @@ def _quiet_environment(scratch: str) -> None:
         YOLO_CONFIG_DIR=scratch,
         YOLO_VERBOSE="false",
         MPLCONFIGDIR=scratch,
-        OMP_WAIT_POLICY="passive",  # spinning threads took ten times as long beside other work
+        OMP_WAIT_POLICY="passive",  # threads that spin starve each other beside other work
     )
 
 
