@@ -259,7 +259,6 @@ def test_a_file_is_plain(name: str) -> None:
 
 
 def test_the_tables_name_only_what_exists() -> None:
-    optional = {"hub.metrics", "edge.simulation.belt"}
     places = {*MAY_IMPORT, *SANS_IO, *(owner for owners in OWNERS.values() for owner in owners)}
     missing = {place for place in places if place not in FILES}
     assert missing == set()
