@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=4.0, help="parts/s")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="line-") as folder:
+        Path(folder).chmod(0o755)  # so that PostgreSQL reaches it when the bench runs as root
         figures, code = run_demo(Path(folder), asked.seconds, asked.rate)
     if figures is None:
         sys.stderr.write(f"the demo gave no figures (exit {code}); its logs are above\n")
