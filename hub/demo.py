@@ -120,7 +120,7 @@ class Demo:
 
     def start(self, began_s: float) -> None:
         """Bring everything up and wait until the node judges parts."""
-        folder, stack, ports = self._folder, self._stack, free_ports()
+        folder, stack, ports = self._folder, self._stack, free_ports(self._stack)
         folder.clean()
         stack.callback(folder.clean)
         say(f"数据目录 data: {folder.root}")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,12 +150,18 @@ def take_folder(wanted: Path) -> Folder:
     raise DemoError(f"{wanted}: nine demos run in it and beside it already")
 
 
-def free_ports() -> Ports:
-    """Three free ports; the pages' usual ones if nobody has them."""
+def free_ports(stack: ExitStack) -> Ports:
+    """Three free ports; the pages' usual ones if nobody has them and no other demo will.
+
+    Between choosing a port and listening on it some seconds pass, so the usual ones are claimed by
+    a socket with their name, which `stack` closes; demos that start together would share them.
+    """
     with socket.socket() as broker, socket.socket() as web, socket.socket() as page:
         broker.bind(("127.0.0.1", 0))
         for listener, usual in ((web, 8080), (page, 8081)):
+            claim = stack.enter_context(socket.socket(socket.AF_UNIX))
             try:
+                claim.bind(f"\0quanjian-demo-{usual}")
                 listener.bind(("127.0.0.1", usual))
             except OSError:
                 listener.bind(("127.0.0.1", 0))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 from hub import demo_figures
 from hub.demo_figures import Run
-from hub.demo_wiring import take_folder
+from hub.demo_wiring import free_ports, take_folder
 from tests.loopback_peer import wait_for
 
 WHOLE = 180.0  # s for a run, on a busy computer
@@ -148,6 +150,12 @@ def _said(process: Path) -> str:
         return (process / "cmdline").read_text()
     except OSError:
         return ""
+
+
+def test_demos_that_start_together_never_share_a_port() -> None:
+    with ExitStack() as first, ExitStack() as second:
+        ports = [astuple(free_ports(first)), astuple(free_ports(second))]
+    assert not set(ports[0]) & set(ports[1])
 
 
 def test_two_demos_never_share_a_folder(tmp_path: Path) -> None:
