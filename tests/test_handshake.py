@@ -187,6 +187,29 @@ def test_bypassed_parts_are_bypassed_and_the_change_is_said() -> None:
     assert not of(plc.seen, Triggered)
 
 
+def test_the_bypass_bit_speaks_for_the_newest_part_alone() -> None:
+    plc = met()
+    plc.part(3, step_s=1.0)
+    seen = plc.read(control=int(START.control | Control.BYPASS))
+    assert of(seen, Missed) == [Missed(1, 1001, 1002, Cause.NO_TRIGGER)]
+    assert of(seen, Bypassed) == [Bypassed(1, 1003, 1003)]
+
+
+def test_numbers_between_two_parts_in_bypass_are_bypassed_too() -> None:
+    plc = met(control=int(START.control | Control.BYPASS))
+    plc.part(3, step_s=1.0)
+    assert of(plc.read(), Bypassed) == [Bypassed(1, 1001, 1003)]
+    assert not of(plc.seen, Missed)
+
+
+def test_a_read_without_bypass_between_two_in_bypass_parts_them() -> None:
+    plc = met(control=int(START.control | Control.BYPASS))
+    plc.read(1.0, counter=1002, control=int(START.control))
+    seen = plc.read(counter=1003, control=int(START.control | Control.BYPASS))
+    assert of(seen, Missed) == [Missed(1, 1001, 1002, Cause.NO_TRIGGER)]
+    assert of(seen, Bypassed) == [Bypassed(1, 1003, 1003)]
+
+
 def test_parts_that_come_while_the_node_is_not_ready_or_not_wanted_are_missed() -> None:
     plc = met()
     plc.handshake.ready = False
@@ -249,6 +272,16 @@ def test_a_restarted_node_goes_on_in_its_epoch_and_misses_what_came_meanwhile() 
     assert of(plc.seen, Sampled) == [Sampled(4, 1000)]
     (triggered,) = of(plc.part(), Triggered)
     assert triggered.trigger.part.epoch == 4
+
+
+def test_what_passed_a_node_that_was_away_is_missed_though_the_line_is_in_bypass_now() -> None:
+    plc = met(
+        Resume(epoch=4, base=0, counter=100, plc_start=9, age_s=3600.0),
+        counter=5000,
+        control=int(START.control | Control.BYPASS),
+    )
+    assert of(plc.seen, Missed) == [Missed(4, 101, 4999, Cause.NODE_RESTART)]
+    assert of(plc.seen, Bypassed) == [Bypassed(4, 5000, 5000)]
 
 
 def test_a_restarted_node_hears_which_verdict_was_taken_before_anything_else() -> None:

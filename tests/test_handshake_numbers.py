@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.plc.blocks import Control
 from edge.plc.handshake import (
     Bypassed,
     EpochOpened,
@@ -33,14 +34,33 @@ moves = st.one_of(
     st.tuples(st.just("age"), st.integers(0, 65_535)),
     st.tuples(st.just("verdict"), st.sampled_from([Code.OK, Code.NG, Code.UNDECIDED])),
     st.tuples(st.just("node"), st.integers(0, 30)),
+    st.tuples(st.just("unread"), st.integers(0, 7)),
 )
 
 
 class Story(Plc):
     """A PLC to which things happen; each method is one move, `how` is its number."""
 
+    def read(self, step_s: float = 0.01, **changes: int) -> list[Observation]:
+        """One read. Bypass speaks for the newest part, and between two such parts for the rest."""
+        before = self.handshake.block
+        seen = super().read(step_s, **changes)
+        for one in of(seen, Bypassed):
+            assert self.block.control & Control.BYPASS
+            assert one.last % 2**32 == self.block.counter
+            was = before is not None and before.control & Control.BYPASS
+            assert one.first == one.last or was
+        return seen
+
     def parts(self, how: int) -> None:
         self.part(how, step_s=0.05)
+
+    def unread(self, how: int) -> None:
+        """Up to three parts pass while nobody reads, with the bypass key turned or not."""
+        count, key = divmod(how, 2)
+        counter = (self.block.counter + count) % 2**32
+        control = self.block.control & ~Control.BYPASS | Control.BYPASS * key
+        self.block = replace(self.block, counter=counter, control=control)
 
     def silence(self, how: int) -> None:
         self.part(how, step_s=how / 10)

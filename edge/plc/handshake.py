@@ -11,7 +11,7 @@ stand or step by one, only if the next read says so too. Then
 
 and every number in (base, counter] of an epoch becomes exactly one Triggered, Missed or Bypassed.
 Every Triggered becomes exactly one Taken or Expired. Only the newest number can be triggered: the
-block shows the age and the recipe of no other.
+block shows the age, the recipe and the key switches of no other.
 """
 
 from collections.abc import Sequence
@@ -307,7 +307,7 @@ class Handshake:
         if last < first:
             return seen
         if block.control & Control.BYPASS:
-            return [*seen, Bypassed(epoch, first, last)]
+            return [*seen, *self._bypassed(first, last, resumed)]
         if resumed:
             return [*seen, Missed(epoch, first, last, Cause.NODE_RESTART)]
         if not (self.ready and block.control & Control.ENABLE):
@@ -322,6 +322,18 @@ class Handshake:
         trigger = Trigger(part, edge_s, wait_s + IMAGE_AGE_S, block.mode, block.recipe)
         self._lane.expect(last, deadline_s)
         return [*seen, Triggered(trigger, deadline_s)]
+
+    def _bypassed(self, first: int, last: int, resumed: bool) -> list[Observation]:
+        """The key switch's bit is that of `last`; it says nothing of the parts before it, unless
+        every read since the part before `first` shows it too."""
+        reads = [self.block, self._suspect[0] if self._suspect else self.block]
+        if not resumed and all(read and read.control & Control.BYPASS for read in reads):
+            return [Bypassed(self._epoch, first, last)]
+        newest: list[Observation] = [Bypassed(self._epoch, last, last)]
+        if first == last:
+            return newest
+        cause = Cause.NODE_RESTART if resumed else Cause.NO_TRIGGER
+        return [Missed(self._epoch, first, last - 1, cause), *newest]
 
     def _last_taken(self, block: PlcBlock, read_s: float) -> list[Observation]:
         """The echo that a node which died did not see."""
