@@ -181,9 +181,9 @@ class Inspector:
             self._judging.put(flight)
 
     def _taken(self, seen: Taken) -> None:
-        left = self._settling.leftover.get(seen.number)
-        if left is not None and left.epoch == seen.epoch and left.computed is seen.code:
-            del self._settling.leftover[seen.number]
+        left = self._settling.leftover.get((seen.epoch, seen.number))
+        if left is not None and left.computed is seen.code:
+            del self._settling.leftover[seen.epoch, seen.number]
             self._settling.close(left, seen.code, left.computed_reason, None)
             return
         flight = self._settling.flight(seen.epoch, seen.number)
@@ -214,8 +214,8 @@ class Inspector:
     def _close_leftover(self) -> None:
         """What a node that died left: parts without a row, and open rows the PLC did not echo."""
         settling = self._settling
-        for first, last in settling.gaps:
-            self._missed(self._resumed_epoch, first, last, Cause.NODE_RESTART)
+        for epoch, first, last in settling.gaps:
+            self._missed(epoch, first, last, Cause.NODE_RESTART)
         settling.gaps = []
         for row in settling.leftover.values():
             settling.close(row, Code.UNDECIDED, Reason.UNCONFIRMED, None)

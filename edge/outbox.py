@@ -142,8 +142,12 @@ class Outbox:
         """Parts without a settled verdict; after a start, those that a crash left."""
         return self.transact(ledger_epochs.open_parts)
 
-    def gaps(self, station: str) -> list[tuple[int, int]]:
-        """Ranges of the last epoch's numbers, up to the counter of `resume`, without any row."""
+    def epochs(self, station: str) -> list[LastEpoch]:
+        """Where the count of each of the station's epochs stood, oldest first."""
+        return self.transact(lambda db: ledger_epochs.known_epochs(db, station))
+
+    def gaps(self, station: str) -> list[tuple[int, int, int]]:
+        """Numbers up to their epoch's counter without any row, as (epoch, first, last)."""
         return self.transact(lambda db: ledger_epochs.gaps(db, station))
 
     def totals(self, station: str, epoch: int) -> Totals:

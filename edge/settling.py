@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from edge.flights import Flight, Flights
+from edge.ledger.epochs import LastEpoch
 from edge.mqtt.message import AnyRow, BypassedRow, MissedRow, PartRow
 from edge.outbox import Outbox
 from edge.plc.bus import BusStation
@@ -38,29 +39,38 @@ class Settling:
         self._ledger = ledger
         self._rows = rows
         self._settled = settled
-        self._lock = threading.Lock()  # guards the flights; never held over a commit
+        self._lock = threading.RLock()  # guards epochs and flights; never held over a commit
         self._epochs: dict[int, Flights] = {}
         self.current = Flights(0, 0)
-        self.leftover = {row.number: row for row in ledger.open_parts() if row.station == name}
-        self.gaps = ledger.gaps(name)
-        last = ledger.resume(name)
-        if last is not None:
-            self._take_up(last.epoch, last.base, last.counter)
+        self.leftover = {
+            (row.epoch, row.number): row for row in ledger.open_parts() if row.station == name
+        }
+        self.gaps = ledger.gaps(name)  # (epoch, first, last)
+        for known in ledger.epochs(name):
+            self._take_up(known)
 
-    def _take_up(self, epoch: int, base: int, counter: int) -> None:
-        """Go on with the epoch of the last run, with what it left unsettled."""
-        self.current = self._epochs[epoch] = Flights(epoch, base)
-        self.current.counter = counter
-        for number in self.leftover:
-            self.current.pass_by(number, number)
-        self.current.open_told = len(self.leftover) + len(self.gaps)
+    def _take_up(self, known: LastEpoch) -> None:
+        """Go on with an epoch of the last run, with what it left unsettled; the newest is last."""
+        self.current = self._epochs[known.epoch] = Flights(known.epoch, known.base)
+        self.current.counter = known.counter
+        for epoch, number in self.leftover:
+            if epoch == known.epoch:
+                self.current.pass_by(number, number)
+        for epoch, first, last in self.gaps:
+            if epoch == known.epoch:
+                self.current.pass_by(first, last)
+        self.current.open_told = len(self.current.numbers())
 
     # -- on the way ---------------------------------------------------------------------------
 
     def open_epoch(self, epoch: int, base: int) -> None:
         """The PLC counts anew; parts of older epochs are still settled under theirs."""
-        self._epochs = {n: flights for n, flights in self._epochs.items() if flights.numbers()}
-        self.current = self._epochs[epoch] = Flights(epoch, base)
+        with self._lock:
+            left = {n: flights for n, flights in self._epochs.items() if flights.numbers()}
+            for flights in left.values():  # no sample comes any more: their last row must say 0
+                flights.open_told = len(flights.numbers())
+            self.current = left[epoch] = Flights(epoch, base)
+            self._epochs = left
 
     def start(self, flight: Flight) -> None:
         """A part that will be judged."""
@@ -69,7 +79,8 @@ class Settling:
 
     def flight(self, epoch: int, number: int) -> Flight | None:
         """The part's flight, or None if it is not (any more) on its way."""
-        return self._of(epoch).get(number)
+        with self._lock:
+            return self._of(epoch).get(number)
 
     def judging(self) -> int:
         """Parts triggered whose verdict is not yet on disk."""
@@ -89,7 +100,7 @@ class Settling:
     def unsettled(self) -> bool:
         """Is any number, of any epoch, without its row?"""
         with self._lock:
-            return any(flights.numbers() for flights in list(self._epochs.values()))
+            return any(flights.numbers() for flights in self._epochs.values())
 
     # -- on disk ------------------------------------------------------------------------------
 
@@ -142,8 +153,9 @@ class Settling:
         flights = self._of(epoch)
         with self._lock:
             flights.counter = max(flights.counter, counter)
+            triggers = flights.counter - flights.base
         self.recorder.put(lambda: self._write_counter(flights))
-        return flights.counter - flights.base
+        return triggers
 
     def append(self, *rows: AnyRow) -> None:
         """Rows that settle no number."""
@@ -164,12 +176,14 @@ class Settling:
         return [lambda: self._write_counter(flights)]
 
     def _write_counter(self, flights: Flights) -> None:
+        with self._lock:  # one moment: a number in only one of both would break the law
+            unsettled, counter = flights.numbers(), flights.counter
+            line = self._line.counters if flights is self.current else None  # it counted anew
+        self._ledger.counter(self._rows.counter(flights.epoch, counter, line), unsettled)
         with self._lock:
-            unsettled = flights.numbers()
-        row = self._rows.counter(flights.epoch, flights.counter, self._line.counters)
-        self._ledger.counter(row, unsettled)
-        flights.open_told = len(unsettled)
+            flights.open_told = len(unsettled)
 
     def _of(self, epoch: int) -> Flights:
         """The flights of an epoch; one that is all settled starts empty again."""
-        return self._epochs.setdefault(epoch, Flights(epoch, 0))
+        with self._lock:
+            return self._epochs.setdefault(epoch, Flights(epoch, 0))

@@ -203,7 +203,7 @@ def test_resume_names_the_latest_number_of_any_row_and_its_time(ledger: Outbox) 
     last = ledger.resume(STATION)
     assert last is not None
     assert (last.counter, last.at_ms, last.boot, last.plc_start) == (6, 6_000, BOOT, 7)
-    assert ledger.gaps(STATION) == [(5, 5)]
+    assert ledger.gaps(STATION) == [(1, 5, 5)]
     assert ledger.resume("nobody") is None
 
 

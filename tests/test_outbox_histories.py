@@ -184,8 +184,11 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.epoch:
             numbers = set(range(self.base + 1, self.next + 1))
             holes = numbers - set(self.ends[self.epoch]) - self.open
-            gaps = self.outbox.gaps(STATION)
-            assert {n for first, last in gaps for n in range(first, last + 1)} == holes
+            assert _numbers(self.outbox.gaps(STATION), self.epoch) == holes
+
+
+def _numbers(gaps: list[tuple[int, int, int]], epoch: int) -> set[int]:
+    return {n for of, first, last in gaps if of == epoch for n in range(first, last + 1)}
 
 
 LedgerMachine.TestCase.settings = settings(

@@ -144,40 +144,50 @@ def is_settled(db: sqlite3.Connection, station: str, epoch: int, first: int, las
     return found is not None and found[0] >= first
 
 
-def last_epoch(db: sqlite3.Connection, station: str) -> LastEpoch | None:
-    """Where the station's count stood, or None if it never counted."""
+def known_epochs(db: sqlite3.Connection, station: str) -> list[LastEpoch]:
+    """Where the count of each of the station's epochs stood, oldest first."""
     found = db.execute(
         "SELECT epoch, base, known, plc_start, at_ms, mono_ms, boot FROM epoch"
-        " WHERE station = ? ORDER BY epoch DESC LIMIT 1",
+        " WHERE station = ? ORDER BY epoch",
         (station,),
-    ).fetchone()
-    if found is None:
-        return None
-    last = LastEpoch(*found)
+    )
+    known = {epoch: LastEpoch(epoch, *rest) for epoch, *rest in found.fetchall()}
     for row in open_parts(db):
-        if (row.station, row.epoch) == (station, last.epoch) and row.number > last.counter:
-            last = replace(
+        last = known.get(row.epoch) if row.station == station else None
+        if last is not None and row.number > last.counter:
+            known[row.epoch] = replace(
                 last,
                 counter=row.number,
                 at_ms=row.at_ms,
                 mono_ms=row.mono_ms,
                 boot=row.boot,
             )
-    return last
+    return list(known.values())
 
 
-def gaps(db: sqlite3.Connection, station: str) -> list[tuple[int, int]]:
-    """Numbers of the station's last epoch up to its known counter without any row, as ranges."""
-    last = last_epoch(db, station)
-    if last is None:
-        return []
+def last_epoch(db: sqlite3.Connection, station: str) -> LastEpoch | None:
+    """Where the station's count stood, or None if it never counted."""
+    known = known_epochs(db, station)
+    return known[-1] if known else None
+
+
+def gaps(db: sqlite3.Connection, station: str) -> list[tuple[int, int, int]]:
+    """Numbers up to the known counter of their epoch without any row: (epoch, first, last)."""
+    return [
+        (known.epoch, first, last)
+        for known in known_epochs(db, station)
+        for first, last in _gaps_of(db, station, known)
+    ]
+
+
+def _gaps_of(db: sqlite3.Connection, station: str, known: LastEpoch) -> list[tuple[int, int]]:
     taken = db.execute(
         f"SELECT first, last FROM settled WHERE {_OF_EPOCH}"
         f" UNION ALL SELECT number, number FROM open_part WHERE {_OF_EPOCH} ORDER BY 1",
-        (station, last.epoch) * 2,
+        (station, known.epoch) * 2,
     ).fetchall()
-    found, after = [], last.base
-    for low, high in [*taken, (last.counter + 1, last.counter + 1)]:
+    found, after = [], known.base
+    for low, high in [*taken, (known.counter + 1, known.counter + 1)]:
         if low > after + 1:
             found.append((after + 1, low - 1))
         after = high
