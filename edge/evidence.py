@@ -1,7 +1,8 @@
 """Which pictures of a part are kept, and under which hash its row names them.
 
-Every view of a part that is not OK is kept, with a thumbnail that travels first; of OK parts one in
-`keep_ok_every`. The hash goes into the row; the file is written after the PLC has its verdict.
+Every view of a part judged not OK is kept, with a thumbnail that travels first; of parts judged OK
+one in `keep_ok_every`, whatever becomes of the verdict. The hash goes into the row; the file is
+written after the PLC has its verdict.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""One camera's look at one part: wait for its frame, check it, detect, judge. Never raises.
+"""One camera's look at one part: take its frame, check it, detect, judge. Never raises.
 
 Whatever goes wrong is a verdict with its reason; a part is OK only through a fresh frame of this
 part and a run of the verified detector on it.
@@ -43,10 +43,10 @@ class Eye:
         self._mm_per_px = mm_per_px
         self._check = ImageCheck()
 
-    def look(
+    def take(
         self, trigger: Trigger, deadline_s: float, loaded: Loaded, alone: Callable[[], bool]
-    ) -> Look:
-        """The verdict of this view; blocks until its frame or until none can come any more."""
+    ) -> Frame | Look:
+        """The part's frame, or an undecided look; blocks until no frame can come any more."""
         self.capture.request()
         give_up_s = min(deadline_s, self.pairing.latest_s(trigger, deadline_s) + READOUT_S)
         found = self.capture.wait_for(
@@ -59,12 +59,19 @@ class Eye:
             return self._undecided(Reason.BAD_IMAGE, found.text, source=found.path)
         if distrust is not None:
             return self._undecided(distrust, "picture and number disagree", found)
-        fault = self._check.fault(found.image, loaded.recipe.image)
+        before = self.capture.before(found)
+        fault = self._check.fault(
+            found.image, loaded.recipe.image, before.image if before is not None else None
+        )
         if fault is not None:
             return self._undecided(Reason.BAD_IMAGE, fault, found)
-        return self._detect(found, loaded)
+        return found
 
-    def _detect(self, frame: Frame, loaded: Loaded) -> Look:
+    def judge(self, taken: Frame | Look, loaded: Loaded) -> Look:
+        """The verdict of this view; a look that is undecided already stays so."""
+        if isinstance(taken, Look):
+            return taken
+        frame = taken
         try:
             detections = tuple(loaded.detector.detect(frame.image, self._mm_per_px))
         except EdgeError as wrong:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from edge.alerts import AlertCode
+from edge.alerts import AlertCode, Change
 from edge.errors import LedgerError
 from edge.evidence import Evidence, Shot
 from edge.flights import Flight
@@ -75,7 +75,12 @@ class Inspector:
         self._resumed_epoch = self._settling.current.epoch
         standing.resumed(self._settling.current)
         self._judging = Judging(
-            self.name, standing.eyes, standing.recipes, self._settling.alone, self._deliver
+            self.name,
+            standing.eyes,
+            standing.recipes,
+            self._settling.alone,
+            line.acquired,
+            self._deliver,
         )
         self._turned_s = self._probed_s = time.monotonic()
         self._stop = threading.Event()
@@ -83,6 +88,9 @@ class Inspector:
 
     def start(self) -> None:
         """Start the station's threads; the bus may already be running."""
+        if self._resumed_epoch:  # what the last run raised is not known: this one begins clear
+            clear = [Change(code, False, 0) for code in AlertCode]
+            self._settling.append(*(self._rows.alert(self._resumed_epoch, c) for c in clear))
         self._settling.recorder.start()
         self._judging.start()
         self._thread.start()
@@ -90,7 +98,9 @@ class Inspector:
     def turning(self) -> bool:
         """Has the loop turned lately, no part stuck in it? The watchdog is fed only then."""
         now_s = time.monotonic()
-        return now_s - self._turned_s < STUCK_S and not self._settling.overdue(now_s - STUCK_S)
+        threads = self._judging.running and self._settling.recorder.running
+        turned = now_s - self._turned_s < STUCK_S
+        return threads and turned and not self._settling.overdue(now_s - STUCK_S)
 
     def close(self) -> None:
         """Take no new part, settle what is on its way, stop. Safe to call twice."""
@@ -201,6 +211,7 @@ class Inspector:
     def _missed(self, epoch: int, first: int, last: int, cause: Cause) -> None:
         log.warning("%s: parts %d to %d missed (%s)", self.name, first, last, cause.value)
         self.standing.passed("missed", last - first + 1)
+        self._line.acquired(last)  # nobody will take a picture of it: it may move
         for eye in self.standing.eyes:
             eye.pairing.lose()
         self._hold(AlertCode.PARTS_MISSED, True, f"{first} to {last}: {cause.value}")
@@ -236,7 +247,6 @@ class Inspector:
             self._refused(row, wrong)
             return
         in_time = self._settling.opened(flight, row)
-        self._line.acquired(row.number)
         if in_time:
             self._submit(row, code)
         else:
@@ -288,6 +298,7 @@ class Inspector:
         if now_s - self._probed_s > PROBE_S:
             self._probed_s = now_s
             settling.probe()
+        standing.judging = settling.judging() > 0
         standing.judge_health(
             now_s,
             ledger.proved_s,
@@ -295,6 +306,7 @@ class Inspector:
             ledger.fault,
             settling.overdue(now_s),
             self._stop.is_set(),
+            self._judging.failed,
         )
         lost = next((eye.capture.fault for eye in standing.eyes if not eye.capture.online), None)
         self._hold(AlertCode.CAMERA_LOST, lost is not None, lost)

@@ -1,5 +1,6 @@
 """The judge thread of a station: flights in, committed open rows and verdicts for the PLC out."""
 
+import itertools
 import logging
 import queue
 import threading
@@ -11,7 +12,7 @@ from edge import recipe as recipes
 from edge.errors import EdgeError
 from edge.eye import Eye, Look
 from edge.flights import Flight
-from edge.release import Loaded, prove
+from edge.release import Loaded, proofs, prove
 from edge.terms import Code, Reason, Verdict
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,21 @@ class Judging:
         eyes: Sequence[Eye],
         recipes_by_number: Mapping[int, Loaded],
         alone: Callable[[int], bool],
+        acquired: Callable[[int], None],
         deliver: Callable[[Judged], None],
     ) -> None:
-        """`deliver` is called on this thread for every flight, in order; it must not raise."""
+        """`acquired` hears a part's number once all its pictures are taken; `deliver` is called on
+        this thread for every flight, in order, and must not raise.
+        """
         self.proved_s = float("-inf")  # monotonic time of the last good inference
         self._eyes = eyes
         self._recipes = recipes_by_number
+        self.failed: frozenset[int] = frozenset()  # recipes whose golden pictures went wrong
+        self._proofs = itertools.cycle(
+            [(loaded, place) for loaded in recipes_by_number.values() for place in proofs(loaded)]
+        )
         self._alone = alone
+        self._acquired = acquired
         self._deliver = deliver
         self._flights: queue.Queue[Flight | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name=f"{name} judge", daemon=True)
@@ -58,6 +67,11 @@ class Judging:
     def put(self, flight: Flight) -> None:
         """Judge this part after those before it."""
         self._flights.put(flight)
+
+    @property
+    def running(self) -> bool:
+        """Is the thread there?"""
+        return self._thread.is_alive()
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Judge what is waiting, then stop."""
@@ -82,7 +96,7 @@ class Judging:
     def _judge(self, flight: Flight) -> Judged:
         started_s = time.monotonic()
         trigger = flight.trigger
-        loaded = self._recipes.get(trigger.recipe)
+        loaded = None if trigger.recipe in self.failed else self._recipes.get(trigger.recipe)
         looks: tuple[Look, ...] = ()
         verdict = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
         if loaded is not None:
@@ -97,22 +111,27 @@ class Judging:
         """Every camera's look, or none: a fault of our own spoils this part, not the station."""
         trigger, number = flight.trigger, flight.trigger.part.number
         try:
-            return tuple(
-                eye.look(trigger, flight.deadline_s, loaded, lambda: self._alone(number))
+            taken = [
+                eye.take(trigger, flight.deadline_s, loaded, lambda: self._alone(number))
                 for eye in self._eyes
-            )
+            ]
+            self._acquired(number)  # the part may move while its pictures are judged
+            return tuple(eye.judge(one, loaded) for eye, one in zip(self._eyes, taken, strict=True))
         except Exception:
             log.exception("%s: part %d could not be judged", trigger.part.station, number)
             return ()
 
     def _prove(self) -> None:
-        """Run the golden pictures: the next part meets a detector that is known to see."""
-        for loaded in self._recipes.values():
-            try:
-                prove(loaded)
-            except EdgeError as wrong:
+        """One golden picture, the next in turn: short enough that a part can come at any moment."""
+        proof = next(self._proofs, None)
+        if proof is None:
+            return  # no recipe could be loaded, and nothing will be judged
+        loaded, place = proof
+        try:
+            prove(loaded, place)
+        except EdgeError as wrong:
+            if loaded.number not in self.failed:
                 log.error("recipe %d: %s %s", loaded.number, wrong, wrong.hint)
-                self.proved_s = float("-inf")
-                return
-        if self._recipes:
+            self.failed |= {loaded.number}
+        else:
             self.proved_s = time.monotonic()

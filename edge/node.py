@@ -145,7 +145,7 @@ class Node:
 
     def _make_eye(self, station: Station, camera: str) -> Eye:
         settings = next(c for c in self.settings.camera if c.name == camera)
-        pairing = Pairing(station.trigger, station.frame_tolerance_ms / 1000)
+        pairing = Pairing(station.trigger, station.tolerance_s)
         return Eye(self._captures[camera], pairing, settings.mm_per_px)
 
     # -- running ------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ hardware    the part's sensor also fires the camera: the frame's own trigger cou
             distance to the PLC's number, and its exposure must lie in
             [sensor edge, sensor edge + tolerance]. Any disagreement makes parts
             undecided(pairing) until one part alone on its way shows the new distance.
-software,   the part stands still or is slow: the first frame exposed after the sensor edge.
-free_run
+software,   the part stands still or is slow: the first frame exposed in
+free_run    [sensor edge, sensor edge + tolerance]; after that the next part may be there
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ class Pairing:
     """Pairs the frames of one camera with the PLC's triggers."""
 
     def __init__(self, mode: TriggerMode, tolerance_s: float) -> None:
-        """`tolerance_s`: hardware mode, latest exposure after the sensor edge."""
+        """`tolerance_s`: a frame exposed later after the sensor edge may show the next part."""
         self._mode = mode
         self._tolerance_s = tolerance_s
         self._distance: int | None = None  # camera's trigger count minus the PLC's number
@@ -29,16 +29,14 @@ class Pairing:
         """Can this frame, by its exposure time alone, show this part?"""
         if frame.exposed_s <= self._last_exposed_s:
             return False  # already given to an earlier part
-        if self._mode == "hardware":
-            earliest_s = trigger.edge_s - trigger.edge_error_s
-            return earliest_s <= frame.exposed_s <= trigger.edge_s + self._tolerance_s
-        return frame.exposed_s >= trigger.edge_s
+        # a moving part may be exposed as early as the edge can have been, a standing one not
+        early_s = trigger.edge_error_s if self._mode == "hardware" else 0.0
+        earliest_s = trigger.edge_s - early_s
+        return earliest_s <= frame.exposed_s <= trigger.edge_s + self._tolerance_s
 
     def latest_s(self, trigger: Trigger, deadline_s: float) -> float:
         """After this moment no candidate can come any more (readout excluded)."""
-        if self._mode == "hardware":
-            return min(deadline_s, trigger.edge_s + self._tolerance_s)
-        return deadline_s
+        return min(deadline_s, trigger.edge_s + self._tolerance_s)
 
     def take(self, trigger: Trigger, frame: Frame, alone: bool) -> Reason | None:
         """Give `frame` to the part; None = it is this part's frame, else why it cannot be trusted.

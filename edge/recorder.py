@@ -38,6 +38,11 @@ class Recorder:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Is the thread there?"""
+        return self._thread.is_alive()
+
     def put(self, write: Write) -> None:
         """Run `write` after everything put before it; on LedgerError it is run again."""
         self._writes.put(write)

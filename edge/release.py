@@ -1,8 +1,9 @@
 """The recipes a node may run, each with its model. Nothing runs that is not pinned by sha256.
 
-Until releases are signed, edge.toml pins the hash of every recipe and model. A file without a pin
-runs only with --unsigned; every row then says so and the screens show it in red. A file with
-another hash than its pin never runs.
+Until releases are signed, edge.toml pins the hash of every recipe and model, and a recipe must
+bring a golden picture that its model has to find NG. A file without a pin runs only with
+--unsigned; every row then says so and the screens show it in red. A file with another hash than its
+pin never runs.
 """
 
 import hashlib
@@ -55,26 +56,40 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
         raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+    if not unsigned and all(g.expect != "ng" for g in recipe.golden):
+        raise ModelError(
+            f'{recipe_path}: no [[golden]] with expect = "ng": nothing proves that the model sees'
+        )
     golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
+    pinned = pinned and any(g.expect == "ng" for g in recipe.golden)
     trust: Trust = "pinned" if pinned else "unsigned"
     loaded = Loaded(entry.number, recipe, trust, detector, golden)
-    prove(loaded)
+    for place in proofs(loaded):
+        prove(loaded, place)
     return loaded
 
 
-def prove(loaded: Loaded) -> None:
-    """Run the recipe's golden pictures and compare their verdicts.
+def proofs(loaded: Loaded) -> range:
+    """The places of a recipe's proofs, for `prove`; one even where it has no golden picture."""
+    return range(max(1, len(loaded.golden)))
+
+
+def prove(loaded: Loaded, place: int) -> None:
+    """Run one golden picture and compare its verdict; without any, only that the detector runs.
 
     Raises:
-        ModelError: a golden picture gets another verdict than the recipe expects.
+        ModelError: the detector fails, or the picture gets another verdict than the recipe expects.
     """
-    for golden, image in loaded.golden:
-        verdict = recipes.judge(loaded.detector.detect(image), loaded.recipe)
-        if verdict.code is not golden.code:
-            raise ModelError(
-                f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
-                f"expected {golden.code.name}"
-            )
+    if not loaded.golden:
+        loaded.detector.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
+        return
+    golden, image = loaded.golden[place]
+    verdict = recipes.judge(loaded.detector.detect(image), loaded.recipe)
+    if verdict.code is not golden.code:
+        raise ModelError(
+            f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
+            f"expected {golden.code.name}"
+        )
 
 
 def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:

@@ -82,6 +82,7 @@ class Camera(Section, frozen=True, kw_only=True):
     kind: Literal["shared_memory", "folder", "video", "rtsp", "v4l2"]
     source: str  # file, folder, address or device, as the kind needs
     loop: bool = False  # folder and video: start again at the end
+    delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None  # rtsp, v4l2: exposure to arrival
     mm_per_px: Positive | None = None  # sizes in mm only where this is known
 
 
@@ -111,12 +112,17 @@ class Station(Section, frozen=True, kw_only=True):
     deadline_ms: Annotated[int, Meta(ge=20, le=60_000)] = (
         400  # sensor edge to verdict, at the latest
     )
-    frame_tolerance_ms: Annotated[int, Meta(ge=1, le=10_000)] = (
-        60  # hardware: exposure after the edge
-    )
-    max_rate_per_s: Annotated[float, Meta(gt=0, le=200)] = (
-        10.0  # parts; a faster counter is not believed
-    )
+    # latest exposure after the sensor edge; None: 60 for hardware, else 1000 / max_rate_per_s
+    frame_tolerance_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
+    # parts; a faster counter is not believed
+    max_rate_per_s: Annotated[float, Meta(gt=0, le=200)] = 10.0
+
+    @property
+    def tolerance_s(self) -> float:
+        """A frame exposed later than this after the sensor edge may show the next part."""
+        if self.frame_tolerance_ms is not None:
+            return self.frame_tolerance_ms / 1000
+        return 0.06 if self.trigger == "hardware" else 1 / self.max_rate_per_s
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -174,7 +180,27 @@ def resolve(settings: Settings, folder: Path) -> Settings:
 
 
 def crossed(settings: Settings) -> list[str]:
-    """Mistakes that no single key shows: names used twice, or used and never defined."""
+    """Mistakes that no single key shows: things used twice, never defined, or not fitting."""
+    problems = [*twice(settings), *overlapping(settings), *misplaced(settings)]
+    buses = {bus.name for bus in settings.bus}
+    cameras = {camera.name for camera in settings.camera}
+    for station in settings.station:
+        if station.bus not in buses:
+            problems.append(
+                f"[station {station.name}] bus: no [[bus]] is named {station.bus!r}; "
+                f"there are {sorted(buses)}"
+            )
+        problems += [
+            f"[station {station.name}] cameras: no [[camera]] is named {camera!r}; "
+            f"there are {sorted(cameras)}"
+            for camera in station.cameras
+            if camera not in cameras
+        ]
+    return problems
+
+
+def twice(settings: Settings) -> list[str]:
+    """Names, numbers, ports and cameras that can be used only once."""
     problems = []
     for kind, things in (
         ("bus", settings.bus),
@@ -191,18 +217,56 @@ def crossed(settings: Settings) -> list[str]:
     problems += [
         f"[[recipe]] number: {n} is used twice" for n in set(numbers) if numbers.count(n) > 1
     ]
-    buses = {bus.name for bus in settings.bus}
-    cameras = {camera.name for camera in settings.camera}
-    for station in settings.station:
-        if station.bus not in buses:
-            problems.append(
-                f"[station {station.name}] bus: no [[bus]] is named {station.bus!r}; "
-                f"there are {sorted(buses)}"
-            )
-        problems += [
-            f"[station {station.name}] cameras: no [[camera]] is named {camera!r}; "
-            f"there are {sorted(cameras)}"
-            for camera in station.cameras
-            if camera not in cameras
-        ]
+    ports = [bus.port for bus in settings.bus]
+    problems += [
+        f"[[bus]] port: {port!r} is used twice" for port in set(ports) if ports.count(port) > 1
+    ]
+    used = [camera for station in settings.station for camera in station.cameras]
+    problems += [
+        f"[[station]] cameras: {camera!r} is used twice; a frame can show one part only"
+        for camera in set(used)
+        if used.count(camera) > 1
+    ]
     return problems
+
+
+def overlapping(settings: Settings) -> list[str]:
+    """Register blocks of one PLC that share a register: one would answer for the other."""
+    owners: dict[tuple[str, int, int], str] = {}
+    problems = []
+    for station in settings.station:
+        for key, base, size in (
+            ("read_base", station.read_base, 12),
+            ("write_base", station.write_base, 10),
+            ("counters_base", station.counters_base, 10),
+        ):
+            if base is None:
+                continue
+            registers = range(base, base + size)
+            places = [(station.bus, station.unit, register) for register in registers]
+            other = next((owners[place] for place in places if place in owners), None)
+            if other is not None:
+                problems.append(
+                    f"[station {station.name}] {key}: registers {base} to {base + size - 1} of "
+                    f"unit {station.unit} are also in {other}"
+                )
+            owners |= dict.fromkeys(places, f"[station {station.name}] {key}")
+    return problems
+
+
+def misplaced(settings: Settings) -> list[str]:
+    """Cameras that cannot do what their station or their kind demands."""
+    kinds = {camera.name: camera.kind for camera in settings.camera}
+    problems = [
+        f"[camera {camera.name}] delay_ms: missing; expected the ms from exposure to arrival, at "
+        f"the most, because {camera.kind} pictures carry no exposure time"
+        for camera in settings.camera
+        if camera.kind in ("rtsp", "v4l2") and camera.delay_ms is None
+    ]
+    return problems + [
+        f"[station {station.name}] trigger: 'hardware' needs a camera that counts its triggers, "
+        f"which {name!r} ({kinds[name]}) does not"
+        for station in settings.station
+        for name in station.cameras
+        if station.trigger == "hardware" and kinds.get(name, "shared_memory") != "shared_memory"
+    ]

@@ -60,6 +60,8 @@ class Standing:
         self._line_running = False
         self._mode = Mode.AUTO
         self._wanted = 0
+        self._failed: frozenset[int] = frozenset()
+        self.judging = False  # a part is being judged now
         self._state: StateWord = "preoperational"
         self._told: tuple[StateWord, Mode, str | None] | None = None
         self._lock = threading.Lock()
@@ -76,7 +78,8 @@ class Standing:
     @property
     def active_recipe(self) -> int:
         """Number of the recipe parts are judged by now; 0 = none."""
-        return self._wanted if self._wanted in self.recipes else 0
+        good = self._wanted in self.recipes and self._wanted not in self._failed
+        return self._wanted if good else 0
 
     def judge_health(
         self,
@@ -86,25 +89,42 @@ class Standing:
         ledger_fault: str | None,
         overdue: bool,
         stopping: bool,
+        failed: frozenset[int],
     ) -> None:
-        """Decide readiness and heartbeat; `*_s` are the times of the last proofs (monotonic)."""
+        """Decide readiness and heartbeat.
+
+        Args:
+            now_s: monotonic; `ledger_s` and `detector_s` are the times of the last proofs.
+            ledger_fault: why rows cannot be written, if they cannot.
+            overdue: a part is past its deadline without a row.
+            stopping: the node takes no new part.
+            failed: recipes whose golden pictures went wrong.
+        """
         faults = [
-            *self._recipe_faults,
             *(eye.capture.fault or "" for eye in self.eyes if not eye.capture.online),
             ledger_fault or ("ledger silent" if now_s - ledger_s > PROOF_S else ""),
-            "detector silent" if now_s - detector_s > PROOF_S else "",
+            "detector silent" if self.recipes and now_s - detector_s > PROOF_S else "",
             "a part is past its deadline without a verdict" if overdue else "",
         ]
         own = next((fault for fault in faults if fault), None)
-        self.fault = own or self.plc_fault
+        self._failed = failed
+        self.fault = own or self.plc_fault or self._recipe_fault()
         self.alive = own is None
         self.ready = self.alive and self.active_recipe != 0 and not stopping
         self._state = self._word()
 
+    def _recipe_fault(self) -> str | None:
+        """Why the recipe that the PLC wants cannot be used."""
+        if self.active_recipe != 0:
+            return None
+        if self._wanted in self._failed:
+            return f"recipe {self._wanted}: its golden pictures go wrong"
+        return next(iter(self._recipe_faults), f"no recipe {self._wanted} on this node")
+
     def _word(self) -> StateWord:
         if self.plc_fault is not None:
             return "preoperational"
-        if self.fault is not None:
+        if not self.alive or (self._wanted and self.active_recipe == 0):
             return "error"
         if not self.ready:
             return "initialized"
@@ -178,10 +198,14 @@ class Standing:
             flags |= StatusFlags.TRIGGER_READY
         if self.fault is not None and not self.alive:
             flags |= StatusFlags.FAULT
-        if self._wanted not in self.recipes and self._wanted:
+        if self._wanted and self.active_recipe == 0:
             flags |= StatusFlags.JOB_FAILED
         if self.bypassed:
             flags |= StatusFlags.BYPASS_SEEN
+        if self.judging:
+            flags |= StatusFlags.BUSY
+        if AlertCode.PARTS_MISSED in self.board.active:
+            flags |= StatusFlags.MISSED_ACQ
         if self.board.active:
             flags |= StatusFlags.WARNING
         return flags

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from edge.errors import LinkError
+from edge.errors import EdgeError, LinkError
 from edge.standing import Standing
 from edge.vision import annotate
 
@@ -25,6 +25,9 @@ FILES = {
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
+OWN_NAMES = ("127.0.0.1", "localhost", "::1")
+"""Other names in a request are a foreign page's that let its name point here (DNS rebinding)."""
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -143,15 +146,25 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        found = self._find(unquote(urlsplit(self.path).path))
-        body, kind = found or (b"not found\n", "text/plain; charset=utf-8")
-        self.send_response(200 if found else 404)
+        status, body, kind = self._answer()
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         for name, value in HEADERS.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _answer(self) -> tuple[int, bytes, str]:
+        plain = "text/plain; charset=utf-8"
+        if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in OWN_NAMES:
+            return 421, b"this page answers to its own address only\n", plain
+        try:
+            found = self._find(unquote(urlsplit(self.path).path))
+        except EdgeError as wrong:
+            log.warning("station page: %s", wrong)
+            found = None
+        return (200, *found) if found else (404, b"not found\n", plain)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
         log.debug("station page: %s", format % args)

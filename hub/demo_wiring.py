@@ -68,6 +68,7 @@ bus = "b1"
 counters_base = 20
 trigger = "{trigger}"
 deadline_ms = {deadline_ms}
+frame_tolerance_ms = {tolerance_ms}
 cameras = ["c1"]
 """
 
@@ -216,6 +217,7 @@ def write_settings(
         "serial": _text(folder.serial), "camera": _text(own or folder.camera),
         "kind": "folder" if own else "shared_memory",
         "trigger": "software" if own else "hardware", "deadline_ms": 1000 if own else 400,
+        "tolerance_ms": 900 if own else 60,
         "recipe": _text(recipe), "model": _text(model),
     }  # fmt: skip
     folder.token.touch(mode=0o600)

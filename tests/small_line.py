@@ -70,6 +70,7 @@ counters_base = 20
 trigger = "software"
 cameras = ["c1"]
 deadline_ms = 1000
+frame_tolerance_ms = 900
 """
 
 SECOND = """
@@ -88,6 +89,7 @@ bus = "b2"
 trigger = "software"
 cameras = ["c2"]
 deadline_ms = 1000
+frame_tolerance_ms = 900
 """
 
 

@@ -26,6 +26,7 @@ class Source:
     source: str
     name: str = "c1"
     loop: bool = False
+    delay_ms: int | None = None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.pairing import Pairing
+from edge.pairing import Pairing, TriggerMode
 from edge.terms import Frame, Mode, Part, Reason, Trigger
 
 IMAGE = np.zeros((2, 2), np.uint8)
@@ -28,7 +28,7 @@ def test_the_first_frame_after_the_edge_shows_a_standing_part() -> None:
 
 
 def test_a_frame_is_never_given_to_two_parts() -> None:
-    pairing = Pairing("free_run", 0.06)
+    pairing = Pairing("free_run", 0.6)
     shared = frame(1, 10.5)
     assert pairing.take(trigger(1, 10.0), shared, alone=True) is None
     assert not pairing.is_candidate(trigger(2, 10.4), shared)
@@ -95,3 +95,11 @@ def test_whatever_is_lost_or_added_no_part_gets_another_parts_picture(
         candidates = [f for f in frames if pairing.is_candidate(part, f)]
         if candidates and pairing.take(part, candidates[0], alone) is None:
             assert candidates[0].number == number
+
+
+@pytest.mark.parametrize("mode", ["software", "free_run"])
+def test_a_frame_that_may_show_the_next_part_is_not_taken(mode: TriggerMode) -> None:
+    pairing = Pairing(mode, TAKT_S)
+    late = frame(5, 10.0 + TAKT_S + 0.001)
+    assert not pairing.is_candidate(trigger(1, 10.0), late)
+    assert pairing.latest_s(trigger(1, 10.0), 99.0) == 10.0 + TAKT_S

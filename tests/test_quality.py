@@ -76,3 +76,10 @@ def test_254_is_not_saturated() -> None:
 
 def test_an_empty_picture_cannot_be_judged() -> None:
     assert "empty" in str(ImageCheck().fault(np.zeros((0, 0), np.uint8), LIMITS))
+
+
+def test_a_camera_that_hangs_on_a_picture_nobody_judged_is_frozen_at_once() -> None:
+    check = ImageCheck()
+    assert check.fault(noise(1), LIMITS) is None
+    nobody_judged = noise(2)
+    assert "frozen" in str(check.fault(nobody_judged.copy(), LIMITS, before=nobody_judged))

@@ -31,6 +31,7 @@ source = "pictures"
 name = "c2"
 kind = "rtsp"
 source = "rtsp://127.0.0.1/one"
+delay_ms = 400
 
 [[recipe]]
 number = 1
@@ -118,3 +119,64 @@ def test_a_file_that_is_no_toml_is_one_sentence(tmp_path: Path, content: bytes, 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.read(tmp_path / "nowhere.toml")
+
+
+SECOND = """
+[[station]]
+name = "s2"
+bus = "b1"
+trigger = "software"
+cameras = ["c2"]
+"""
+
+
+def test_two_stations_may_not_share_registers_of_one_plc(tmp_path: Path) -> None:
+    both = WHOLE.replace('cameras = ["c1", "c2"]', 'cameras = ["c1"]') + SECOND
+    found = problems_of(tmp_path, both)
+    assert found == [
+        "[station s2] read_base: registers 0 to 11 of unit 1 are also in [station s1] read_base",
+        "[station s2] write_base: registers 100 to 109 of unit 1 are also in "
+        "[station s1] write_base",
+    ]
+    settings.read(written(tmp_path, both + "unit = 2\n"))
+
+
+def test_the_blocks_of_one_station_may_not_overlap(tmp_path: Path) -> None:
+    (found,) = problems_of(tmp_path, WHOLE + "write_base = 11\n")
+    assert found.startswith("[station s1] write_base: registers 11 to 20")
+
+
+def test_a_camera_can_serve_one_station_once(tmp_path: Path) -> None:
+    (found,) = problems_of(tmp_path, WHOLE.replace('["c1", "c2"]', '["c1", "c1"]'))
+    assert found == "[[station]] cameras: 'c1' is used twice; a frame can show one part only"
+
+
+def test_a_port_can_be_one_bus_only(tmp_path: Path) -> None:
+    again = WHOLE + '\n[[bus]]\nname = "b2"\nport = "/dev/ttyUSB0"\n'
+    assert problems_of(tmp_path, again) == ["[[bus]] port: '/dev/ttyUSB0' is used twice"]
+
+
+def test_a_source_without_exposure_times_must_say_how_late_it_is(tmp_path: Path) -> None:
+    (found,) = problems_of(tmp_path, WHOLE.replace("delay_ms = 400\n", ""))
+    assert found.startswith("[camera c2] delay_ms: missing; expected the ms from exposure")
+
+
+def test_a_camera_that_counts_no_triggers_is_refused_for_moving_parts(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, WHOLE.replace('"software"', '"hardware"'))
+    assert [line.split(";")[0] for line in found] == [
+        "[station s1] trigger: 'hardware' needs a camera that counts its triggers, "
+        "which 'c1' (folder) does not",
+        "[station s1] trigger: 'hardware' needs a camera that counts its triggers, "
+        "which 'c2' (rtsp) does not",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "tolerance_s"),
+    [("", 0.1), ("max_rate_per_s = 4\n", 0.25), ("frame_tolerance_ms = 700\n", 0.7)],
+)
+def test_a_standing_part_is_believed_to_stand_until_the_next_can_be_there(
+    tmp_path: Path, more: str, tolerance_s: float
+) -> None:
+    (station,) = settings.read(written(tmp_path, WHOLE + more)).station
+    assert station.tolerance_s == tolerance_s

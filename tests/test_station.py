@@ -90,6 +90,14 @@ def test_what_is_not_there_is_404_and_nothing_outside_the_page_is_served(
     assert get(page, path)[0] == 404
 
 
+def test_a_foreign_name_that_points_here_is_refused(page: StationPage) -> None:
+    request = urllib.request.Request(page.url + "state.json", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=5)
+    assert refused.value.code == 421
+    refused.value.close()
+
+
 def test_nothing_can_be_written(page: StationPage) -> None:
     request = urllib.request.Request(page.url, data=b"x", method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:

@@ -49,6 +49,10 @@ class CameraSettings(Protocol):
     def loop(self) -> bool:
         """Folder and video: start again at the end."""
 
+    @property
+    def delay_ms(self) -> int | None:
+        """RTSP and V4L2: from exposure to arrival, at the most."""
+
 
 class Camera(Protocol):
     """One connection to one source of frames, read by one thread."""
@@ -77,7 +81,10 @@ def open_camera(settings: CameraSettings) -> Camera:
         return SharedMemoryCamera(settings.name, Path(settings.source))
     if settings.kind == "folder":
         return FolderCamera(settings.name, Path(settings.source), loop=settings.loop)
-    return StreamCamera(settings.name, settings.kind, settings.source, loop=settings.loop)
+    delay_s = (settings.delay_ms or 0) / 1000
+    return StreamCamera(
+        settings.name, settings.kind, settings.source, loop=settings.loop, delay_s=delay_s
+    )
 
 
 class Capture:
@@ -120,6 +127,13 @@ class Capture:
         with self._changed:
             usable = (f for f in reversed(self._kept) if not isinstance(f, BadFrame))
             return next(usable, None)
+
+    def before(self, frame: Frame) -> Frame | None:
+        """The frame that came just before this one, if it is still kept."""
+        with self._changed:
+            kept = list(self._kept)
+        place = next((n for n, one in enumerate(kept) if one is frame), 0)
+        return kept[place - 1] if place else None
 
     def wait_for(self, predicate: Callable[[Frame], bool], deadline_s: float) -> Frame | None:
         """The oldest kept frame that `predicate` accepts, waiting for new ones.

@@ -34,20 +34,26 @@ class ImageCheck:
     def __init__(self) -> None:
         self._last: npt.NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
 
-    def fault(self, image: npt.NDArray[np.uint8], limits: ImageLimits) -> str | None:
+    def fault(
+        self,
+        image: npt.NDArray[np.uint8],
+        limits: ImageLimits,
+        before: npt.NDArray[np.uint8] | None = None,
+    ) -> str | None:
         """Why this picture cannot be judged, in words; None = it can.
 
         Args:
             image: (H, W) or (H, W, 3) uint8. It is kept for the next comparison: do not change it.
             limits: of the recipe in force.
+            before: the picture the camera gave just before this one, judged or not: a camera that
+                hangs repeats it.
         """
         if image.size == 0:
             return "empty: no pixels"
         sample = _thinned(image)
         last, self._last = self._last, image
-        # a look at the sample first: of two large pictures nearly all differ there
-        same = np.array_equal(_thinned(last), sample) and np.array_equal(last, image)
-        if same and limits.frozen:
+        earlier = (last,) if before is None else (last, before)
+        if limits.frozen and any(_same(one, image) for one in earlier):
             return "frozen: the same picture as before, to the last pixel"
         mean = float(sample.mean())
         if mean < limits.dark_below:
@@ -59,6 +65,11 @@ class ImageCheck:
                 f"expected at most {limits.saturated_share:.0%}"
             )
         return None
+
+
+def _same(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
+    """Pixel by pixel; a look at a sample first, where two large pictures nearly always differ."""
+    return np.array_equal(_thinned(one), _thinned(other)) and np.array_equal(one, other)
 
 
 def _thinned(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

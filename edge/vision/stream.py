@@ -1,7 +1,8 @@
 """Video file, RTSP camera and V4L2 (USB) camera through OpenCV.
 
-`exposed_s` is the time of arrival: none of these says when it exposed. A network camera is late by
-its own coding and buffering, which nobody here can know; such a source suits stopped or slow parts.
+None of these says when it exposed: `exposed_s` is the arrival less the longest delay that the site
+has measured, so that a frame taken before the part came is never counted as taken after it. Such a
+source suits stopped or slow parts.
 A video file is played at its own speed, as a camera would deliver it.
 """
 
@@ -25,18 +26,22 @@ _FALLBACK_FPS = 25.0  # of a video file that does not say
 class StreamCamera:
     """One opened stream. `read` takes every frame, so that none waits in a buffer and grows old."""
 
-    def __init__(self, name: str, kind: str, source: str, *, loop: bool) -> None:
+    def __init__(
+        self, name: str, kind: str, source: str, *, loop: bool, delay_s: float = 0.0
+    ) -> None:
         """Open the stream; takes up to 5 s where nobody answers.
 
         Args:
             kind: video, rtsp or v4l2.
             source: a file; an address "rtsp://..."; a device "/dev/video0" or its number "0".
             loop: video: start again at the end.
+            delay_s: from exposure to arrival, at the most.
 
         Raises:
             CameraError: it cannot be opened.
         """
         self.name, self.kind, self.source, self.loop = name, kind, source, loop
+        self._delay_s = delay_s
         if kind == "video" and not Path(source).is_file():
             raise CameraError(f"{source}: no such video file")
         self._stream = _opened(kind, source)
@@ -64,7 +69,9 @@ class StreamCamera:
             return None
         number = self._number
         self._number += 1
-        return Frame(self.name, number, time.monotonic(), np.asarray(image, np.uint8))
+        return Frame(
+            self.name, number, time.monotonic() - self._delay_s, np.asarray(image, np.uint8)
+        )
 
     def request(self) -> None:
         """Nothing to do: the stream runs freely."""

@@ -1,0 +1,105 @@
+"""Nothing runs that is not pinned and proved: edge.release."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import settings
+from edge.errors import ModelError
+from edge.release import Loaded, load, load_all, proofs, prove
+from tests import tiny_models
+
+CLASSES = """
+name = "squares"
+
+[[class]]
+label = "bright"
+threshold = 0.5
+
+[[class]]
+label = "red"
+threshold = 0.5
+"""
+
+
+def picture(folder: Path, name: str, spot: bool) -> None:
+    image = np.full((64, 64), 90, np.uint8)
+    if spot:
+        image[16:24, 32:40] = 255
+    cv2.imwrite(str(folder / name), image)
+
+
+def entry(folder: Path, golden: str = "") -> settings.Recipe:
+    """A recipe with its model, both pinned."""
+    picture(folder, "ng.png", spot=True)
+    picture(folder, "ok.png", spot=False)
+    recipe, model = folder / "squares.toml", tiny_models.write(folder / "tiny.onnx")
+    recipe.write_text(CLASSES + golden, encoding="utf-8")
+    return settings.Recipe(
+        number=1,
+        path=str(recipe),
+        sha256=hashlib.sha256(recipe.read_bytes()).hexdigest(),
+        model=str(model),
+        model_sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
+    )
+
+
+def golden(name: str, expect: str) -> str:
+    return f'\n[[golden]]\npicture = "{name}"\nexpect = "{expect}"\n'
+
+
+NG, OK = golden("ng.png", "ng"), golden("ok.png", "ok")
+RUNTIME = settings.Runtime()
+
+
+def test_a_pinned_recipe_that_finds_its_golden_defect_runs_as_pinned(tmp_path: Path) -> None:
+    loaded = load(entry(tmp_path, NG + OK), RUNTIME, unsigned=False)
+    assert (loaded.number, loaded.trust, len(proofs(loaded))) == (1, "pinned", 2)
+
+
+def test_a_model_that_nothing_proves_runs_unsigned_only(tmp_path: Path) -> None:
+    unproved = entry(tmp_path, OK)
+    with pytest.raises(ModelError, match="nothing proves that the model sees"):
+        load(unproved, RUNTIME, unsigned=False)
+    assert load(unproved, RUNTIME, unsigned=True).trust == "unsigned"
+
+
+def test_a_model_that_misses_its_golden_defect_does_not_run(tmp_path: Path) -> None:
+    wrong = entry(tmp_path, NG + golden("ok.png", "ng"))
+    with pytest.raises(ModelError, match=r"ok\.png: golden picture is OK, expected NG"):
+        load(wrong, RUNTIME, unsigned=True)
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx", "squares.toml"])
+def test_a_file_with_one_byte_changed_does_not_run_signed_or_not(tmp_path: Path, name: str) -> None:
+    pinned = entry(tmp_path, NG)
+    changed = bytearray((tmp_path / name).read_bytes())
+    changed[-1] ^= 1
+    (tmp_path / name).write_bytes(changed)
+    with pytest.raises(ModelError, match=f"{name}: sha256 is .* expected"):
+        load(pinned, RUNTIME, unsigned=True)
+
+
+def test_a_file_without_a_pin_is_named_with_its_hash(tmp_path: Path) -> None:
+    pinned = entry(tmp_path, NG)
+    loose = settings.Recipe(number=1, path=pinned.path, model=pinned.model)
+    with pytest.raises(ModelError, match=f"not pinned; its sha256 is {pinned.sha256}"):
+        load(loose, RUNTIME, unsigned=False)
+    assert load(loose, RUNTIME, unsigned=True).trust == "unsigned"
+
+
+def test_a_recipe_that_cannot_run_leaves_the_others_running(tmp_path: Path) -> None:
+    good = entry(tmp_path, NG)
+    lost = settings.Recipe(number=2, path=str(tmp_path / "gone.toml"), model=good.model)
+    loaded, failed = load_all((lost, good), RUNTIME, unsigned=False)
+    assert list(loaded) == [1]
+    assert ["gone.toml" in str(wrong) for wrong in failed] == [True]
+
+
+def test_a_recipe_without_pictures_still_proves_that_its_detector_runs(tmp_path: Path) -> None:
+    loaded: Loaded = load(entry(tmp_path), RUNTIME, unsigned=True)
+    assert list(proofs(loaded)) == [0]
+    prove(loaded, 0)
