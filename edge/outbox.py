@@ -177,6 +177,10 @@ class Outbox:
         """Rows from `from_seq` on, at least one if there is one, within both limits."""
         return self.transact(lambda db: ledger_rows.batch(db, from_seq, max_rows, max_bytes))
 
+    def hash_of(self, seq: int) -> str | None:
+        """Hash of a row that is here, or of the last one that was deleted; None for any other."""
+        return self.transact(lambda db: ledger_rows.hash_of(db, seq))
+
     def acknowledge(self, next_seq: int) -> None:
         """Every row below `next_seq` is in the hub's database: delete them here.
 

@@ -119,7 +119,9 @@ class HubPeer:
     def _acknowledge(self, node: str, stream: str, refused: str | None = None) -> None:
         if not self.mute:
             next_seq = self.next(stream) + self.cursor_lie
-            self.send(node, encode(Ack(v=1, stream=stream, next=next_seq, refused=refused)))
+            digest = self.hashes.get(stream) if next_seq > 1 else None
+            ack = Ack(v=1, stream=stream, next=next_seq, hash=digest, refused=refused)
+            self.send(node, encode(ack))
 
 
 def link_to(port: int, ledger: Outbox, answer_s: float = 0.5) -> Link:

@@ -42,7 +42,7 @@ class World:
             return
         number %= len(self.acks)
         next_seq, refused = self.acks[number] if again else self.acks.pop(number)
-        gone = self.delivery.heard(next_seq, refused, self.first, self.head, self.now_s)
+        gone = self.delivery.heard(next_seq, refused, self.first, self.head, self.now_s, True)
         if gone is not None:
             assert self.first < gone <= self.next, "deleted before the hub had it"
             self.first = gone
@@ -98,7 +98,7 @@ def online() -> Delivery:
     delivery = Delivery(chance=lambda: 0.5)
     delivery.online(0.0)
     assert delivery.due(0.0, head=11) == SendBirth()
-    assert delivery.heard(1, None, first=1, head=11, now_s=0.0) is None
+    assert delivery.heard(1, None, first=1, head=11, now_s=0.0, same=True) is None
     assert delivery.due(0.0, head=11) == SendBatch(1)
     return delivery
 
@@ -106,9 +106,11 @@ def online() -> Delivery:
 def test_one_batch_is_under_way_until_the_hub_has_taken_something_of_it() -> None:
     delivery = online()
     assert delivery.due(4.9, head=11) is None
-    assert delivery.heard(1, None, first=1, head=11, now_s=1.0) is None  # an old one: no news
+    assert (
+        delivery.heard(1, None, first=1, head=11, now_s=1.0, same=True) is None
+    )  # an old one: no news
     assert delivery.due(1.0, head=11) is None
-    assert delivery.heard(6, None, first=1, head=11, now_s=2.0) == 6
+    assert delivery.heard(6, None, first=1, head=11, now_s=2.0, same=True) == 6
     assert delivery.due(2.0, head=11) == SendBatch(6)
 
 
@@ -123,37 +125,61 @@ def test_a_refusal_pauses_longer_each_time_until_something_is_taken() -> None:
     delivery = online()
     now_s, pauses = 0.0, []
     for _ in range(9):
-        assert delivery.heard(1, "no room", first=1, head=11, now_s=now_s) is None
+        assert delivery.heard(1, "no room", first=1, head=11, now_s=now_s, same=True) is None
         assert "no room" in str(delivery.fault)
         pauses.append(delivery.wait_s(now_s, 1000.0))
         now_s += pauses[-1]
         assert delivery.due(now_s, head=11) == SendBirth()
-        delivery.heard(1, None, first=1, head=11, now_s=now_s)
+        delivery.heard(1, None, first=1, head=11, now_s=now_s, same=True)
         assert delivery.due(now_s, head=11) == SendBatch(1)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert delivery.heard(6, "no room", first=1, head=11, now_s=now_s) == 6
+    assert delivery.heard(6, "no room", first=1, head=11, now_s=now_s, same=True) == 6
     assert delivery.wait_s(now_s, 1000.0) == 1
-    assert delivery.heard(11, None, first=6, head=11, now_s=now_s) == 11
+    assert delivery.heard(11, None, first=6, head=11, now_s=now_s, same=True) == 11
     assert delivery.fault is None
 
 
 def test_a_hub_that_knows_rows_never_written_here_stops_everything() -> None:
     delivery = online()
-    assert delivery.heard(12, None, first=1, head=11, now_s=1.0) is None
+    assert delivery.heard(12, None, first=1, head=11, now_s=1.0, same=True) is None
     assert "restored or copied" in str(delivery.fault)
     assert delivery.due(30.0, head=11) is None
     assert delivery.due(61.0, head=11) == SendBirth()
-    assert delivery.heard(12, None, first=1, head=11, now_s=61.0) is None
+    assert delivery.heard(12, None, first=1, head=11, now_s=61.0, same=True) is None
     assert delivery.due(62.0, head=11) is None
+
+
+def test_a_hub_with_another_row_at_that_place_deletes_nothing_for_ever() -> None:
+    """A restored ledger that has meanwhile written past the hub's row."""
+    delivery = online()
+    assert delivery.heard(12, None, first=1, head=11, now_s=1.0, same=False) is None
+    assert delivery.due(61.0, head=20) == SendBirth()
+    assert delivery.heard(12, None, first=1, head=20, now_s=61.0, same=False) is None
+    assert "another row 11" in str(delivery.fault)
+    assert "ledger.db" in str(delivery.hint)
+    delivery.offline()
+    delivery.online(70.0)
+    assert delivery.due(70.0, head=20) == SendBirth()
+    assert delivery.heard(6, None, first=1, head=20, now_s=71.0, same=True) is None
+    assert delivery.due(72.0, head=20) is None
+    assert delivery.phase == "stopped"
+
+
+def test_what_the_hub_says_of_rows_that_are_gone_here_is_not_compared() -> None:
+    delivery = Delivery(chance=lambda: 0.5)
+    delivery.online(0.0)
+    delivery.due(0.0, head=11)
+    assert delivery.heard(6, None, first=6, head=11, now_s=0.0, same=False) is None
+    assert delivery.due(0.0, head=11) == SendBatch(6)
 
 
 def test_a_hub_that_lost_rows_is_asked_twice_before_it_is_believed() -> None:
     delivery = Delivery(chance=lambda: 0.5)
     delivery.online(0.0)
     delivery.due(0.0, head=11)
-    assert delivery.heard(3, None, first=6, head=11, now_s=0.0) is None
+    assert delivery.heard(3, None, first=6, head=11, now_s=0.0, same=True) is None
     assert delivery.fault is None
     assert delivery.due(1.0, head=11) == SendBirth()
-    assert delivery.heard(3, None, first=6, head=11, now_s=1.0) is None
+    assert delivery.heard(3, None, first=6, head=11, now_s=1.0, same=True) is None
     assert "rows 3 to 5" in str(delivery.fault)
     assert delivery.due(1.0, head=11) == SendBatch(6)

@@ -2,11 +2,13 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -203,6 +205,33 @@ def test_a_hub_that_is_ahead_of_this_ledger_stops_the_sending_with_an_alarm(
     assert hub.batches == []
     assert ledger.waiting == 2
     assert any("restored or copied" in r.getMessage() for r in caplog.records)
+
+
+def test_a_restored_ledger_that_wrote_past_the_hub_gives_no_row_away(
+    peer: Broker, hub: HubPeer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
+    with closing(Outbox(path, ballast_bytes=4096)) as ledger:
+        ledger.append(epoch_row(), *(part_row(n) for n in range(1, 4)))
+    shutil.copy(path, backup)
+    with closing(Outbox(path, ballast_bytes=4096)) as ledger:
+        ledger.append(*(part_row(n) for n in range(4, 9)))
+        with closing(link_to(peer.port, ledger)) as link:
+            link.start()
+            until(lambda: ledger.waiting == 0)
+    for beside in ("ledger.db-wal", "ledger.db-shm"):
+        (tmp_path / beside).unlink(missing_ok=True)
+    shutil.copy(backup, path)
+    with closing(Outbox(path, ballast_bytes=4096)) as ledger:
+        ledger.append(*(part_row(n, Code.NG) for n in range(4, 20)))  # others than the hub has
+        with closing(link_to(peer.port, ledger)) as link:
+            link.start()
+            until(lambda: link.fault is not None)
+            assert "another row 9" in str(link.fault)
+        assert ledger.waiting == 20
+    told = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert len(told) == 1
+    assert "ledger.db" in told[0], "says what to do"
 
 
 def test_nonsense_from_the_hub_changes_nothing(hub: HubPeer, ledger: Outbox, link: Link) -> None:

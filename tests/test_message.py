@@ -207,7 +207,7 @@ def test_messages_to_and_from_the_hub_come_back_as_they_went() -> None:
     )
     state = State(v=1, online=True, stream="a" * 32, waiting=3, at_ms=1, stations=(station,))
     assert msgspec.json.decode(encode(state), type=State) == state
-    ack = Ack(v=1, stream="a" * 32, next=4, refused="no")
+    ack = Ack(v=1, stream="a" * 32, next=4, hash="0" * 64, refused="no")
     assert msgspec.json.decode(encode(ack), type=Ack) == ack
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"v":2,"stream":"' + b"a" * 32 + b'","next":4}', type=Ack)

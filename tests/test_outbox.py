@@ -207,6 +207,18 @@ def test_resume_names_the_latest_number_of_any_row_and_its_time(ledger: Outbox) 
     assert ledger.resume("nobody") is None
 
 
+def test_the_hash_of_a_row_is_known_while_it_is_here_and_of_the_last_that_went(
+    ledger: Outbox,
+) -> None:
+    ledger.append(part_row(1), part_row(2))
+    batch = ledger.batch(1)
+    assert batch is not None
+    hashes = [entry.hash for entry in batch.rows]
+    assert [ledger.hash_of(seq) for seq in range(5)] == [GENESIS, *hashes, None]
+    ledger.acknowledge(3)
+    assert [ledger.hash_of(seq) for seq in range(5)] == [None, None, *hashes[1:], None]
+
+
 def test_a_second_process_is_refused_with_a_sentence(ledger: Outbox, tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="another process has this ledger open"):
         Outbox(tmp_path / "ledger.db")

@@ -130,6 +130,15 @@ def batch(db: sqlite3.Connection, from_seq: int, max_rows: int, max_bytes: int) 
     return Batch(v=1, stream=stream, first=from_seq, prev=prev, rows=entries) if entries else None
 
 
+def hash_of(db: sqlite3.Connection, seq: int) -> str | None:
+    """Hash of a row that is here, or of the last one that was deleted; None for any other."""
+    first, first_prev = db.execute("SELECT first, first_prev FROM ledger").fetchone()
+    if seq == first - 1:
+        return str(first_prev)
+    found = db.execute("SELECT hash FROM closed WHERE seq = ?", (seq,)).fetchone()
+    return None if found is None else str(found[0])
+
+
 def acknowledge(db: sqlite3.Connection, next_seq: int) -> None:
     """Delete the rows below `next_seq`: the hub has them. An older acknowledgement does nothing."""
     first, head = db.execute("SELECT first, head FROM ledger").fetchone()

@@ -5,7 +5,8 @@
     asking     the hub answers which row it wants next             idle; silence: asks again
     idle       there are rows                                      under way
     under_way  the hub has rows beyond the first of the batch      idle; silence: asking
-    stopped    the hub, asked now and then, names a row we know    idle
+    stopped    the hub, asked now and then, names a row we know    idle; never, once it was found
+                                                                   to have another row than we
 
 A PUBACK changes nothing here: only the hub's own acknowledgement does. Old acknowledgements arrive
 late and twice; one that brings no news is ignored while a batch is under way, else every duplicate
@@ -45,6 +46,8 @@ class Delivery:
         """`chance` returns 0..1 and spreads the pauses of a fleet."""
         self.phase: Phase = "offline"
         self.fault: str | None = None  # what keeps rows from moving, for people
+        self.hint = ""  # what a person can do about it, where asking again does not help
+        self._forked = False  # the hub has another row than this ledger at the same place
         self._answer_s = answer_s
         self._chance = chance or random.Random().random
         self._position = 1  # first row of the batch under way, or of the next one
@@ -54,7 +57,7 @@ class Delivery:
 
     def online(self, now_s: float) -> None:
         """The connection stands and the hub's answers can be heard."""
-        self.phase, self._due_s = "asking", now_s
+        self.phase, self._due_s = "stopped" if self._forked else "asking", now_s
 
     def offline(self) -> None:
         """The connection is gone."""
@@ -88,17 +91,23 @@ class Delivery:
         return max(0.0, min(longest_s, self._due_s - now_s))
 
     def heard(
-        self, next_seq: int, refused: str | None, first: int, head: int, now_s: float
+        self, next_seq: int, refused: str | None, first: int, head: int, now_s: float, same: bool
     ) -> int | None:
         """The hub says that it has every row below `next_seq`; the ledger holds first..head-1.
+
+        Args:
+            same: the hub's row next_seq-1 is the one of this ledger, by its hash.
 
         Returns:
             The sequence below which rows may be deleted, or None if this is no news.
         """
-        if self.phase == "offline":
+        if self.phase == "offline" or self._forked:
             return None
         if next_seq > head:
             self._stop(next_seq, head, now_s)
+            return None
+        if next_seq > first and not same:
+            self._fork(next_seq - 1, now_s)
             return None
         if self.phase in ("idle", "under_way") and next_seq <= self._position and not refused:
             return None
@@ -119,6 +128,19 @@ class Delivery:
         )
         if self.phase != "stopped":
             self.phase, self._due_s = "stopped", now_s + STOPPED_S
+
+    def _fork(self, seq: int, now_s: float) -> None:
+        """Both wrote on after a common past: the hub never gets these rows, so none may go here."""
+        self._forked = True
+        self.fault = (
+            f"the hub has another row {seq} than this ledger: its disk was restored or copied; "
+            "nothing is sent or deleted"
+        )
+        self.hint = (
+            "Stop the node, keep ledger.db and its -wal file aside for a person to compare, and "
+            "start with a new one."
+        )
+        self.phase, self._due_s = "stopped", now_s + STOPPED_S
 
     def _is_behind(self, next_seq: int, first: int, now_s: float) -> bool:
         """Does the hub want rows that are gone? One such answer may be old: ask once more."""

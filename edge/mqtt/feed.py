@@ -42,6 +42,9 @@ class RowSource(Protocol):
     def batch(self, from_seq: int, max_rows: int, max_bytes: int) -> Batch | None:
         """Rows from `from_seq` on, at least one if there is one; raises LedgerError."""
 
+    def hash_of(self, seq: int) -> str | None:
+        """Hash of a row that is here, else None; raises LedgerError."""
+
     def acknowledge(self, next_seq: int) -> None:
         """Delete the rows below `next_seq`; raises LedgerError."""
 
@@ -80,11 +83,11 @@ class Feed:
         if ack.stream != self.source.stream:
             return  # for a ledger this node had before
         first, head = self.source.first, self.source.head
-        gone = self.delivery.heard(ack.next, ack.refused, first, head, now_s)
-        if gone is None:
-            return
         try:
-            self.source.acknowledge(gone)
+            same = ack.hash is not None and ack.hash == self.source.hash_of(ack.next - 1)
+            gone = self.delivery.heard(ack.next, ack.refused, first, head, now_s, same)
+            if gone is not None:
+                self.source.acknowledge(gone)
         except LedgerError as wrong:
             self.delivery.pause(str(wrong), now_s)
 

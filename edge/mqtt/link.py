@@ -374,7 +374,8 @@ class Link:
         except LinkError as wrong:  # what got lost is asked for again after the hub's silence
             self._tell("send", str(wrong), logging.WARNING)
         if self.fault is not None:
-            self._tell("fault", self.fault, logging.ERROR)
+            hint = self._feed.delivery.hint or LinkError.hint
+            self._tell("fault", self.fault, logging.ERROR, hint)
         elif self._told.pop("fault", None) is not None:
             log.info("link to %s: rows move again", self._where)
 
@@ -384,11 +385,11 @@ class Link:
             self._max_bytes = max(LEAST_BATCH_BYTES, self._max_bytes // 2)
             log.warning("link to %s: batches of %d bytes now", self._where, self._max_bytes)
 
-    def _tell(self, kind: str, trouble: str, level: int) -> None:
+    def _tell(self, kind: str, trouble: str, level: int, hint: str = LinkError.hint) -> None:
         """Log a trouble once, until another of its kind or a new connection."""
         if self._told.get(kind) != trouble:
             self._told[kind] = trouble
-            log.log(level, "link to %s: %s; %s", self._where, trouble, LinkError.hint)
+            log.log(level, "link to %s: %s; %s", self._where, trouble, hint)
 
     def _plain_state(self, online: bool) -> State:
         return State(v=1, online=online, stream=self._source.stream)

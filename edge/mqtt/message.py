@@ -203,6 +203,7 @@ class Ack(Wire, frozen=True, kw_only=True):
     v: Literal[1]
     stream: StreamId
     next: Annotated[int, Meta(ge=1, lt=2**53)]
+    hash: Sha256 | None = None  # of row next-1 as the hub has it; a node with another deletes none
     refused: Text | None = None  # why the last batch was not taken, in words
 
 

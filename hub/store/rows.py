@@ -83,13 +83,14 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
     with converted("birth"), connection.transaction():
         _registered(connection, place)
         cursor = _cursor(connection, place, birth.stream, birth.next)
-        following, lost = cursor.next, cursor.lost
+        following, digest, lost = cursor.next, cursor.hash, cursor.lost
         if following < birth.next:
             lost = birth.next - following
             _declare_gap(connection, birth.stream, following, birth.next - 1)
             _moved(connection, birth.stream, birth.next, None)
-            following = birth.next
-    return Born(Ack(v=1, stream=birth.stream, next=following), cursor.new, lost)
+            following, digest = birth.next, None
+    ack = Ack(v=1, stream=birth.stream, next=following, hash=_told(following, digest))
+    return Born(ack, cursor.new, lost)
 
 
 def taken(
@@ -116,7 +117,13 @@ def taken(
             _tell(connection, place, intake, tally)
     good = [row for row in intake.rows if isinstance(row, Good)]
     return Taken(
-        ack=Ack(v=1, stream=batch.stream, next=intake.next, refused=_short(intake.refused)),
+        ack=Ack(
+            v=1,
+            stream=batch.stream,
+            next=intake.next,
+            hash=_told(intake.next, intake.hash),
+            refused=_short(intake.refused),
+        ),
         stored=len(good),
         duplicates=intake.duplicates,
         quarantined=len(intake.rows) - len(good),
@@ -304,6 +311,11 @@ def _notify(connection: Connection, place: Place, **told: Any) -> None:
     told |= {"plant": place.plant, "line": place.line, "node": place.node}
     payload = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+
+
+def _told(following: int, digest: str | None) -> str | None:
+    """The hash of the last row stored, as an acknowledgement tells it: none before row 1."""
+    return digest if following > 1 else None
 
 
 def _clean(text: str) -> str:
