@@ -211,6 +211,7 @@ class Inspector:
     def _missed(self, epoch: int, first: int, last: int, cause: Cause) -> None:
         log.warning("%s: parts %d to %d missed (%s)", self.name, first, last, cause.value)
         self.standing.passed("missed", last - first + 1)
+        self.standing.overrun = cause is Cause.OVERRUN
         self._line.acquired(last)  # nobody will take a picture of it: it may move
         for eye in self.standing.eyes:
             eye.pairing.lose()
@@ -314,6 +315,6 @@ class Inspector:
         self._hold(AlertCode.UNSIGNED, standing.unsigned, None)
         if standing.changed_state():
             settling.append(self._rows.state(settling.current.epoch, standing.state()))
-        self._line.status(standing.flags(), standing.active_recipe)
+        self._line.status(standing.flags(), standing.active_recipe, standing.error_code)
         if standing.alive:
             self._line.alive(now_s + ALIVE_S)

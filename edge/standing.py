@@ -62,6 +62,8 @@ class Standing:
         self._wanted = 0
         self._failed: frozenset[int] = frozenset()
         self.judging = False  # a part is being judged now
+        self.overrun = False  # the last missed part came too fast
+        self.error_code = 0  # 1 camera, 2 ledger, 3 detector, 4 part overdue, 5 recipe
         self._state: StateWord = "preoperational"
         self._told: tuple[StateWord, Mode, str | None] | None = None
         self._lock = threading.Lock()
@@ -100,17 +102,18 @@ class Standing:
             stopping: the node takes no new part.
             failed: recipes whose golden pictures went wrong.
         """
-        faults = [
-            *(eye.capture.fault or "" for eye in self.eyes if not eye.capture.online),
-            ledger_fault or ("ledger silent" if now_s - ledger_s > PROOF_S else ""),
-            "detector silent" if self.recipes and now_s - detector_s > PROOF_S else "",
-            "a part is past its deadline without a verdict" if overdue else "",
-        ]
+        lost = next((eye.capture.fault for eye in self.eyes if not eye.capture.online), None)
+        silent_ledger = "ledger silent" if now_s - ledger_s > PROOF_S else None
+        silent = "detector silent" if self.recipes and now_s - detector_s > PROOF_S else None
+        late = "a part is past its deadline without a verdict" if overdue else None
+        faults = (lost, ledger_fault or silent_ledger, silent, late)
         own = next((fault for fault in faults if fault), None)
         self._failed = failed
         self.fault = own or self.plc_fault or self._recipe_fault()
         self.alive = own is None
         self.ready = self.alive and self.active_recipe != 0 and not stopping
+        recipe = 5 if own is None and self._recipe_fault() else 0
+        self.error_code = next((n for n, fault in enumerate(faults, 1) if fault), recipe)
         self._state = self._word()
 
     def _recipe_fault(self) -> str | None:
@@ -206,6 +209,8 @@ class Standing:
             flags |= StatusFlags.BUSY
         if AlertCode.PARTS_MISSED in self.board.active:
             flags |= StatusFlags.MISSED_ACQ
+            if self.overrun:
+                flags |= StatusFlags.OVERRUN
         if self.board.active:
             flags |= StatusFlags.WARNING
         return flags

@@ -30,7 +30,7 @@ class Reason(str, Enum):
     """Why a part is undecided. The node never passes a part for any of them."""
 
     NO_FRAME = "no_frame"  # no picture of this part arrived in time
-    BAD_IMAGE = "bad_image"  # frozen, dark, saturated, blurred, unreadable
+    BAD_IMAGE = "bad_image"  # frozen, dark, saturated, unreadable
     PAIRING = "pairing"  # pictures and PLC numbers do not agree
     VIEW_MISSING = "view_missing"  # one camera's view is missing
     MODEL_FAULT = "model_fault"  # no verified model, or it failed
