@@ -158,6 +158,27 @@ def test_a_verdict_is_written_until_its_echo_is_read() -> None:
     assert plc.handshake.expire(plc.now_s + 1) == []
 
 
+def test_only_a_verdict_that_went_out_and_is_not_answered_is_repeating() -> None:
+    plc = met()
+    assert not plc.handshake.repeating
+    for number, end in enumerate(("echo", "deadline", "restart"), start=1001):
+        plc.part()
+        plc.submit(number)
+        assert not plc.handshake.repeating
+        if end == "echo":
+            plc.take()
+        else:
+            plc.handshake.due(plc.now_s)
+            assert plc.handshake.repeating
+            if end == "deadline":
+                plc.now_s += 0.5
+                plc.handshake.expire(plc.now_s)
+            else:
+                plc.read(plc_start=10, counter=0)
+                plc.read()
+        assert not plc.handshake.repeating
+
+
 def test_a_part_without_echo_expires_once() -> None:
     plc = met()
     plc.part()

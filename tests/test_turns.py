@@ -15,7 +15,7 @@ from edge.plc.blocks import (
     StatusFlags,
     status_registers,
 )
-from edge.plc.handshake import EpochOpened, Missed, Triggered, Wrong
+from edge.plc.handshake import EpochOpened, Expired, Missed, Triggered, Wrong
 from edge.plc.turns import Frame, LinkBack, LinkLost, Roundabout, Seen, Status, Turns
 from edge.settings import Station
 from edge.terms import MAP_VERSION, Cause, Code
@@ -26,10 +26,12 @@ COUNTERS = LineCounters(1, 2, 3, 4, 70_000)
 
 @dataclass
 class Line:
-    """One bus of PLCs that answer at once from registers; time moves 10 ms a frame."""
+    """One bus of PLCs that answer from registers; time moves 10 ms a frame, or as the wire does."""
 
     turns: dict[int, Turns]
     now_s: float = 10.0
+    baudrate: int | None = None  # None = at once
+    delay_s: float = 0.0  # what the PLC takes for its answer, with a baudrate
     dead: set[int] = field(default_factory=set)
     deaf_to_writes: bool = False
     beating: bool = True
@@ -37,6 +39,7 @@ class Line:
     plc_start: int = 1
     frames: list[tuple[int, Frame]] = field(default_factory=list)
     seen: list[tuple[int, Seen]] = field(default_factory=list)
+    heard: dict[tuple[int, int], float] = field(default_factory=dict)  # by unit and beat
     beat: int = 0
 
     def __post_init__(self) -> None:
@@ -46,7 +49,7 @@ class Line:
         """Let so many turns pass; returns the frames that went out."""
         before = len(self.frames)
         for _ in range(frames):
-            self.now_s += 0.01
+            self.now_s += 0.01 if self.baudrate is None else 0.0
             self.beat += self.beating
             for turns in self.turns.values():
                 self._tell(turns, turns.tick(self.now_s))
@@ -54,6 +57,11 @@ class Line:
             if chosen is not None:
                 self._answer(*chosen)
         return [frame for _, frame in self.frames[before:]]
+
+    def until(self, lane: str) -> None:
+        """Let turns pass until the last frame is one of this lane."""
+        while self.frames[-1][1].lane != lane:
+            self.run(1)
 
     def _answer(self, turns: Turns, frame: Frame) -> None:
         unit = frame.request.unit
@@ -63,6 +71,10 @@ class Line:
             self._tell(turns, turns.failed(frame, f"unit {unit} fails", self.now_s))
             return
         values: tuple[int, ...] = ()
+        sent_s = self.now_s
+        self.now_s += self._wire_s(frame)
+        if frame.lane == "status":
+            self.heard.setdefault((unit, frame.request.values[1]), self.now_s)
         if frame.lane == "block":
             values = PlcBlock(
                 Control.ENABLE, self.counter & 0xFFFF, 1, 5, self.counter, self.beat,
@@ -70,17 +82,30 @@ class Line:
             ).encode()  # fmt: skip
         elif frame.lane == "counters":
             values = COUNTERS.encode()
-        self._tell(turns, turns.answered(frame, values, self.now_s, self.now_s))
+        self._tell(turns, turns.answered(frame, values, sent_s, self.now_s))
+
+    def _wire_s(self, frame: Frame) -> float:
+        """Request, answer and their silences."""
+        if self.baudrate is None:
+            return 0.0
+        size = len(frame.request.encode()) + frame.request.reply_size
+        silences_s = 2 * modbus.silence_s(self.baudrate, "E", 1)
+        return size * modbus.character_s(self.baudrate, "E", 1) + silences_s + self.delay_s
 
     def _tell(self, turns: Turns, seen: list[Seen]) -> None:
         unit = next(unit for unit, its in self.turns.items() if its is turns)
         self.seen += [(unit, one) for one in seen]
 
+    def longest_pause_s(self, unit: int) -> float:
+        """Between two changes of the node's heartbeat at this PLC, and since the last one."""
+        heard = [at_s for (at, _), at_s in self.heard.items() if at == unit]
+        return max(later - earlier for earlier, later in pairwise([*heard, self.now_s]))
+
     def of(self, unit: int, *kinds: type) -> list[Seen]:
         return [one for at, one in self.seen if at == unit and isinstance(one, kinds)]
 
 
-def station(unit: int, counters_base: int | None = None) -> Station:
+def station(unit: int, counters_base: int | None = None, deadline_ms: int = 400) -> Station:
     return Station(
         name=f"s{unit}",
         bus="b",
@@ -88,12 +113,17 @@ def station(unit: int, counters_base: int | None = None) -> Station:
         trigger="hardware",
         cameras=("c",),
         counters_base=counters_base,
+        deadline_ms=deadline_ms,
     )
 
 
-def line(units: int = 1, counters_base: int | None = None, alive: bool = True) -> Line:
+def line(
+    units: int = 1, counters_base: int | None = None, alive: bool = True, deadline_ms: int = 400
+) -> Line:
     turns = {
-        unit: Turns(station(unit, counters_base), None, 10.0, Backoff(chance=lambda: 0.5))
+        unit: Turns(
+            station(unit, counters_base, deadline_ms), None, 10.0, Backoff(chance=lambda: 0.5)
+        )
         for unit in range(1, units + 1)
     }
     for its in turns.values():
@@ -173,6 +203,76 @@ def test_a_verdict_goes_before_status_and_every_second_frame_is_a_read() -> None
     assert lanes.index("verdict") < lanes.index("status")
     assert lanes.count("verdict") >= 4  # repeated, for this PLC never takes it
     assert all("block" in pair for pair in pairwise(lanes))
+
+
+def stubborn(bus: Line) -> Turns:
+    """Part 101 is judged, and its PLC never takes the verdict."""
+    bus.run(30)
+    bus.counter += 1
+    while not bus.of(1, Triggered):
+        bus.run(1)
+    turns = bus.turns[1]
+    turns.handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    return turns
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.02, 0.03])
+@pytest.mark.parametrize("baudrate", [9600, 19200, 38400, 115200])
+def test_a_verdict_that_is_never_taken_does_not_starve_the_heartbeat(
+    baudrate: int, delay_s: float
+) -> None:
+    bus = line(counters_base=200, deadline_ms=2400)
+    bus.baudrate, bus.delay_s = baudrate, delay_s
+    stubborn(bus)
+    began_s = bus.now_s
+    frames: list[Frame] = []
+    while bus.now_s < began_s + 4.0:
+        frames += bus.run(1)
+    assert [frame.lane for frame in frames].count("verdict") >= 8
+    assert len(bus.of(1, Expired)) == 1
+    assert bus.longest_pause_s(1) <= 0.6
+
+
+def test_a_heartbeat_goes_before_a_repeated_verdict_but_not_before_a_new_one() -> None:
+    bus = line(deadline_ms=2400)
+    bus.run(30)
+    bus.until("status")
+    bus.counter += 1
+    bus.turns[1].wanted = Status(READY, acquired=7)
+    assert [frame.lane for frame in bus.run(2)] == ["block", "status"]
+    bus.turns[1].handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    bus.now_s += 0.3  # heartbeat due
+    writes = [frame.lane for frame in bus.run(5) if frame.lane != "block"]
+    assert writes[:2] == ["verdict", "status"]
+    bus.until("verdict")
+    bus.now_s += 0.3  # heartbeat and repetition due
+    writes = [frame.lane for frame in bus.run(5) if frame.lane != "block"]
+    assert writes[:2] == ["status", "verdict"]
+
+
+def test_a_heartbeat_that_did_not_arrive_is_still_due() -> None:
+    bus = line(deadline_ms=2400)
+    turns = stubborn(bus)
+    bus.run(4)
+    bus.now_s += 0.3
+    turns.block(bus.now_s)
+    beat = turns.beat(bus.now_s)
+    assert beat is not None
+    turns.failed(beat, "no answer", bus.now_s)
+    bus.now_s += 0.1
+    assert [frame.lane for frame in bus.run(2)] == ["block", "status"]
+
+
+def test_the_heartbeats_of_two_stations_and_the_repeated_verdict_of_one_all_get_turns() -> None:
+    bus = line(units=2, deadline_ms=2400)
+    bus.baudrate, bus.delay_s = 9600, 0.02
+    stubborn(bus)
+    began_s, before = bus.now_s, len(bus.frames)
+    while bus.now_s < began_s + 2.0:
+        bus.run(1)
+    lanes = [frame.lane for _, frame in bus.frames[before:]]
+    assert lanes.count("verdict") >= 4
+    assert max(bus.longest_pause_s(1), bus.longest_pause_s(2)) <= 0.8
 
 
 def test_counters_are_read_once_a_second() -> None:

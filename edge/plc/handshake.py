@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge import settings
-from edge.plc.blocks import Control, PlcBlock, Result, word_code
+from edge.plc.blocks import NO_RESULT, Control, PlcBlock, Result, word_code
 from edge.plc.lane import VerdictLane
 from edge.terms import MAP_VERSION, Cause, Code, Mode, Part, Trigger
 
@@ -160,6 +160,7 @@ class Handshake:
         """`begun_s`: monotonic time to which `resume.age_s` refers; None = the first read."""
         self.ready = False
         self.block: PlcBlock | None = None  # the last one believed
+        self.repeating = False  # a verdict went out and is not answered: `due` only repeats it
         self._station = station
         self._lane = VerdictLane()
         self._resume = resume
@@ -231,7 +232,10 @@ class Handshake:
         """The result registers to write now, or None. Before the map is known: nothing."""
         if not (self._matched and self._known):
             return None
-        return self._lane.due(now_s)
+        registers = self._lane.due(now_s)
+        if registers not in (None, NO_RESULT):
+            self.repeating = True
+        return registers
 
     def acknowledged(self, registers: tuple[int, ...]) -> None:
         """What `due` gave has been written."""
@@ -240,9 +244,13 @@ class Handshake:
 
     def expire(self, now_s: float) -> list[Observation]:
         """Parts whose deadline has passed."""
-        return [
-            Expired(self._epoch, number, written) for number, written in self._lane.expire(now_s)
-        ]
+        return self._gone(self._lane.expire(now_s))
+
+    def _gone(self, parts: list[tuple[int, bool]]) -> list[Observation]:
+        """Parts that leave the lane without an echo; the one that went out is repeated no more."""
+        if any(written for _, written in parts):
+            self.repeating = False
+        return [Expired(self._epoch, number, written) for number, written in parts]
 
     # -- is the counter to be believed? -------------------------------------------------------
 
@@ -285,9 +293,7 @@ class Handshake:
         return "jump" if ahead > self._most(elapsed_s) else None
 
     def _open_epoch(self, block: PlcBlock, cause: EpochCause) -> list[Observation]:
-        seen: list[Observation] = [
-            Expired(self._epoch, number, written) for number, written in self._lane.clear()
-        ]
+        seen = self._gone(self._lane.clear())
         if (self._known or self._resume is not None) and self._sampled != self._counter:
             seen.append(Sampled(self._epoch, self._counter))
         self._epoch += 1
@@ -345,7 +351,10 @@ class Handshake:
 
     def _echoed(self, block: PlcBlock, read_s: float) -> list[Observation]:
         taken = self._lane.echo(block.result_taken, block.word_taken)
-        return [Taken(self._epoch, taken.number, taken.code, read_s)] if taken else []
+        if taken is None:
+            return []
+        self.repeating = False
+        return [Taken(self._epoch, taken.number, taken.code, read_s)]
 
     # -- what else the block says -------------------------------------------------------------
 

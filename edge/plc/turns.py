@@ -1,8 +1,9 @@
 """What one station wants of its bus, and what the answers mean. No port, no clock.
 
     urgent   the verdict that is due, or result 0 at power-up      FC16 at write_base + 5
+    beat     status with a heartbeat that is due                    FC16 at write_base
     block    the PLC's 12 registers                                 FC03 at read_base
-    other    status when it changed or the heartbeat is due         FC16 at write_base
+    other    status when it changed                                 FC16 at write_base
              the second law's counters, once a second               FC03 at counters_base
 
 The heartbeat runs only while `alive_until_s` lies ahead. The PLC is lost when its own heartbeat has
@@ -90,6 +91,7 @@ class Turns:
         self.alive_until_s = float("-inf")
         self.counters: LineCounters | None = None
         self.asked_s = float("-inf")  # last block read that was tried
+        self.beaten_s = float("-inf")  # last change of the node's own heartbeat
         self._station = station
         self._backoff = backoff or Backoff()
         self._clean = False  # the last thing heard is a good block, or came after one
@@ -101,7 +103,6 @@ class Turns:
         self._beat: int | None = None  # the PLC's heartbeat, and when it was last seen to change
         self._beat_s = begun_s
         self._own_beat = 0
-        self._own_beat_s = float("-inf")
         self._status_written: tuple[int, ...] | None = None  # None = write it again
         self._told = _NOTHING  # flags the PLC has heard in this epoch
         self._counters_s = float("-inf")
@@ -115,14 +116,25 @@ class Turns:
         registers = self.handshake.due(now_s)
         return None if registers is None else self._write("verdict", RESULT_OFFSET, registers)
 
+    def first(self, now_s: float) -> Frame | None:
+        """The verdict lane's frame, if it is due and no repetition."""
+        return None if self.handshake.repeating else self.urgent(now_s)
+
+    def beat(self, now_s: float) -> Frame | None:
+        """Status, if the heartbeat in it is due or its last change did not arrive."""
+        written = self._status_written
+        arrived = written is not None and written[1] == self._own_beat
+        if now_s >= self.alive_until_s or (arrived and now_s - self.beaten_s < BEAT_S):
+            return None
+        return self._changed(now_s)
+
     def other(self, now_s: float) -> Frame | None:
         """Status or counters, if due."""
         if not self._clean:
             return None
-        if self.handshake.opened and now_s >= self._write_after_s:
-            registers = self._status(now_s)
-            if registers != self._status_written:
-                return self._write("status", 0, registers)
+        changed = self._changed(now_s)
+        if changed is not None:
+            return changed
         base = self._station.counters_base
         if base is not None and now_s - self._counters_s >= COUNTERS_S:
             self._counters_s = now_s
@@ -151,13 +163,20 @@ class Turns:
         address = self._station.write_base + offset
         return Frame(lane, modbus.write_registers(self._station.unit, address, registers))
 
+    def _changed(self, now_s: float) -> Frame | None:
+        """Status, if it may be written and is not what the PLC was told."""
+        if not (self._clean and self.handshake.opened and now_s >= self._write_after_s):
+            return None
+        registers = self._status(now_s)
+        return None if registers == self._status_written else self._write("status", 0, registers)
+
     def _status(self, now_s: float) -> tuple[int, ...]:
         """The registers as they shall be now; a due heartbeat has moved."""
-        if now_s < self.alive_until_s and now_s - self._own_beat_s >= BEAT_S:
-            self._own_beat_s = now_s
+        if now_s < self.alive_until_s and now_s - self.beaten_s >= BEAT_S:
+            self.beaten_s = now_s
             self._own_beat = (self._own_beat + 1) & 0xFFFF
         wanted, flags = self.wanted, self.wanted.flags
-        if now_s - self._own_beat_s > LOST_S:  # the PLC no longer believes us either
+        if now_s - self.beaten_s > LOST_S:  # the PLC no longer believes us either
             flags &= ~StatusFlags.TRIGGER_READY
         return status_registers(
             flags, self._own_beat, wanted.active_recipe, wanted.acquired, wanted.error_code
@@ -253,24 +272,27 @@ class Roundabout:
     """Whose frame goes next on a bus of several stations.
 
     Every second frame at least is a block read, of the station that waited longest; the others are
-    verdicts before status and counters.
+    verdicts before status and counters. Only a heartbeat that is due goes before the repetition of
+    a verdict: on a slow bus one part that the PLC never takes is due again at every turn, and a PLC
+    that hears no heartbeat for a second takes nothing at all. The two alternate, so that the
+    heartbeats of several stations leave turns for the repetition.
     """
-
-    _CLAIMS: tuple[Claim, ...] = (Turns.urgent, Turns.other)
 
     def __init__(self, turns: list[Turns]) -> None:
         self._turns: deque[Turns] = deque(turns)
         self._read_last = False
+        self._beat_last = False  # of the frames that are no block reads
 
     def next(self, now_s: float) -> tuple[Turns, Frame] | None:
         """The next transaction; None while nobody may be asked."""
         longest = sorted(self._turns, key=lambda turns: turns.asked_s)
         if self._read_last:
-            for claim in self._CLAIMS:
-                for turns in longest:
+            silent = sorted(self._turns, key=lambda turns: turns.beaten_s)
+            for claim in self._claims():
+                for turns in silent if claim is Turns.beat else longest:
                     frame = claim(turns, now_s)
                     if frame is not None:
-                        self._read_last = False
+                        self._read_last, self._beat_last = False, claim is Turns.beat
                         return turns, frame
         for turns in longest:
             frame = turns.block(now_s)
@@ -278,3 +300,8 @@ class Roundabout:
                 self._read_last = True
                 return turns, frame
         return None
+
+    def _claims(self) -> tuple[Claim, ...]:
+        if self._beat_last:
+            return Turns.first, Turns.urgent, Turns.beat, Turns.other
+        return Turns.first, Turns.beat, Turns.urgent, Turns.other
