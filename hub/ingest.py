@@ -43,8 +43,15 @@ class Ingest:
         self.connected = self._link.connected
         self.counts: Counter[str] = Counter()  # messages, rows, parts, duplicates, ... so far
 
+    @property
+    def waiting(self) -> int:
+        """Messages that came and were not taken yet."""
+        return self._link.waiting
+
     def run(self) -> None:
         """Work until `stop` is set, then finish what was already received.
+
+        Without a database nothing can be finished: the rest stays with the nodes, unacknowledged.
 
         Raises:
             BrokerError: the settings of the broker cannot be used.
@@ -54,40 +61,45 @@ class Ingest:
             notify("READY=1")
             while not self._stop.is_set() or self._link.waiting:
                 message = self._link.next(timeout_s=0.5)
-                if message is not None:
-                    self._survive(message)
+                if message is not None and not self._survive(message):
+                    break
                 notify("WATCHDOG=1")
                 if time.monotonic() >= report_at:
                     report_at += _REPORT_S
                     log.info("last minute: %s", self._report())
         self._forget_database()
 
-    def _survive(self, message: Message) -> None:
-        """No message ends the service: what nobody foresaw is logged once and left to the node."""
+    def _survive(self, message: Message) -> bool:
+        """No message ends the service: what nobody foresaw is logged once and left to the node.
+
+        Returns:
+            False if `stop` is set and the database cannot be reached.
+        """
         try:
-            self._until_done(message)
+            return self._until_done(message)
         except Exception:
             self.counts["failed"] += 1
             log.exception("%s: not taken, by a fault of ours", message.topic)
             self._forget_database()
+            return True
 
     def _report(self) -> str:
         told = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
         self.counts.clear()
         return (told or "nothing came") + f", dropped so far {self._link.dropped}"
 
-    def _until_done(self, message: Message) -> None:
-        """Try one message until the database has taken or refused it, or we are told to stop."""
+    def _until_done(self, message: Message) -> bool:
+        """Try one message until the database has taken or refused it (True), or `stop` is set."""
         pause_s = 0.2
         while True:
             try:
                 self._take(message)
-                return
+                return True
             except StoreError as wrong:
                 self._forget_database()
                 log.warning("%s; tried again in %.1f s", wrong, pause_s)
                 if self._stop.wait(pause_s * random.uniform(0.5, 1.0)):
-                    return
+                    return False
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 notify("WATCHDOG=1")
 

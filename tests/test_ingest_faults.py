@@ -110,3 +110,28 @@ def test_two_workers_share_the_streams_and_count_once(
         assert two.counts["rows"]
     laws = asked(dsn, "SELECT * FROM law")
     assert [metrics.first_law(law).state for law in laws] == ["balanced", "balanced"]
+
+
+def test_a_worker_that_is_stopped_without_a_database_leaves_what_waits_to_the_nodes(
+    wired: Settings, node: PlayedNode, database: str, postgres: EmbeddedServer
+) -> None:
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    name = database.rsplit("=", 1)[1]
+    admin = postgres.dsn.replace("dbname=quanjian", "dbname=postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        with worker(wired) as ingest:
+            node.send(ledger.batch(1, 4))
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+            before = ingest.counts["messages"]
+            for _ in range(100):
+                node.publish("parts", ledger.batch(4, 14))
+            wait_for(lambda: ingest.waiting >= 99, "the batches wait")
+        assert ingest.counts["messages"] - before < 10, "no more tries than the pauses allowed"
+        assert ingest.waiting > 90
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    with worker(wired):
+        assert node.send(ledger.batch(4, 14)).next == 14
