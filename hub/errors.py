@@ -14,7 +14,7 @@ class HubError(Exception):
 class SettingsError(HubError):
     """hub.toml is wrong: unknown key, missing value, out of range. Lists every mistake."""
 
-    hint = "Correct the named keys; docs/settings.md lists them all."
+    hint = "Correct the named keys; docs/reference.md lists them all."
 
     def __init__(self, path: str, problems: list[str]) -> None:
         lines = "\n".join(f"  {problem}" for problem in problems)

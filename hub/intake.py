@@ -23,7 +23,7 @@ from edge.mqtt.message import (
 from edge.terms import Code
 
 _NAME = re.compile("[a-z0-9-]{1,32}")
-_LAST_MS = 253_402_300_799_999  # 9999-12-31; PostgreSQL and Python tell no later time
+LAST_MS = 4_102_444_800_000  # 2100-01-01; near year 9999 a time zone leaves what Python can tell
 _MOST_PARTS = 2**32  # numbers are a PLC's u32
 _LONGEST_MS = 2**31
 
@@ -127,8 +127,8 @@ def _read(seq: int, digest: str, raw: bytes, condemned: str | None) -> Good | Ba
 
 def unfit(row: AnyRow, raw: bytes) -> str | None:
     """Why a row that decodes can still not be stored or counted, or None."""
-    if row.at_ms > _LAST_MS:
-        return f"at_ms: got {row.at_ms}, expected a time before the year 10000"
+    if row.at_ms > LAST_MS:
+        return f"at_ms: got {row.at_ms}, expected a time up to 2100-01-01"
     if b"\\u0000" in raw:
         return "text holds the character U+0000, which the database cannot store"
     if isinstance(row, PartRow):

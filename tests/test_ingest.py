@@ -1,6 +1,8 @@
 """Ingest: what nodes publish is counted once and acknowledged after the commit."""
 
 import json
+import time
+from datetime import timedelta, timezone
 
 import psycopg
 import pytest
@@ -290,3 +292,26 @@ def test_bypassed_parts_are_in_the_law_and_the_minute(
     rows.taken(direct, PLACE, ledger.batch(1, 4))
     assert asked(database, "SELECT bypassed, released FROM law") == [{"bypassed": 9, "released": 9}]
     assert asked(database, "SELECT sum(bypassed) n FROM minute_count") == [{"n": 9}]
+
+
+def test_a_part_of_a_clock_that_runs_ahead_is_the_newest_only_until_the_next_came(
+    direct: session.Connection, database: str
+) -> None:
+    ledger, now_ms = PaperLedger(), time.time_ns() // 1_000_000
+    ahead = part_row(1, Code.NG, at_ms=now_ms + 86_400_000)
+    ledger.write([ahead])
+    rows.taken(direct, PLACE, ledger.batch(1, 2))
+    later = time.time_ns() // 1_000_000 + 1
+    wait_for(lambda: time.time_ns() // 1_000_000 > later, "the clock moves")
+    ledger.write([part_row(2, Code.NG, at_ms=time.time_ns() // 1_000_000)])
+    rows.taken(direct, PLACE, ledger.batch(2, 3))
+    [newest] = session.rows(direct, "last_not_ok", plant="jinan", line="line-1", limit=1)
+    assert newest["number"] == 2
+
+
+def test_a_state_from_the_end_of_time_can_be_shown_in_any_time_zone(
+    direct: session.Connection, database: str
+) -> None:
+    rows.heard(direct, PLACE, State(v=1, online=True, at_ms=2**53 - 1), retained=True)
+    [known] = asked(database, "SELECT at FROM node_state")
+    assert known["at"].astimezone(timezone(timedelta(hours=14))).year <= 2100

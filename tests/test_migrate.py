@@ -2,10 +2,13 @@
 
 import re
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
 
+import edge.errors
+import hub.errors
 from hub.errors import MigrationError, StoreError
 from hub.store import session
 from hub.store.migrate import LOCK, Migration, migrate, shipped
@@ -97,6 +100,22 @@ def test_every_named_query_is_described_and_understood_by_the_database(database:
             for number, named in enumerate(dict.fromkeys(NAMED.findall(query.sql)), 1):
                 prepared = prepared.replace(named, f"${number}")
             connection.execute(f"PREPARE {query.name} AS {prepared}".encode())
+
+
+def test_every_named_query_is_asked_by_the_hub() -> None:
+    sources = sorted((Path(__file__).parent.parent / "hub").rglob("*.py"))
+    asked = "".join(path.read_text(encoding="utf-8") for path in sources)
+    assert [name for name in all_queries() if f'"{name}"' not in asked] == []
+
+
+def test_a_hint_names_only_documents_that_exist() -> None:
+    root = Path(__file__).parent.parent
+    for module in (hub.errors, edge.errors):
+        text = Path(str(module.__file__)).read_text(encoding="utf-8")
+        missing = [
+            name for name in re.findall(r"docs/[\w.-]+\.md", text) if not (root / name).is_file()
+        ]
+        assert missing == [], module.__name__
 
 
 def test_two_queries_of_one_name_are_refused() -> None:

@@ -25,9 +25,10 @@ GENESIS = "0" * 64
 MAX_BATCH_ROWS = 500
 MAX_BATCH_BYTES = 256 * 1024
 
-Name = Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$")]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-StreamId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+# \Z, as $ would let a line feed follow
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+StreamId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Text = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Millis = Annotated[int, Meta(ge=0, lt=2**53)]

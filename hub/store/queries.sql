@@ -1,14 +1,6 @@
 -- Every query of the hub, named and described. Parameters are %(name)s; times are aware UTC; a
 -- parameter that may be NULL means "any". Loaded by hub/store/queries.py.
 
--- name: lines
--- Every line that has a node: plant, line, nodes, online (nodes), seen_at.
-SELECT n.plant, n.line, count(*) AS nodes, count(*) FILTER (WHERE s.online) AS online,
-       max(s.received_at) AS seen_at
-FROM node n LEFT JOIN node_state s USING (node)
-WHERE n.revoked_at IS NULL
-GROUP BY n.plant, n.line ORDER BY n.plant, n.line;
-
 -- name: nodes
 -- Every node of the hub, with its newest state and the first sequence not stored yet.
 SELECT n.plant, n.line, n.node, n.created_at, n.revoked_at, s.online, s.stream, s.waiting,
@@ -17,27 +9,20 @@ SELECT n.plant, n.line, n.node, n.created_at, n.revoked_at, s.online, s.stream, 
 FROM node n LEFT JOIN node_state s USING (node)
 ORDER BY n.plant, n.line, n.node;
 
--- name: line_state
--- The nodes of one line as they said last: online, waiting rows, at, received_at, stations (list of
--- StationState as JSON).
-SELECT n.node, s.online, s.stream, s.waiting, s.at, s.received_at, s.stations
-FROM node n LEFT JOIN node_state s USING (node)
-WHERE n.plant = %(plant)s AND n.line = %(line)s AND n.revoked_at IS NULL
-ORDER BY n.node;
-
 -- name: stations
 -- The stations that ever wrote a row on a line: node, station.
 SELECT DISTINCT node, station FROM law
 WHERE plant = %(plant)s AND line = %(line)s ORDER BY node, station;
 
 -- name: last_not_ok
--- The newest not-OK part of a line (golden samples left out), as in part_detail without raw.
+-- The newest not-OK part of a line (golden samples left out), as in part_detail without raw. A node
+-- whose clock is ahead does not stay the newest: its part is as old as its row is here.
 SELECT stream, seq, at, received_at, plant, line, node, station, epoch, number, code, reason,
        computed, computed_reason, defect, score, mode, recipe, model, trust, product, batch, serial,
        inspect_ms, latency_ms, views
 FROM part
 WHERE plant = %(plant)s AND line = %(line)s AND code <> 1 AND mode <> 'sample'
-ORDER BY at DESC, seq DESC LIMIT %(limit)s;
+ORDER BY least(at, received_at) DESC, seq DESC LIMIT %(limit)s;
 
 -- name: counts
 -- Sums of a period [since, until) per station: ok, ng, undecided, missed, bypassed, samples,
@@ -54,21 +39,6 @@ WHERE minute >= %(since)s AND minute < %(until)s
   AND (%(line)s::text IS NULL OR line = %(line)s)
   AND (%(station)s::text IS NULL OR station = %(station)s)
 GROUP BY plant, line, station ORDER BY plant, line, station;
-
--- name: counts_by_recipe
--- As `counts`, per recipe and model ('' = counts that know no recipe).
-SELECT plant, line, station, recipe, model,
-       sum(ok)::bigint AS ok, sum(ng)::bigint AS ng, sum(undecided)::bigint AS undecided,
-       sum(missed)::bigint AS missed, sum(bypassed)::bigint AS bypassed,
-       sum(samples)::bigint AS samples, sum(triggers)::bigint AS triggers,
-       sum(latency_count)::bigint AS latency_count, sum(latency_sum_ms)::bigint AS latency_sum_ms,
-       max(latency_max_ms)::bigint AS latency_max_ms
-FROM minute_count
-WHERE minute >= %(since)s AND minute < %(until)s
-  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
-  AND (%(line)s::text IS NULL OR line = %(line)s)
-  AND (%(station)s::text IS NULL OR station = %(station)s)
-GROUP BY plant, line, station, recipe, model ORDER BY plant, line, station, recipe, model;
 
 -- name: counts_by_bucket
 -- As `counts`, of one line, per bucket of `width` (an interval such as '1 minute'): for charts.
@@ -156,42 +126,6 @@ WHERE (%(plant)s::text IS NULL OR plant = %(plant)s)
   AND (%(line)s::text IS NULL OR line = %(line)s)
 ORDER BY raised_at DESC, id DESC LIMIT %(limit)s;
 
--- name: parts
--- Parts of a period, newest first, filtered (NULL = any): plant, line, station, code, reason,
--- defect, recipe, model, mode, number. Page on with before_at, before_seq of the last row shown.
-SELECT stream, seq, at, plant, line, node, station, epoch, number, code, reason, computed,
-       computed_reason, defect, score, mode, recipe, model, trust, product, batch, serial,
-       inspect_ms, latency_ms, views
-FROM part
-WHERE at >= %(since)s AND at < %(until)s
-  AND (%(plant)s::text IS NULL OR plant = %(plant)s)
-  AND (%(line)s::text IS NULL OR line = %(line)s)
-  AND (%(station)s::text IS NULL OR station = %(station)s)
-  AND (%(code)s::smallint IS NULL OR code = %(code)s)
-  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-  AND (%(defect)s::text IS NULL OR defect = %(defect)s)
-  AND (%(recipe)s::text IS NULL OR recipe = %(recipe)s)
-  AND (%(model)s::text IS NULL OR model = %(model)s)
-  AND (%(mode)s::text IS NULL OR mode = %(mode)s)
-  AND (%(number)s::bigint IS NULL OR number = %(number)s)
-  AND (%(before_at)s::timestamptz IS NULL OR (at, seq) < (%(before_at)s, %(before_seq)s::bigint))
-ORDER BY at DESC, seq DESC LIMIT %(limit)s;
-
--- name: part_choices
--- What the filters of the parts page can offer: kind (station, recipe, model, defect, undecided,
--- missed), label.
-SELECT DISTINCT 'station' AS kind, station AS label FROM law
-WHERE plant = %(plant)s AND line = %(line)s
-UNION SELECT DISTINCT kind, label FROM minute_cause
-WHERE plant = %(plant)s AND line = %(line)s AND minute >= %(since)s AND minute < %(until)s
-UNION SELECT DISTINCT 'recipe', recipe FROM minute_count
-WHERE plant = %(plant)s AND line = %(line)s AND minute >= %(since)s AND minute < %(until)s
-  AND recipe <> ''
-UNION SELECT DISTINCT 'model', model FROM minute_count
-WHERE plant = %(plant)s AND line = %(line)s AND minute >= %(since)s AND minute < %(until)s
-  AND model <> ''
-ORDER BY kind, label;
-
 -- name: part_detail
 -- One part with everything, raw included (the bytes that were hashed).
 SELECT * FROM part WHERE stream = %(stream)s AND seq = %(seq)s;
@@ -206,10 +140,3 @@ SELECT node, plant, line FROM node WHERE token_hash = %(token_hash)s AND revoked
 SELECT sha256, node, kind, stream, seq, at, bytes, received_at, evicted_at FROM picture
 WHERE sha256 = %(sha256)s AND (%(node)s::text IS NULL OR node = %(node)s)
 ORDER BY received_at NULLS LAST LIMIT 1;
-
--- name: picture_received
--- The picture's file is on disk: sets bytes and received_at; returns the row, or none if no row of
--- that node names it.
-UPDATE picture SET bytes = %(bytes)s, received_at = coalesce(received_at, now())
-WHERE sha256 = %(sha256)s AND node = %(node)s
-RETURNING sha256, node, kind, bytes, received_at;

@@ -214,12 +214,6 @@ SELECT plant, line, node, station, code, detail FROM alert WHERE active AND sour
 -- Tells the pages that something about a line changed.
 SELECT pg_notify('qj_line', %(payload)s);
 
--- name: stream_totals
--- What a stream's rows say by themselves, from the part rows: for checks, not for pages.
-SELECT count(*) AS parts, count(*) FILTER (WHERE code = 1) AS ok,
-       count(*) FILTER (WHERE code = 2) AS ng, count(*) FILTER (WHERE code = 3) AS undecided
-FROM part WHERE stream = %(stream)s;
-
 -- name: epoch_keys
 -- The epochs the hub knows: stream, station, epoch. The demo tells its own run by them.
 SELECT stream, station, epoch FROM law;

@@ -44,7 +44,8 @@ SELECT sha256, bool_or(received_at IS NOT NULL) AS received, bool_or(evicted_at 
 FROM picture WHERE sha256 = ANY(%(hashes)s) GROUP BY sha256;
 
 -- name: picture_arrived
--- As picture_received, and tells the screens of the node's line.
+-- The picture's file is on disk: sets bytes and received_at, and tells the screens of the node's
+-- line; nothing if no row of that node names it.
 WITH arrived AS (
     UPDATE picture SET bytes = %(bytes)s, received_at = coalesce(received_at, now())
     WHERE sha256 = %(sha256)s AND node = %(node)s

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, Row, State
 from hub.errors import RegistryError
-from hub.intake import Bad, Good, Intake, Place, examine
+from hub.intake import LAST_MS, Bad, Good, Intake, Place, examine
 from hub.store import session, sums
 from hub.store.session import Connection, converted
 from hub.tally import Law, Tally, moment
@@ -146,7 +146,7 @@ def heard(connection: Connection, place: Place, state: State, retained: bool) ->
             online=state.online,
             stream=state.stream,
             waiting=state.waiting,
-            at=moment(min(state.at_ms, 253_402_300_799_999)),
+            at=moment(min(state.at_ms, LAST_MS)),
             retained=retained,
             stations=Jsonb(state.stations, dumps=msgspec.json.encode),
         )
