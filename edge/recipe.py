@@ -26,7 +26,6 @@ verdict          ok                 undecided              ng
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,11 +36,6 @@ from msgspec import Meta, Struct
 from edge import sections
 from edge.errors import SettingsError
 from edge.terms import Code, Detection, Reason, Verdict
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # JetPack 6 is Python 3.10
-    import tomli as tomllib
 
 Score = Annotated[float, Meta(gt=0, le=1)]
 
@@ -122,13 +116,7 @@ def parse(content: bytes, name: str) -> Recipe:
     Raises:
         SettingsError: with every mistake in it.
     """
-    try:
-        document = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as exc:
-        raise SettingsError(name, [f"is not UTF-8: {exc}"]) from exc
-    except tomllib.TOMLDecodeError as exc:
-        raise SettingsError(name, [f"is not TOML: {exc}"]) from exc
-    recipe, problems = sections.convert(document, Recipe)
+    recipe, problems = sections.parse(content, Recipe)
     if recipe is None:
         raise SettingsError(name, problems)
     return recipe

@@ -4,13 +4,30 @@ msgspec stops at its first error; a person who edits a file wants all of them. S
 converted by itself, and each mistake is told as `[section] key: what was expected`.
 """
 
+import sys
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # JetPack 6 is Python 3.10
+    import tomli as tomllib
+
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+def parse(content: bytes, shape: type[Shape]) -> tuple[Shape | None, list[str]]:
+    """Parse a TOML file's bytes and convert them; returns as `convert` does."""
+    try:
+        document = tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as wrong:
+        return None, [f"is not UTF-8: {wrong}"]
+    except tomllib.TOMLDecodeError as wrong:
+        return None, [f"is not TOML: {wrong}"]
+    return convert(document, shape)
 
 
 def convert(

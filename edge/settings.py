@@ -3,7 +3,6 @@
 Every mistake in the file is reported at once. What may change while running is a recipe.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,11 +12,6 @@ from msgspec.structs import replace
 from edge import sections
 from edge.errors import SettingsError
 from edge.mqtt.message import Name, Sha256
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # JetPack 6 is Python 3.10
-    import tomli as tomllib
 
 DEFAULT_PATH = Path("/etc/quanjian/edge.toml")
 
@@ -145,12 +139,10 @@ def read(path: Path) -> Settings:
         SettingsError: the file cannot be read or parsed, or with every mistake in it.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as wrong:
+        content = path.read_bytes()
+    except OSError as wrong:
         raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
-    except tomllib.TOMLDecodeError as wrong:
-        raise SettingsError(str(path), [f"is not TOML: {wrong}"]) from wrong
-    settings, problems = sections.convert(document, Settings)
+    settings, problems = sections.parse(content, Settings)
     if settings is not None:
         problems = crossed(settings)
     if settings is None or problems:

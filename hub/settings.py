@@ -4,7 +4,6 @@ Every mistake in the file is reported at once. Secrets are paths to files: the d
 stands in the file that `passfile=` names inside the dsn.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,11 +13,6 @@ from msgspec import Meta, Struct
 
 from edge import sections
 from hub.errors import SettingsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DEFAULT_PATH = Path("/etc/quanjian/hub.toml")
 
@@ -87,12 +81,10 @@ def read(path: Path) -> Settings:
         SettingsError: the file cannot be read or parsed, or with every mistake in it.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as wrong:
+        content = path.read_bytes()
+    except OSError as wrong:
         raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
-    except tomllib.TOMLDecodeError as wrong:
-        raise SettingsError(str(path), [f"is not TOML: {wrong}"]) from wrong
-    settings, problems = sections.convert(document, Settings)
+    settings, problems = sections.parse(content, Settings)
     if settings is not None:
         problems = crossed(settings)
     if settings is None or problems:

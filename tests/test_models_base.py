@@ -66,4 +66,5 @@ def test_the_card_names_the_files_it_is_about_by_hash() -> None:
 def test_the_files_name_no_folder_of_the_machine_that_made_them(graph: Any) -> None:
     assert not any("/" in metadata(graph)[key] for key in ("description", "names", "args"))
     weights = (BASE / "base.pt").read_bytes()
-    assert not [word for word in (b"/home/", b"/tmp/", b"/work/", b"/root/") if word in weights]
+    here = str(BASE.parent.parent).encode()
+    assert not [word for word in (b"/home/", b"/tmp/", b"/root/", here) if word in weights]

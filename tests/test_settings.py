@@ -107,7 +107,7 @@ def test_names_used_twice_or_never_defined_are_mistakes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(b"[node\n", "is not TOML"), (b"\xff\xfe\x00", "cannot be read")],
+    [(b"[node\n", "is not TOML"), (b"\xff\xfe\x00", "is not UTF-8")],
 )
 def test_a_file_that_is_no_toml_is_one_sentence(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "edge.toml"

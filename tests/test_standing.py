@@ -20,7 +20,8 @@ WELL: dict[str, Any] = {
 
 
 def standing(recipes: dict[int, Any] | None = None) -> Standing:
-    made = Standing("s1", (), recipes if recipes is not None else {1: object()}, ())
+    held: dict[int, Any] = {1: object()} if recipes is None else recipes
+    made = Standing("s1", (), held, ())
     made.plc_fault = None
     made.told(line_running=True, mode=Mode.AUTO, recipe_wanted=1)
     return made
