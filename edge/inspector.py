@@ -299,6 +299,7 @@ class Inspector:
         if now_s - self._probed_s > PROBE_S:
             self._probed_s = now_s
             settling.probe()
+        settling.sample_again()
         standing.judging = settling.judging() > 0
         standing.judge_health(
             now_s,

@@ -6,7 +6,7 @@ converted by itself, and each mistake is told as `[section] key: what was expect
 
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -19,15 +19,24 @@ else:  # JetPack 6 is Python 3.10
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
-def parse(content: bytes, shape: type[Shape]) -> tuple[Shape | None, list[str]]:
-    """Parse a TOML file's bytes and convert them; returns as `convert` does."""
+def parse(
+    content: bytes, shape: type[Shape], crossed: Callable[[Shape], list[str]] | None = None
+) -> tuple[Shape | None, list[str]]:
+    """Parse a TOML file's bytes and convert them; returns as `convert` does.
+
+    `crossed` finds mistakes that no single key shows. It is asked about a broken file too, where
+    keys that are missing or wrong are None, so that one look at a file tells everything.
+    """
     try:
         document = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as wrong:
         return None, [f"is not UTF-8: {wrong}"]
     except tomllib.TOMLDecodeError as wrong:
         return None, [f"is not TOML: {wrong}"]
-    return convert(document, shape)
+    filled, problems = _fill(document, shape, "")
+    if filled is not None and crossed is not None:
+        problems = problems + crossed(filled)
+    return (None if problems else filled), problems
 
 
 def convert(
@@ -43,6 +52,12 @@ def convert(
     Returns:
         The struct and no problems, or None and every problem found below this place.
     """
+    filled, problems = _fill(document, shape, where)
+    return (None if problems else filled), problems
+
+
+def _fill(document: object, shape: type[Shape], where: str) -> tuple[Shape | None, list[str]]:
+    """As `convert`, but with None in the place of every key that is missing or wrong."""
     if not isinstance(document, Mapping):
         return None, [f"[{where}]: expected a section, got {_kind(document)}"]
     hints = get_type_hints(shape, include_extras=True)
@@ -50,21 +65,16 @@ def convert(
     problems = [_line(where, key, "unknown key") for key in document if key not in fields]
     values: dict[str, Any] = {}
     for key, field in fields.items():
-        if key not in document:
-            if field.required:
-                problems.append(
-                    _line(where, key, f"missing; expected {_expected(hints[field.name])}")
-                )
-            continue
-        value, found = _value(document[key], hints[field.name], where, key)
-        values[field.name] = value
-        problems += found
-    if problems:
-        return None, problems
+        if key in document:
+            values[field.name], found = _value(document[key], hints[field.name], where, key)
+            problems += found
+        elif field.required:
+            values[field.name] = None
+            problems.append(_line(where, key, f"missing; expected {_expected(hints[field.name])}"))
     try:
-        return shape(**values), []
+        return shape(**values), problems
     except (ValueError, TypeError) as wrong:  # __post_init__: keys that do not go together
-        return None, [_line(where, "", str(wrong))]
+        return None, problems or [_line(where, "", str(wrong))]
 
 
 def _value(given: object, hint: Any, where: str, key: str) -> tuple[Any, list[str]]:
@@ -73,7 +83,7 @@ def _value(given: object, hint: Any, where: str, key: str) -> tuple[Any, list[st
     if section is not None and get_origin(_bare(hint)) is tuple:
         return _tables(given, hint, section, place)
     if section is not None:
-        return convert(given, section, place)
+        return _fill(given, section, place)
     try:
         return msgspec.convert(given, hint), []
     except msgspec.ValidationError:
@@ -91,8 +101,9 @@ def _tables(
     values, problems = [], []
     for number, table in enumerate(given, 1):
         name = table.get("name", number) if isinstance(table, Mapping) else number
-        value, found = convert(table, section, f"{place} {name}")
-        values.append(value)
+        value, found = _fill(table, section, f"{place} {name}")
+        if value is not None:
+            values.append(value)
         problems += found
     return tuple(values), problems
 

@@ -142,10 +142,8 @@ def read(path: Path) -> Settings:
         content = path.read_bytes()
     except OSError as wrong:
         raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
-    settings, problems = sections.parse(content, Settings)
-    if settings is not None:
-        problems = crossed(settings)
-    if settings is None or problems:
+    settings, problems = sections.parse(content, Settings, crossed)
+    if settings is None:
         raise SettingsError(str(path), problems)
     return resolve(settings, path.resolve().parent)
 
@@ -172,12 +170,15 @@ def resolve(settings: Settings, folder: Path) -> Settings:
 
 
 def crossed(settings: Settings) -> list[str]:
-    """Mistakes that no single key shows: things used twice, never defined, or not fitting."""
+    """Mistakes that no single key shows: things used twice, never defined, or not fitting.
+
+    Keys that are missing or wrong are None here and told already.
+    """
     problems = [*twice(settings), *overlapping(settings), *misplaced(settings)]
-    buses = {bus.name for bus in settings.bus}
-    cameras = {camera.name for camera in settings.camera}
-    for station in settings.station:
-        if station.bus not in buses:
+    buses = {bus.name for bus in settings.bus or () if bus.name}
+    cameras = {camera.name for camera in settings.camera or () if camera.name}
+    for station in settings.station or ():
+        if station.bus and station.bus not in buses:
             problems.append(
                 f"[station {station.name}] bus: no [[bus]] is named {station.bus!r}; "
                 f"there are {sorted(buses)}"
@@ -185,7 +186,7 @@ def crossed(settings: Settings) -> list[str]:
         problems += [
             f"[station {station.name}] cameras: no [[camera]] is named {camera!r}; "
             f"there are {sorted(cameras)}"
-            for camera in station.cameras
+            for camera in station.cameras or ()
             if camera not in cameras
         ]
     return problems
@@ -199,21 +200,21 @@ def twice(settings: Settings) -> list[str]:
         ("camera", settings.camera),
         ("station", settings.station),
     ):
-        names = [thing.name for thing in things]
+        names = [thing.name for thing in things or () if thing.name]
         problems += [
             f"[[{kind}]] name: {name!r} is used twice"
             for name in set(names)
             if names.count(name) > 1
         ]
-    numbers = [recipe.number for recipe in settings.recipe]
+    numbers = [recipe.number for recipe in settings.recipe or () if recipe.number]
     problems += [
         f"[[recipe]] number: {n} is used twice" for n in set(numbers) if numbers.count(n) > 1
     ]
-    ports = [bus.port for bus in settings.bus]
+    ports = [bus.port for bus in settings.bus or () if bus.port]
     problems += [
         f"[[bus]] port: {port!r} is used twice" for port in set(ports) if ports.count(port) > 1
     ]
-    used = [camera for station in settings.station for camera in station.cameras]
+    used = [camera for station in settings.station or () for camera in station.cameras or ()]
     problems += [
         f"[[station]] cameras: {camera!r} is used twice; a frame can show one part only"
         for camera in set(used)
@@ -226,13 +227,13 @@ def overlapping(settings: Settings) -> list[str]:
     """Register blocks of one PLC that share a register: one would answer for the other."""
     owners: dict[tuple[str, int, int], str] = {}
     problems = []
-    for station in settings.station:
+    for station in settings.station or ():
         for key, base, size in (
             ("read_base", station.read_base, 12),
             ("write_base", station.write_base, 10),
             ("counters_base", station.counters_base, 10),
         ):
-            if base is None:
+            if base is None or station.bus is None or station.unit is None:
                 continue
             registers = range(base, base + size)
             places = [(station.bus, station.unit, register) for register in registers]
@@ -248,17 +249,17 @@ def overlapping(settings: Settings) -> list[str]:
 
 def misplaced(settings: Settings) -> list[str]:
     """Cameras that cannot do what their station or their kind demands."""
-    kinds = {camera.name: camera.kind for camera in settings.camera}
+    kinds = {camera.name: camera.kind for camera in settings.camera or () if camera.kind}
     problems = [
         f"[camera {camera.name}] delay_ms: missing; expected the ms from exposure to arrival, at "
         f"the most, because {camera.kind} pictures carry no exposure time"
-        for camera in settings.camera
+        for camera in settings.camera or ()
         if camera.kind in ("rtsp", "v4l2") and camera.delay_ms is None
     ]
     return problems + [
         f"[station {station.name}] trigger: 'hardware' needs a camera that counts its triggers, "
         f"which {name!r} ({kinds[name]}) does not"
-        for station in settings.station
-        for name in station.cameras
+        for station in settings.station or ()
+        for name in station.cameras or ()
         if station.trigger == "hardware" and kinds.get(name, "shared_memory") != "shared_memory"
     ]

@@ -14,10 +14,12 @@ from edge.flights import Flight, Flights
 from edge.ledger.epochs import LastEpoch
 from edge.mqtt.message import AnyRow, BypassedRow, MissedRow, PartRow
 from edge.outbox import Outbox
-from edge.plc.bus import BusStation
+from edge.plc.bus import BusStation, LineCounters
 from edge.recorder import Recorder, Write
 from edge.rows import Rows
 from edge.terms import Code, Reason
+
+QUIET_S = 1.2  # while parts are triggered a counter row comes every second; after that, not
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class Settling:
     ) -> None:
         """`settled` is told each closed part's code and returns the rows that follow from it."""
         self._line = line
+        self._told_line: LineCounters | None = None  # in the last counter row ...
+        self._told_s = 0.0  # ... and when that was written
         self.recorder = Recorder(name)
         self._ledger = ledger
         self._rows = rows
@@ -157,6 +161,14 @@ class Settling:
         self.recorder.put(lambda: self._write_counter(flights))
         return triggers
 
+    def sample_again(self) -> None:
+        """Parts pass the gate after the last was triggered: the second law wants them told."""
+        flights = self.current
+        moved = self._told_line is not None and self._line.counters != self._told_line
+        if moved and time.monotonic() - self._told_s > QUIET_S:
+            self._told_s = time.monotonic()
+            self.recorder.put(lambda: self._write_counter(flights))
+
     def append(self, *rows: AnyRow) -> None:
         """Rows that settle no number."""
         if rows:
@@ -180,6 +192,7 @@ class Settling:
             unsettled, counter = flights.numbers(), flights.counter
             line = self._line.counters if flights is self.current else None  # it counted anew
         self._ledger.counter(self._rows.counter(flights.epoch, counter, line), unsettled)
+        self._told_line, self._told_s = line, time.monotonic()
         with self._lock:
             flights.open_told = len(unsettled)
 

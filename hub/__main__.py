@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 
 import argparse
 import logging
+import math
 import signal
 import sys
 import threading
@@ -52,8 +53,8 @@ def parser() -> argparse.ArgumentParser:
         help="a whole simulated line with node and hub on this computer",
         epilog="example: quanjian-hub demo --seconds 60 --rate 4",
     )
-    demo.add_argument("--seconds", type=float, help="stop by itself and print one JSON object")
-    demo.add_argument("--rate", type=float, default=4.0, help="parts per second (default 4)")
+    demo.add_argument("--seconds", type=_seconds, help="stop by itself and print one JSON object")
+    demo.add_argument("--rate", type=_rate, default=4.0, help="parts per second (default 4)")
     demo.add_argument("--data", type=Path, default=Path(".demo"), help="folder (default ./.demo)")
     demo.add_argument(
         "--pictures", type=Path, help="own pictures, a part each, in place of simulated plates"
@@ -62,6 +63,24 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--recipe", type=Path, help="with --pictures: the recipe for them")
     demo.add_argument("--verdicts", type=Path, help="JSON lines: what became of every part")
     return top
+
+
+def _number(text: str, least: float, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {least:g} to {most:g}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 1, 1e6)
+
+
+def _rate(text: str) -> float:
+    return _number(text, 0.05, 20)  # as the simulated line takes it
 
 
 def _configured(command: argparse.ArgumentParser) -> None:

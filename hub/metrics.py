@@ -41,23 +41,33 @@ def undecided_rate(counts: Counts) -> float | None:
     return share(counts["undecided"], inspected(counts))
 
 
+def counted(counts: Counts) -> int:
+    """Parts the PLC counted, as far as is known: its last sample, or the parts settled since.
+
+    A settled row carries the PLC's own number, so it proves that the PLC counted the part even if
+    the next sample of the counter is still on its way. An imbalance is the law's to show.
+    """
+    settled = sum(int(counts[key]) for key in ("ok", "ng", "undecided", "samples"))
+    settled += int(counts["missed"]) + int(counts["bypassed"])
+    return max(int(counts["triggers"]), settled)
+
+
 def trigger_detection_rate(counts: Counts) -> float | None:
     """触发检测率, 0..1: (inspected + golden samples) / triggers of the PLC's own counter.
 
-    Missed and bypassed parts lower it. A period cut through running parts may be off by the parts
-    then in flight, above 1 too. None without triggers.
+    Missed and bypassed parts lower it. None without triggers.
     """
-    return share(inspected(counts) + counts["samples"], counts["triggers"])
+    return share(inspected(counts) + counts["samples"], counted(counts))
 
 
 def missed_rate(counts: Counts) -> float | None:
     """未检率, 0..1: missed / triggers. None without triggers."""
-    return share(counts["missed"], counts["triggers"])
+    return share(counts["missed"], counted(counts))
 
 
 def bypass_rate(counts: Counts) -> float | None:
     """旁路率, 0..1: bypassed / triggers. None without triggers."""
-    return share(counts["bypassed"], counts["triggers"])
+    return share(counts["bypassed"], counted(counts))
 
 
 def latency_mean_ms(counts: Counts) -> float | None:
@@ -208,8 +218,9 @@ def indicators(
         latency: percentiles of the period (query `latency`).
         covered: `coverage` of the period.
     """
+    known = {**counts, "triggers": counted(counts)}
     found = [
-        Indicator(key, zh, en, "件", formula_zh, formula_en, None, None, int(counts[key]))
+        Indicator(key, zh, en, "件", formula_zh, formula_en, None, None, int(known[key]))
         for key, zh, en, formula_zh, formula_en in _COUNTED
     ]
     found += _shares(counts)
@@ -249,7 +260,7 @@ def indicators(
 
 
 def _shares(counts: Counts) -> list[Indicator]:
-    seen, triggers = inspected(counts), int(counts["triggers"])
+    seen, triggers = inspected(counts), counted(counts)
     judged = ("no_parts", "合格 + 不合格 + 未判定", "OK + NG + undecided", seen)
     fired = ("no_triggers", "PLC 触发数", "PLC triggers", triggers)
     rows = (

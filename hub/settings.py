@@ -84,10 +84,8 @@ def read(path: Path) -> Settings:
         content = path.read_bytes()
     except OSError as wrong:
         raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
-    settings, problems = sections.parse(content, Settings)
-    if settings is not None:
-        problems = crossed(settings)
-    if settings is None or problems:
+    settings, problems = sections.parse(content, Settings, crossed)
+    if settings is None:
         raise SettingsError(str(path), problems)
     return resolved(settings, path.absolute().parent)
 
@@ -105,28 +103,34 @@ def resolved(settings: Settings, folder: Path) -> Settings:
 
 
 def crossed(settings: Settings) -> list[str]:
-    """Mistakes that no single key's type shows."""
+    """Mistakes that no single key's type shows; what is missing or wrong is None, told already."""
     problems = []
     try:
-        ZoneInfo(settings.timezone)
+        ZoneInfo(settings.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         problems.append(
             f"timezone: got {settings.timezone!r}, expected a name such as 'Asia/Shanghai'"
         )
-    if "password=" in settings.database.dsn.replace(" ", ""):
+    dsn = (settings.database and settings.database.dsn) or ""
+    if "password=" in dsn.replace(" ", ""):
         problems.append(
             "[database] dsn: holds a password; write passfile=FILE and put the password there"
         )
-    broker = settings.broker
+    problems += _paired(settings.broker) if settings.broker else []
+    problems += [
+        f"shifts: {start!r} is given twice"
+        for start in sorted(set(settings.shifts or ()))
+        if settings.shifts.count(start) > 1
+    ]
+    return problems
+
+
+def _paired(broker: Broker) -> list[str]:
+    problems = []
     if (broker.username is None) != (broker.password_file is None):
         problems.append("[broker] username, password_file: give both or neither")
     if (broker.certificate_file is None) != (broker.key_file is None):
         problems.append("[broker] certificate_file, key_file: give both or neither")
     if broker.certificate_file is not None and broker.ca_file is None:
         problems.append("[broker] ca_file: missing; expected text, as a certificate needs it")
-    problems += [
-        f"shifts: {start!r} is given twice"
-        for start in sorted(set(settings.shifts))
-        if settings.shifts.count(start) > 1
-    ]
     return problems

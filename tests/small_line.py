@@ -69,8 +69,8 @@ bus = "b1"
 counters_base = 20
 trigger = "software"
 cameras = ["c1"]
-deadline_ms = 1000
-frame_tolerance_ms = 900
+deadline_ms = 3000
+frame_tolerance_ms = 2900
 """
 
 SECOND = """
@@ -88,8 +88,8 @@ name = "s2"
 bus = "b2"
 trigger = "software"
 cameras = ["c2"]
-deadline_ms = 1000
-frame_tolerance_ms = 900
+deadline_ms = 3000
+frame_tolerance_ms = 2900
 """
 
 

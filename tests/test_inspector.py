@@ -18,7 +18,7 @@ def test_every_part_ends_as_one_closed_row_and_the_plc_has_the_same_verdict(
 ) -> None:
     spots = [number % 3 == 0 for number in range(24)]
     node = Node(wire(tmp_path, spots), unsigned=True)
-    plc = SimulatedPlc(tmp_path, parts=len(spots), rate=6)
+    plc = SimulatedPlc(tmp_path, parts=len(spots), rate=4)
     with running(node):
         summary = plc.summary()
     rows = rows_of(tmp_path)
@@ -29,6 +29,8 @@ def test_every_part_ends_as_one_closed_row_and_the_plc_has_the_same_verdict(
     last = [row for row in rows if isinstance(row, CounterRow)][-1]
     epoch = next(row for row in rows if isinstance(row, EpochRow))
     assert (last.counter - epoch.base, last.open) == (24, 0)
+    at_the_gate = summary["plc_counters"]
+    assert (last.good, last.rejected) == (at_the_gate["good"], at_the_gate["rejected"])
     assert summary["triggers"] == 24
     assert (summary["ok"], summary["ng"]) == (16, 8)
     assert summary["good_bin_without_ok"] == 0
@@ -77,7 +79,7 @@ def test_parts_in_the_hand_of_a_killed_node_are_accounted_for_at_its_next_start(
     tmp_path: Path,
 ) -> None:
     wiring = wire(tmp_path, [False] * 40)
-    plc = SimulatedPlc(tmp_path, parts=40, rate=6)
+    plc = SimulatedPlc(tmp_path, parts=40, rate=4)
     first = NodeProcess(tmp_path)
     first.wait_for_rows(10)
     first.kill()
@@ -100,8 +102,8 @@ def test_two_stations_on_one_node_keep_their_parts_apart(tmp_path: Path) -> None
     wire(tmp_path, [True, False] * 6)
     wiring = add_station(tmp_path, [False, False, True] * 4)
     with running(Node(wiring, unsigned=True)):
-        first = SimulatedPlc(tmp_path, parts=12, rate=4)
-        second = SimulatedPlc(tmp_path, parts=12, rate=5, name="plc2")
+        first = SimulatedPlc(tmp_path, parts=12, rate=3)
+        second = SimulatedPlc(tmp_path, parts=12, rate=3, name="plc2")
         summaries = first.summary(), second.summary()
     rows = rows_of(tmp_path)
     codes = {

@@ -46,8 +46,12 @@ def test_without_parts_there_is_no_share_and_the_report_says_why() -> None:
     assert notes["escape_rate"] == "no_audit"
 
 
-def test_a_share_above_one_is_shown_not_hidden() -> None:
-    assert metrics.trigger_detection_rate(COUNTS | {"triggers": 491}) == 2.0
+def test_parts_settled_before_the_next_sample_of_the_counter_were_counted_by_the_plc_too() -> None:
+    lagging = COUNTS | {"triggers": 990}
+    assert metrics.counted(lagging) == 1000
+    assert metrics.trigger_detection_rate(lagging) == 0.982
+    rates = {i.key: i for i in metrics.indicators(lagging, LATENCY, 1.0)}
+    assert rates["trigger_detection_rate"].denominator == 1000
 
 
 def test_every_share_of_a_report_can_be_divided_again() -> None:

@@ -67,7 +67,7 @@ def test_files_are_found_from_the_folder_of_edge_toml(tmp_path: Path) -> None:
     assert read.hub.token_file == str(tmp_path / "token")
 
 
-def test_ten_mistakes_are_ten_lines(tmp_path: Path) -> None:
+def test_twelve_mistakes_are_twelve_lines(tmp_path: Path) -> None:
     spoiled = (
         WHOLE.replace('plant = "demo"', 'plant = "Demo Plant"\ncity = "jinan"')
         .replace('broker_host = "127.0.0.1"', "broker_port = 70000")
@@ -75,6 +75,7 @@ def test_ten_mistakes_are_ten_lines(tmp_path: Path) -> None:
         .replace('kind = "folder"', 'kind = "webcam"')
         .replace("number = 1", "number = 0")
         .replace('trigger = "software"', "unit = 900\ndeadline_ms = 5")
+        .replace('cameras = ["c1", "c2"]', 'cameras = ["c1", "c9"]')
     )
     found = problems_of(tmp_path, spoiled)
     keys = [line.split(":")[0] for line in found]
@@ -90,6 +91,7 @@ def test_ten_mistakes_are_ten_lines(tmp_path: Path) -> None:
         "[station s1] unit",
         "[station s1] trigger",
         "[station s1] deadline_ms",
+        "[station s1] cameras",
     ]
     assert found[5] == (
         "[bus b1] baudrate: got 9601, expected one of 9600, 19200, 38400, 57600, 115200"

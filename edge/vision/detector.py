@@ -41,6 +41,9 @@ _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     TypeError,
     MemoryError,
 )  # onnxruntime has no base class of its own
+
+# A node says nothing to anybody outside, and onnxruntime leaves no file of its own in a home.
+onnxruntime.disable_telemetry_events()
 _ELEMENTS: dict[str, Element] = {
     "tensor(uint8)": "uint8",
     "tensor(float16)": "float16",
