@@ -36,7 +36,9 @@ class Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as wrong:
             os.close(descriptor)
-            raise LedgerError(f"{self._path}: another process has this ledger open") from wrong
+            taken = LedgerError(f"{self._path}: another process has this ledger open")
+            taken.hint = "Stop the other node on this computer, or give this one its own data_dir."
+            raise taken from wrong
         self._descriptor = descriptor
 
     def release(self) -> None:
