@@ -25,7 +25,6 @@ from enum import IntFlag
 from edge.terms import Code, Mode
 
 BLOCK_SIZE = 12
-STATUS_SIZE = 5
 RESULT_OFFSET = 5
 RESULT_SIZE = 5
 COUNTERS_SIZE = 10

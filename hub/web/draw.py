@@ -176,11 +176,6 @@ def _inside(value: float, size: int) -> float:
     return min(max(value, 0.0), float(size))
 
 
-def _drawable(run: list[tuple[float, float]], step: float) -> list[tuple[float, float]]:
-    """A run of one point gets a second one, half a step on: a line needs two."""
-    return run if len(run) > 1 else [*run, (run[0][0] + step / 2, run[0][1])]
-
-
 def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + " L".join(f"{_n(x)} {_n(y)}" for x, y in points)
 
