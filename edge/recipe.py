@@ -28,60 +28,27 @@ verdict          ok                 undecided              ng
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from edge import sections
 from edge.errors import SettingsError
+from edge.limits import ClassLimits, Golden, ImageLimits, Motion, Section, Stop, View, Zone
 from edge.terms import Code, Detection, Reason, Verdict
 
-Score = Annotated[float, Meta(gt=0, le=1)]
 
-
-class ImageLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[image] when a picture cannot be judged at all; see edge.vision.quality."""
-
-    dark_below: Annotated[float, Meta(ge=0, le=255)] = 12.0  # mean grey value
-    saturated_share: Annotated[float, Meta(gt=0, le=1)] = 0.35  # share of pixels at 255
-    frozen: bool = True  # refuse a picture identical to the one before
-
-
-class ClassLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[[class]] the limits of one kind of defect."""
-
-    label: Annotated[str, Meta(min_length=1, max_length=200)]
-    name: Annotated[str, Meta(max_length=50)] = ""  # what the station page calls it
-    threshold: Score
-    undecided_from: Score | None = None  # None = no band
-    min_size_px: Annotated[float, Meta(ge=0)] = 0.0  # longer side of the box
-
-    def __post_init__(self) -> None:
-        if self.undecided_from is not None and self.undecided_from > self.threshold:
-            raise ValueError(
-                f"undecided_from {self.undecided_from} is above threshold {self.threshold}"
-            )
-
-
-class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[[golden]] a picture with a known verdict; another one means that the model does not see."""
-
-    picture: Annotated[str, Meta(min_length=1)]  # path, taken from the recipe's folder
-    expect: Literal["ok", "ng", "undecided"]
-
-    @property
-    def code(self) -> Code:
-        """The verdict expected."""
-        return Code[self.expect.upper()]
-
-
-class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Recipe(Section, frozen=True, kw_only=True):
     """The whole file."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     product: Annotated[str, Meta(max_length=200)] = ""
     image: ImageLimits = ImageLimits()
+    motion: Motion = Motion()
+    stop: Stop = Stop()
+    views: tuple[View, ...] = msgspec.field(name="view", default=())
+    zones: tuple[Zone, ...] = msgspec.field(name="zone", default=())
     classes: Annotated[tuple[ClassLimits, ...], Meta(min_length=1)] = msgspec.field(name="class")
     golden: tuple[Golden, ...] = ()
 
@@ -91,10 +58,14 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return min(_undecided_from(limits) for limits in self.classes)
 
     def __post_init__(self) -> None:
-        labels = [limits.label for limits in self.classes]
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        if twice:
-            raise ValueError(f"[[class]] label: {twice} more than once")
+        for key, names in (
+            ("[[class]] label", [limits.label for limits in self.classes]),
+            ("[[view]] camera", [view.camera for view in self.views]),
+            ("[[zone]] name", [zone.name for zone in self.zones]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{key}: {twice} more than once")
 
 
 def read(path: Path) -> Recipe:

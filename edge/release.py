@@ -16,8 +16,9 @@ import numpy.typing as npt
 from edge import recipe as recipes
 from edge import settings
 from edge.errors import EdgeError, ModelError
+from edge.limits import Golden
 from edge.mqtt.message import Trust
-from edge.recipe import Golden, Recipe
+from edge.recipe import Recipe
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image

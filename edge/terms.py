@@ -100,6 +100,7 @@ class Detection:
     box: tuple[float, float, float, float]
     width_mm: float | None = None
     height_mm: float | None = None
+    area_mm2: float | None = None  # of a segmented defect, where calibrated
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.recipe import ImageLimits
+from edge.limits import ImageLimits
 from edge.vision.quality import ImageCheck
 
 LIMITS = ImageLimits(dark_below=12.0, saturated_share=0.35)

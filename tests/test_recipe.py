@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edge import recipe as recipes
 from edge.errors import SettingsError
-from edge.recipe import ClassLimits, Recipe, check_labels, fuse, judge, parse
+from edge.limits import ClassLimits
+from edge.recipe import Recipe, check_labels, fuse, judge, parse
 from edge.terms import Code, Detection, Reason, Verdict
 
 LABELS = ("scratch", "pit")

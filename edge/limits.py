@@ -1,0 +1,138 @@
+"""The sections of a recipe file, as frozen structs: what each key takes. Pure; no judgement here.
+
+`edge.recipe` puts them together into one Recipe and judges by them; the cameras, the image checks
+and the detectors take theirs.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from edge.terms import Code
+
+Score = Annotated[float, Meta(gt=0, le=1)]
+Label = Annotated[str, Meta(min_length=1, max_length=200)]
+CameraName = Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$")]
+Pixel = Annotated[float, Meta(ge=0, le=100_000)]
+Count = Annotated[int, Meta(ge=0, le=100_000)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of a recipe."""
+
+
+class ImageLimits(Section, frozen=True, kw_only=True):
+    """[image] when a picture cannot be judged at all; see edge.vision.quality."""
+
+    dark_below: Annotated[float, Meta(ge=0, le=255)] = 12.0  # mean grey value
+    saturated_share: Annotated[float, Meta(gt=0, le=1)] = 0.35  # share of pixels at 255
+    frozen: bool = True  # refuse a picture identical to an earlier one
+    # the two below compare with the view's `reference` picture
+    sharpness_share: Annotated[float, Meta(gt=0, le=1)] | None = None  # less sharp: defocused
+    shift_px: Annotated[float, Meta(gt=0)] | None = None  # farther from its place: moved
+
+
+class Motion(Section, frozen=True, kw_only=True):
+    """[motion] how far a moving part may be from its place when its picture is taken."""
+
+    margin_mm: Annotated[float, Meta(gt=0)] | None = None  # displacement the region still allows
+    blur_px: Annotated[float, Meta(gt=0)] = 1.0  # way of the part during the exposure
+
+
+class Strobe(Section, frozen=True, kw_only=True):
+    """[view.strobe] the camera's output that fires the lamp; times from the start of exposure."""
+
+    polarity: Literal["high", "low"] = "high"  # level of the output while the lamp is on
+    delay_us: Annotated[float, Meta(ge=-10_000, le=10_000)] = 0.0  # negative: lamp before exposure
+    width_us: Annotated[float, Meta(gt=0, le=1_000_000)]
+
+
+class Light(Section, frozen=True, kw_only=True):
+    """[[view.light]] brightness of one channel of the light controller."""
+
+    channel: Annotated[int, Meta(ge=1, le=32)]
+    brightness: Annotated[int, Meta(ge=0, le=255)]
+
+
+class View(Section, frozen=True, kw_only=True):
+    """[[view]] how one camera must be set for this product."""
+
+    camera: CameraName
+    exposure_us: Annotated[float, Meta(gt=0, le=10_000_000)] | None = None  # None: as it is
+    gain_db: Annotated[float, Meta(ge=0, le=48)] | None = None
+    # left, top, width, height of the sensor's px that are read out; boxes count from its corner
+    region: tuple[Count, Count, Count, Count] | None = None
+    strobe: Strobe | None = None
+    light: tuple[Light, ...] = ()
+    reference: str | None = None  # picture of a good part, sharp and in place; recipe's folder
+
+    def __post_init__(self) -> None:
+        if self.region is not None and min(self.region[2:]) < 1:
+            raise ValueError(f"region {list(self.region)} has no area")
+        if self.strobe is not None:
+            self._check_strobe(self.strobe)
+        channels = [light.channel for light in self.light]
+        if len(set(channels)) < len(channels):
+            raise ValueError(f"light: a channel stands twice in {channels}")
+
+    def _check_strobe(self, strobe: Strobe) -> None:
+        """The whole exposure must be lit, or rows and parts differ in brightness."""
+        if self.exposure_us is None:
+            raise ValueError("strobe: needs exposure_us, which has to lie inside it")
+        lit_until_us = strobe.delay_us + strobe.width_us
+        if strobe.delay_us > 0 or lit_until_us < self.exposure_us:
+            raise ValueError(
+                f"strobe: the lamp is on from {strobe.delay_us:g} to {lit_until_us:g} us, but the "
+                f"exposure lasts from 0 to {self.exposure_us:g} us: it must lie inside"
+            )
+
+
+class ClassLimits(Section, frozen=True, kw_only=True):
+    """[[class]] the limits of one kind of defect."""
+
+    label: Label
+    name: Annotated[str, Meta(max_length=50)] = ""  # what the station page calls it
+    threshold: Score
+    undecided_from: Score | None = None  # None = no band
+    min_size_px: Annotated[float, Meta(ge=0)] = 0.0  # longer side of the box
+    min_size_mm: Annotated[float, Meta(ge=0)] = 0.0  # the same in mm, where calibrated
+    min_area_mm2: Annotated[float, Meta(ge=0)] = 0.0  # of a segmented defect
+    allowed: Count = 0  # so many on one part do not make it NG
+
+    def __post_init__(self) -> None:
+        if self.undecided_from is not None and self.undecided_from > self.threshold:
+            raise ValueError(
+                f"undecided_from {self.undecided_from} is above threshold {self.threshold}"
+            )
+
+
+class Zone(Section, frozen=True, kw_only=True):
+    """[[zone]] a polygon in a view where other rules hold; px of the picture that is judged."""
+
+    name: Label
+    kind: Literal["forbidden", "tolerant", "ignored"]
+    camera: CameraName | None = None  # None: every view
+    polygon: Annotated[tuple[tuple[Pixel, Pixel], ...], Meta(min_length=3, max_length=1000)]
+    labels: tuple[Label, ...] = ()  # (): every class
+    min_size_px: Annotated[float, Meta(ge=0)] = 0.0  # tolerant: these take the class's place
+    min_size_mm: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Stop(Section, frozen=True, kw_only=True):
+    """[stop] when so many bad parts mean that the line must be stopped, not sorted."""
+
+    consecutive_ng: Annotated[int, Meta(ge=2, le=10_000)] | None = None
+    ng_share: Annotated[float, Meta(gt=0, lt=1)] | None = None  # of the last `of_parts`
+    of_parts: Annotated[int, Meta(ge=10, le=10_000)] = 100
+
+
+class Golden(Section, frozen=True, kw_only=True):
+    """[[golden]] a picture with a known verdict; another one means that the model does not see."""
+
+    picture: Annotated[str, Meta(min_length=1)]  # path, taken from the recipe's folder
+    expect: Literal["ok", "ng", "undecided"]
+
+    @property
+    def code(self) -> Code:
+        """The verdict expected."""
+        return Code[self.expect.upper()]
