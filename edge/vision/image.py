@@ -44,7 +44,7 @@ class BadFrame(Frame):
 
 def bad_frame(camera: str, number: int, exposed_s: float, path: str, text: str) -> BadFrame:
     """The record of a picture that could not be read."""
-    return BadFrame(camera, number, exposed_s, _EMPTY, None, path, text)
+    return BadFrame(camera, number, exposed_s, _EMPTY, None, path, text=text)
 
 
 def decode_image(source: Path | str | bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
