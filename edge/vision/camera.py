@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -22,11 +22,16 @@ from typing import Protocol
 from edge.errors import CameraError
 from edge.limits import Light, View
 from edge.terms import Frame
+from edge.vision.address import redacted
+from edge.vision.csi import CsiCamera
 from edge.vision.folder import FolderCamera
+from edge.vision.gstreamer import GstreamerCamera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
+from edge.vision.rtsp import RtspCamera, Transport
 from edge.vision.setup import TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
-from edge.vision.stream import StreamCamera
+from edge.vision.v4l2 import V4l2Camera, Wiring
+from edge.vision.video import VideoCamera
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +56,11 @@ class CameraSettings(Protocol):
 
     @property
     def kind(self) -> str:
-        """shared_memory, folder, video, rtsp or v4l2."""
+        """shared_memory, folder, video, rtsp, v4l2, gstreamer or csi."""
 
     @property
     def source(self) -> str:
-        """File, folder, address or device."""
+        """File, folder, address, device, pipeline or number."""
 
     @property
     def loop(self) -> bool:
@@ -63,7 +68,31 @@ class CameraSettings(Protocol):
 
     @property
     def delay_ms(self) -> int | None:
-        """RTSP and V4L2: from exposure to arrival, at the most."""
+        """Of kinds without exposure times: from exposure to arrival, at the most."""
+
+    @property
+    def transport(self) -> Transport:
+        """Of RTSP."""
+
+    @property
+    def password_file(self) -> str | None:
+        """RTSP and GStreamer: file with user:password."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """V4L2 and CSI: width and height, px."""
+
+    @property
+    def fps(self) -> float | None:
+        """V4L2 and CSI: frames per second."""
+
+    @property
+    def pixel_format(self) -> str | None:
+        """V4L2: four characters."""
+
+    @property
+    def controls(self) -> Mapping[str, int]:
+        """V4L2: values by name."""
 
 
 class Camera(Protocol):
@@ -116,10 +145,25 @@ def open_camera(settings: CameraSettings, trigger: TriggerMode = "free_run") -> 
         return SharedMemoryCamera(settings.name, Path(settings.source))
     if settings.kind == "folder":
         return FolderCamera(settings.name, Path(settings.source), loop=settings.loop)
+    if settings.kind == "video":
+        return VideoCamera(settings.name, Path(settings.source), loop=settings.loop)
+    return _timeless(settings)
+
+
+def _timeless(settings: CameraSettings) -> Camera:
+    """A camera of a kind that does not say when it exposed."""
+    name, source, size, fps = settings.name, settings.source, settings.size, settings.fps
+    secret = Path(settings.password_file) if settings.password_file else None
     delay_s = (settings.delay_ms or 0) / 1000
-    return StreamCamera(
-        settings.name, settings.kind, settings.source, loop=settings.loop, delay_s=delay_s
-    )
+    if settings.kind == "rtsp":
+        transport = settings.transport
+        return RtspCamera(name, source, transport=transport, password_file=secret, delay_s=delay_s)
+    if settings.kind == "v4l2":
+        wiring = Wiring(size, fps, settings.pixel_format, settings.controls)
+        return V4l2Camera(name, source, wiring, delay_s=delay_s)
+    if settings.kind == "csi":
+        return CsiCamera(name, source, size, fps, delay_s=delay_s)
+    return GstreamerCamera(name, source, password_file=secret, delay_s=delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +353,7 @@ class Capture:
         self._connections += 1
         self.reconnects = self._connections - 1
         self._told = False
-        _log.info("camera %s: pictures from %s", self.name, self._settings.source)
+        _log.info("camera %s: pictures from %s", self.name, redacted(self._settings.source))
 
     def _lost(self, exc: CameraError) -> None:
         """Tell it once; the attempts that follow are silent."""
