@@ -19,7 +19,6 @@ from edge.vision.address import login, redacted
 from edge.vision.introspection import load
 from edge.vision.setup import refuse
 
-OPEN_S = 5.0
 LOST_S = 3.0
 """So long without a picture, or so far behind its own clock: lost."""
 
@@ -44,7 +43,7 @@ class GstreamerCamera:
         delay_s: float = 0.0,
         lost_after_s: float = LOST_S,
     ) -> None:
-        """Build the pipeline and start it; takes up to 5 s.
+        """Build the pipeline and start it; takes up to `lost_after_s`.
 
         Args:
             source: a pipeline without its sink, such as "v4l2src device=/dev/video0 ! jpegdec";
@@ -61,7 +60,6 @@ class GstreamerCamera:
         self._gst = load("Gst", "1.0", _PACKAGES)
         load("GstApp", "1.0", _PACKAGES)  # gives the sink its methods
         self._video = load("GstVideo", "1.0", _PACKAGES)
-        self._error = load("GLib", "2.0", _PACKAGES).Error
         self._gst.init(None)
         text = source if password_file is None else source.replace("{login}", login(password_file))
         self.pipeline = self._parsed(f"{text} ! {_TAIL}")
@@ -111,13 +109,14 @@ class GstreamerCamera:
     def _parsed(self, text: str) -> Any:
         try:
             return self._gst.parse_launch(text)
-        except self._error as exc:
-            raise CameraError(f"{self.source}: no pipeline: {redacted(str(exc))}") from None
+        except RuntimeError as exc:  # GLib.Error is one
+            told = redacted(str(getattr(exc, "message", exc)))
+            raise CameraError(f"{self.source}: no pipeline: {told}") from None
 
     def _start(self) -> None:
         self.pipeline.use_clock(self._gst.SystemClock.obtain())
         self.pipeline.set_state(self._gst.State.PLAYING)
-        result = self.pipeline.get_state(round(OPEN_S * 1e9))[0]
+        result = self.pipeline.get_state(round(self._lost_after_s * 1e9))[0]
         if result == self._gst.StateChangeReturn.FAILURE:
             self._say_if_lost()
             raise CameraError(f"{self.source}: the pipeline does not start")
