@@ -150,9 +150,9 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
     (tmp_path / "h.c").write_text(HEADER, encoding="ascii")
     subprocess.run(["gcc", "-o", tmp_path / "h", tmp_path / "h.c"], check=True)
     printed = subprocess.run([tmp_path / "h"], capture_output=True, text=True, check=True).stdout
-    ours = (v4l2.QUERYCTRL, v4l2.G_CTRL, v4l2.S_CTRL)
-    ours += (v4l2.EXPOSURE_AUTO, v4l2.EXPOSURE_ABSOLUTE, v4l2.EXPOSURE_AUTO_PRIORITY)
-    assert tuple(map(int, printed.split())) == (*ours, v4l2.EXPOSURE_MANUAL, 68)
+    ours = [v4l2.QUERYCTRL, v4l2.G_CTRL, v4l2.S_CTRL]
+    ours += [v4l2.EXPOSURE_AUTO, v4l2.EXPOSURE_ABSOLUTE, v4l2.EXPOSURE_AUTO_PRIORITY]
+    assert list(map(int, printed.split())) == [*ours, v4l2.EXPOSURE_MANUAL, 68]
 
 
 def test_the_kernels_stamp_is_taken_where_it_is_one() -> None:
