@@ -28,6 +28,10 @@ class Source:
     name: str = "c1"
     loop: bool = False
     delay_ms: int | None = None
+    device: str | None = None
+    pixel_format: str | None = None
+    trigger_line: str | None = None
+    strobe_line: str | None = None
 
 
 @contextmanager

@@ -23,8 +23,11 @@ from edge.errors import CameraError
 from edge.limits import Light, View
 from edge.terms import Frame
 from edge.vision.folder import FolderCamera
+from edge.vision.genicam_camera import GenicamCamera
+from edge.vision.gentl import GentlTransport
+from edge.vision.gige import AravisTransport
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
-from edge.vision.setup import TriggerMode
+from edge.vision.setup import CameraSettings, TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
 from edge.vision.stream import StreamCamera
 
@@ -40,30 +43,6 @@ _OLDER = -1  # setup of a frame exposed before the newest one was in place
 _READ_S = 0.25  # how long one read may wait; also how fast `close` and `apply` are heard
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _JOIN_S = 6.0  # a network read that hangs ends by its own timeout within this
-
-
-class CameraSettings(Protocol):
-    """What a source needs to know: a [[camera]] of edge.toml."""
-
-    @property
-    def name(self) -> str:
-        """Of the camera, in rows and log lines."""
-
-    @property
-    def kind(self) -> str:
-        """shared_memory, folder, video, rtsp or v4l2."""
-
-    @property
-    def source(self) -> str:
-        """File, folder, address or device."""
-
-    @property
-    def loop(self) -> bool:
-        """Folder and video: start again at the end."""
-
-    @property
-    def delay_ms(self) -> int | None:
-        """RTSP and V4L2: from exposure to arrival, at the most."""
 
 
 class Camera(Protocol):
@@ -116,6 +95,11 @@ def open_camera(settings: CameraSettings, trigger: TriggerMode = "free_run") -> 
         return SharedMemoryCamera(settings.name, Path(settings.source))
     if settings.kind == "folder":
         return FolderCamera(settings.name, Path(settings.source), loop=settings.loop)
+    if settings.kind in ("gige", "usb3"):
+        return GenicamCamera(settings, trigger, AravisTransport(settings.kind, settings.source))
+    if settings.kind == "gentl":
+        transport = GentlTransport(Path(settings.source), settings.device)
+        return GenicamCamera(settings, trigger, transport)
     delay_s = (settings.delay_ms or 0) / 1000
     return StreamCamera(
         settings.name, settings.kind, settings.source, loop=settings.loop, delay_s=delay_s
@@ -150,7 +134,7 @@ class Capture:
         self.bad = 0
         """Frames received that cannot be used: incomplete, unreadable."""
         self.dropped = 0
-        """Frames that the source counted and we did not get."""
+        """Frames that the source counted and we did not get, or not yet."""
         self.reconnects = 0
         """Connections made after the first."""
         self.fault: str | None = f"{settings.name}: not connected yet"
@@ -270,7 +254,7 @@ class Capture:
                 frame = camera.read(_READ_S)
                 if frame is not None:
                     self._keep(frame, expected)
-                    expected = frame.number + 1
+                    expected = max(expected or 0, frame.number + 1)
         finally:
             self._camera = self._setup = None
             camera.close()
@@ -280,11 +264,17 @@ class Capture:
         under = setup if frame.exposed_s >= self._since_s else _OLDER
         kept = replace(frame, setup=under) if under != frame.setup else frame
         with self._changed:
-            self.dropped += 0 if expected is None else max(0, frame.number - expected)
+            self._count_lost(frame.number, expected)
             self.frames += 1
             self.bad += isinstance(frame, BadFrame)
             self._kept.append(kept)
             self._changed.notify_all()
+
+    def _count_lost(self, number: int, expected: int | None) -> None:
+        if expected is not None and number >= expected:
+            self.dropped += number - expected
+        elif expected is not None:
+            self.dropped -= 1  # it comes late: an earlier gap was this one
 
     def _set_up(self, camera: Camera) -> None:
         """Bring the camera under the setup that is wanted; frames of another one are let go."""
