@@ -18,5 +18,8 @@ class Source:
     password_file: str | None = None
     size: tuple[int, int] | None = None
     fps: float | None = None
+    device: str | None = None
     pixel_format: str | None = None
+    trigger_line: str | None = None
+    strobe_line: str | None = None
     controls: Mapping[str, int] = field(default_factory=dict)

@@ -14,7 +14,8 @@ from edge.errors import CameraError
 from edge.limits import View
 from edge.terms import Frame
 from edge.vision.camera import Capture
-from edge.vision.rtsp import OPEN_TIMEOUT_MS, OPTIONS, Opening, RtspCamera, Transport
+from edge.vision.rtsp import OPEN_TIMEOUT_MS, OPTIONS, Opening, RtspCamera
+from edge.vision.setup import StreamTransport
 from tests.camera_source import Source
 from tests.rtsp_peer import RtspServer, free_port, stamped
 from tests.serial_peers import until
@@ -63,7 +64,7 @@ def open_things() -> tuple[int, int]:
     indirect=["server"],
 )
 def test_no_picture_is_said_to_be_newer_than_it_is(
-    server: RtspServer, transport: Transport
+    server: RtspServer, transport: StreamTransport
 ) -> None:
     began_s = time.monotonic()
     capture = Capture(

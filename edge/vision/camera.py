@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,10 +25,13 @@ from edge.terms import Frame
 from edge.vision.address import redacted
 from edge.vision.csi import CsiCamera
 from edge.vision.folder import FolderCamera
+from edge.vision.genicam_camera import GenicamCamera
+from edge.vision.gentl import GentlTransport
+from edge.vision.gige import AravisTransport
 from edge.vision.gstreamer import GstreamerCamera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
-from edge.vision.rtsp import RtspCamera, Transport
-from edge.vision.setup import TriggerMode
+from edge.vision.rtsp import RtspCamera
+from edge.vision.setup import CameraSettings, TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
 from edge.vision.v4l2 import V4l2Camera, Wiring
 from edge.vision.video import VideoCamera
@@ -45,54 +48,6 @@ _OLDER = -1  # setup of a frame exposed before the newest one was in place
 _READ_S = 0.25  # how long one read may wait; also how fast `close` and `apply` are heard
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _JOIN_S = 6.0  # a network read that hangs ends by its own timeout within this
-
-
-class CameraSettings(Protocol):
-    """What a source needs to know: a [[camera]] of edge.toml."""
-
-    @property
-    def name(self) -> str:
-        """Of the camera, in rows and log lines."""
-
-    @property
-    def kind(self) -> str:
-        """shared_memory, folder, video, rtsp, v4l2, gstreamer or csi."""
-
-    @property
-    def source(self) -> str:
-        """File, folder, address, device, pipeline or number."""
-
-    @property
-    def loop(self) -> bool:
-        """Folder and video: start again at the end."""
-
-    @property
-    def delay_ms(self) -> int | None:
-        """Of kinds without exposure times: from exposure to arrival, at the most."""
-
-    @property
-    def transport(self) -> Transport:
-        """Of RTSP."""
-
-    @property
-    def password_file(self) -> str | None:
-        """RTSP and GStreamer: file with user:password."""
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """V4L2 and CSI: width and height, px."""
-
-    @property
-    def fps(self) -> float | None:
-        """V4L2 and CSI: frames per second."""
-
-    @property
-    def pixel_format(self) -> str | None:
-        """V4L2: four characters."""
-
-    @property
-    def controls(self) -> Mapping[str, int]:
-        """V4L2: values by name."""
 
 
 class Camera(Protocol):
@@ -147,6 +102,11 @@ def open_camera(settings: CameraSettings, trigger: TriggerMode = "free_run") -> 
         return FolderCamera(settings.name, Path(settings.source), loop=settings.loop)
     if settings.kind == "video":
         return VideoCamera(settings.name, Path(settings.source), loop=settings.loop)
+    if settings.kind in ("gige", "usb3"):
+        return GenicamCamera(settings, trigger, AravisTransport(settings.kind, settings.source))
+    if settings.kind == "gentl":
+        transport = GentlTransport(Path(settings.source), settings.device)
+        return GenicamCamera(settings, trigger, transport)
     return _timeless(settings)
 
 
@@ -194,7 +154,7 @@ class Capture:
         self.bad = 0
         """Frames received that cannot be used: incomplete, unreadable."""
         self.dropped = 0
-        """Frames that the source counted and we did not get."""
+        """Frames that the source counted and we did not get, or not yet."""
         self.reconnects = 0
         """Connections made after the first."""
         self.fault: str | None = f"{settings.name}: not connected yet"
@@ -314,7 +274,7 @@ class Capture:
                 frame = camera.read(_READ_S)
                 if frame is not None:
                     self._keep(frame, expected)
-                    expected = frame.number + 1
+                    expected = max(expected or 0, frame.number + 1)
         finally:
             self._camera = self._setup = None
             camera.close()
@@ -324,11 +284,17 @@ class Capture:
         under = setup if frame.exposed_s >= self._since_s else _OLDER
         kept = replace(frame, setup=under) if under != frame.setup else frame
         with self._changed:
-            self.dropped += 0 if expected is None else max(0, frame.number - expected)
+            self._count_lost(frame.number, expected)
             self.frames += 1
             self.bad += isinstance(frame, BadFrame)
             self._kept.append(kept)
             self._changed.notify_all()
+
+    def _count_lost(self, number: int, expected: int | None) -> None:
+        if expected is not None and number >= expected:
+            self.dropped += number - expected
+        elif expected is not None:
+            self.dropped -= 1  # it comes late: an earlier gap was this one
 
     def _set_up(self, camera: Camera) -> None:
         """Bring the camera under the setup that is wanted; frames of another one are let go."""

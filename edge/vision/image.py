@@ -42,7 +42,7 @@ class BadFrame(Frame):
     text: str = ""
 
 
-def bad_frame(camera: str, number: int, exposed_s: float, path: str, text: str) -> BadFrame:
+def bad_frame(camera: str, number: int, exposed_s: float, path: str | None, text: str) -> BadFrame:
     """The record of a picture that could not be read."""
     return BadFrame(camera, number, exposed_s, _EMPTY, None, path, text=text)
 

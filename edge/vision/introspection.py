@@ -4,8 +4,10 @@ They are not on PyPI as wheels and fit one version of Python, the system's own. 
 environment of that version finds them without seeing any other package of the system.
 """
 
+import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +35,19 @@ def load(namespace: str, version: str, packages: str) -> Any:
     except (ImportError, ValueError) as exc:
         needs = f"apt-get install python3-gi {packages}"
         raise CameraError(f"{namespace} {version} is not here: {needs}{_built_for()}") from exc
+
+
+@contextlib.contextmanager
+def said(source: str) -> Iterator[None]:
+    """What these libraries complain about, as ours: their GLib.Error is a RuntimeError.
+
+    Raises:
+        CameraError: with the library's words after `source`.
+    """
+    try:
+        yield
+    except RuntimeError as exc:
+        raise CameraError(f"{source}: {getattr(exc, 'message', exc)}") from exc
 
 
 def _gi() -> ModuleType:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import cv2
 
@@ -21,10 +20,8 @@ from edge.limits import View
 from edge.terms import Frame
 from edge.vision.address import with_login
 from edge.vision.realtime import RealTime
-from edge.vision.setup import refuse
+from edge.vision.setup import StreamTransport, refuse
 from edge.vision.stream import Stream
-
-Transport = Literal["tcp", "udp"]
 
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 3000
@@ -43,7 +40,7 @@ class RtspCamera:
         name: str,
         source: str,
         *,
-        transport: Transport = "tcp",
+        transport: StreamTransport = "tcp",
         password_file: Path | None = None,
         delay_s: float = 0.0,
         lost_after_s: float = LOST_S,
@@ -144,7 +141,7 @@ class RtspCamera:
             self._fresh.notify_all()
 
 
-def _opened(source: str, address: str, transport: Transport) -> Stream:
+def _opened(source: str, address: str, transport: StreamTransport) -> Stream:
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
     limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
     limits += [cv2.CAP_PROP_N_THREADS, 1]  # each further thread holds a frame back

@@ -150,4 +150,6 @@ def _asked(wiring: Wiring) -> list[int]:
 
 
 def _fourcc(text: str) -> int:
+    if len(text) != 4 or not text.isascii():
+        raise CameraError(f"pixel_format {text!r}: expected four characters, such as MJPG")
     return int.from_bytes(text.encode("ascii"), "little")
