@@ -17,6 +17,7 @@ from edge import settings
 from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError
 from edge.plc import modbus
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
+from edge.plc.light import LightController
 from edge.plc.links import SerialLink
 from edge.release import load
 from edge.settings import Settings
@@ -55,6 +56,8 @@ def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
         yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
     for camera in wiring.camera:
         yield f"camera {camera.name}", partial(_try_camera, camera)
+    for light in wiring.light:
+        yield f"light {light.name}", partial(_try_light, light)
     for station in wiring.station:
         bus = next(b for b in wiring.bus if b.name == station.bus)
         yield f"station {station.name}", partial(_try_station, bus, station)
@@ -103,6 +106,15 @@ def _try_camera(entry: settings.Camera) -> str:
     finally:
         camera.close()
     raise CameraError(f"{entry.source}: connected, but no picture within {FRAME_S:.0f} s")
+
+
+def _try_light(entry: settings.Light) -> str:
+    controller = LightController(entry)
+    try:
+        brightness = [controller.get(channel + 1) for channel in range(entry.channels)]
+    finally:
+        controller.close()
+    return f"channels 1 to {entry.channels} at {entry.port}: {', '.join(map(str, brightness))}"
 
 
 def _try_station(bus: settings.Bus, station: settings.Station) -> str:

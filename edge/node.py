@@ -16,6 +16,7 @@ from edge.evidence import Evidence
 from edge.eye import Eye
 from edge.inspector import Inspector
 from edge.ledger.epochs import LastEpoch
+from edge.lights import Lights
 from edge.mqtt.link import Link
 from edge.mqtt.message import Notice, State
 from edge.mqtt.uploads import Uploads
@@ -57,7 +58,11 @@ class Node:
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
-        self._captures = {camera.name: Capture(camera) for camera in settings.camera}
+        self._lights = Lights(settings)
+        lamps = self._lights.lamps
+        self._captures = {
+            camera.name: Capture(camera, lamp=lamps.get(camera.name)) for camera in settings.camera
+        }
         self._link = (
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
         )
@@ -104,6 +109,7 @@ class Node:
             bus.close()
         for capture in self._captures.values():
             capture.close()
+        self._lights.close()
         if self._uploads is not None:
             self._uploads.close()
         if self._link is not None:

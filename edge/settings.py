@@ -85,6 +85,25 @@ class Bus(Section, frozen=True, kw_only=True):
     gap_ms: Annotated[float, Meta(ge=0, le=100)] = 0.0  # PLC's own silence, if above 3.5 characters
 
 
+class Light(Section, frozen=True, kw_only=True):
+    """[[light]] one light controller and the cameras that see by it."""
+
+    name: Name
+    protocol: Literal["ascii", "modbus"]
+    port: str  # e.g. "/dev/serial/by-id/usb-...", of its own
+    baudrate: Literal[9600, 19200, 38400, 57600, 115200] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: Literal[1, 2] = 1
+    reply_timeout_s: Annotated[float, Meta(gt=0, le=5)] = 0.3
+    unit: Annotated[int, Meta(ge=1, le=247)] = 1  # modbus
+    base: Annotated[int, Meta(ge=0, le=65000)] = 0  # modbus: channel n is register base + n
+    channels: Annotated[int, Meta(ge=1, le=32)] = 4  # ascii: 9 at the most
+    cameras: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    lamp_ratio: Annotated[float, Meta(ge=1.1, le=100)] = (
+        1.5  # grey with the lamp on / off, at least
+    )
+
+
 class Camera(Section, frozen=True, kw_only=True):
     """[[camera]] one source of frames."""
 
@@ -155,6 +174,7 @@ class Settings(Section, frozen=True, kw_only=True):
     runtime: Runtime = Runtime()
     bus: Annotated[tuple[Bus, ...], Meta(min_length=1)]
     camera: Annotated[tuple[Camera, ...], Meta(min_length=1)]
+    light: tuple[Light, ...] = ()
     recipe: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     station: Annotated[tuple[Station, ...], Meta(min_length=1)]
 
@@ -220,6 +240,17 @@ def crossed(settings: Settings) -> list[str]:
             for camera in station.cameras or ()
             if camera not in cameras
         ]
+    for light in settings.light or ():
+        problems += [
+            f"[light {light.name}] cameras: no [[camera]] is named {camera!r}; "
+            f"there are {sorted(cameras)}"
+            for camera in light.cameras or ()
+            if camera not in cameras
+        ]
+        if light.protocol == "ascii" and (light.channels or 0) > 9:
+            problems.append(
+                f"[light {light.name}] channels: {light.channels}; the ascii protocol has 9"
+            )
     return problems
 
 
@@ -229,6 +260,7 @@ def twice(settings: Settings) -> list[str]:
     for kind, things in (
         ("bus", settings.bus),
         ("camera", settings.camera),
+        ("light", settings.light),
         ("station", settings.station),
     ):
         names = [thing.name for thing in things or () if thing.name]
@@ -242,8 +274,15 @@ def twice(settings: Settings) -> list[str]:
         f"[[recipe]] number: {n} is used twice" for n in set(numbers) if numbers.count(n) > 1
     ]
     ports = [bus.port for bus in settings.bus or () if bus.port]
+    ports += [light.port for light in settings.light or () if light.port]
     problems += [
         f"[[bus]] port: {port!r} is used twice" for port in set(ports) if ports.count(port) > 1
+    ]
+    lit = [camera for light in settings.light or () for camera in light.cameras or ()]
+    problems += [
+        f"[[light]] cameras: {camera!r} is used twice; one controller lights a camera"
+        for camera in set(lit)
+        if lit.count(camera) > 1
     ]
     used = [camera for station in settings.station or () for camera in station.cameras or ()]
     problems += [

@@ -45,6 +45,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.vision": (*WORDS, "edge.settings", "edge.limits"),
     "edge.plc": (*WORDS, "edge.settings"),
     "edge.plc.modbus": (),
+    "edge.plc.light_protocol": (),
     "edge.plc.blocks": ("edge.terms", "edge.errors"),
     "edge.mqtt": (*WORDS, "edge.settings"),
     # the ledger and the rest of the node
@@ -103,6 +104,7 @@ SANS_IO = (
     "edge.pairing",
     "edge.plc.blocks",
     "edge.plc.handshake",
+    "edge.plc.light_protocol",
     "edge.plc.modbus",
     "edge.plc.program",
     "edge.vision.preprocess",
