@@ -5,6 +5,7 @@ settings.
 """
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -13,14 +14,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from edge import recipe as recipes
 from edge import settings
-from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError
+from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
 from edge.plc import modbus
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
 from edge.plc.light import LightController
 from edge.plc.links import SerialLink
 from edge.release import load
 from edge.settings import Settings
+from edge.setups import gaps, setups
 from edge.terms import MAP_VERSION
 from edge.vision.camera import open_camera
 
@@ -54,8 +57,10 @@ def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
     yield "ledger", lambda: _try_disk(Path(wiring.node.data_dir))
     for recipe in wiring.recipe:
         yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
+    if len(wiring.recipe) > 1:
+        yield "recipes together", partial(_try_recipes, wiring)
     for camera in wiring.camera:
-        yield f"camera {camera.name}", partial(_try_camera, camera)
+        yield f"camera {camera.name}", partial(_try_camera, camera, wiring)
     for light in wiring.light:
         yield f"light {light.name}", partial(_try_light, light)
     for station in wiring.station:
@@ -93,7 +98,17 @@ def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str
     )
 
 
-def _try_camera(entry: settings.Camera) -> str:
+def _try_recipes(wiring: Settings) -> str:
+    paths = {entry.number: Path(entry.path) for entry in wiring.recipe}
+    found = gaps({number: recipes.read(path) for number, path in paths.items()})
+    if found:
+        number, problems = next(iter(found.items()))
+        raise SettingsError(str(paths[number]), problems)
+    return "each sets up the cameras by itself"
+
+
+def _try_camera(entry: settings.Camera, wiring: Settings) -> str:
+    _try_setups(entry, wiring)
     camera = open_camera(entry)
     try:
         deadline_s = time.monotonic() + FRAME_S
@@ -115,6 +130,24 @@ def _try_light(entry: settings.Light) -> str:
     finally:
         controller.close()
     return f"channels 1 to {entry.channels} at {entry.port}: {', '.join(map(str, brightness))}"
+
+
+def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
+    """Set the camera to every view that a recipe asks of it, triggered as it will be."""
+    own = next((station for station in wiring.station if entry.name in station.cameras), None)
+    read: dict[int, recipes.Recipe] = {}
+    for one in wiring.recipe:
+        with contextlib.suppress(SettingsError):  # told where the recipes are tried
+            read[one.number] = recipes.read(Path(one.path))
+    views = {setup.view for setup in setups(entry.name, read).values() if setup.view is not None}
+    if not views:
+        return
+    camera = open_camera(entry, own.trigger if own is not None else "free_run")
+    try:
+        for view in views:
+            camera.apply(view)
+    finally:
+        camera.close()
 
 
 def _try_station(bus: settings.Bus, station: settings.Station) -> str:

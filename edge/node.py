@@ -30,6 +30,7 @@ from edge.release import load_all
 from edge.rows import Rows
 from edge.settings import Bus as BusSettings
 from edge.settings import Settings, Station
+from edge.setups import setups
 from edge.standing import Standing
 from edge.station import StationPage
 from edge.vision.camera import Capture
@@ -60,8 +61,12 @@ class Node:
         self.recipe_faults = [str(wrong) for wrong in failed]
         self._lights = Lights(settings)
         lamps = self._lights.lamps
+        triggers = {name: s.trigger for s in settings.station for name in s.cameras}
         self._captures = {
-            camera.name: Capture(camera, lamp=lamps.get(camera.name)) for camera in settings.camera
+            camera.name: Capture(
+                camera, triggers.get(camera.name, "free_run"), lamps.get(camera.name)
+            )
+            for camera in settings.camera
         }
         self._link = (
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
@@ -152,7 +157,8 @@ class Node:
     def _make_eye(self, station: Station, camera: str) -> Eye:
         settings = next(c for c in self.settings.camera if c.name == camera)
         pairing = Pairing(station.trigger, station.tolerance_s)
-        return Eye(self._captures[camera], pairing, settings.mm_per_px)
+        recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
+        return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))
 
     # -- running ------------------------------------------------------------------------------
 

@@ -257,14 +257,12 @@ class Capture:
         self._prove_lamps()
         camera = open_camera(self._settings, self._trigger)
         try:
-            self._set_up(camera)
-            self._found(camera)
             expected = None
             while not self._closing.is_set():
-                if self.setup is None:
-                    if self._to_prove() is not None:
-                        return
-                    self._set_up(camera)
+                if self.setup is None and not self._set_up(camera, self._wanted):
+                    return
+                if self._camera is None:
+                    self._found(camera)
                 frame = camera.read(_READ_S)
                 if frame is not None:
                     self._keep(frame, expected)
@@ -273,17 +271,17 @@ class Capture:
             self._camera = self._setup = None
             camera.close()
 
-    def _to_prove(self) -> View | None:
-        """The view whose lamps must be proved before parts are judged under it, if there is one."""
-        view = self._wanted.view
-        proved = view is None or not view.light or self._lamp is None or view == self._lit
-        return None if proved else view
+    def _is_proved(self, view: View | None) -> bool:
+        """Whether parts may be judged under this view, as far as its lamps are concerned."""
+        return view is None or not view.light or view == self._lit
 
     def _prove_lamps(self) -> None:
         """On a connection of its own, which runs freely: a part's trigger may never come."""
-        view = self._to_prove()
-        if view is None or self._lamp is None:
+        view = self._wanted.view
+        if view is None or self._is_proved(view):
             return
+        if self._lamp is None:
+            raise CameraError(f"{self.name}: [[view]] light: no light controller is wired to it")
         camera = open_camera(self._settings)
         try:
             camera.apply(view)
@@ -309,14 +307,12 @@ class Capture:
         elif expected is not None:
             self.dropped -= 1  # it comes late: an earlier gap was this one
 
-    def _set_up(self, camera: Camera) -> None:
-        """Bring the camera under the setup that is wanted; frames of another one are let go."""
-        wanted, self._setup, since_s = self._wanted, None, float("-inf")
+    def _set_up(self, camera: Camera, wanted: _Setup) -> bool:
+        """Bring the camera under a setup; frames of another one are let go. False: prove first."""
+        self._setup, since_s = None, float("-inf")
+        if not self._is_proved(wanted.view):
+            return False
         if wanted.view is not None:
-            if wanted.view.light and self._lamp is None:
-                raise CameraError(
-                    f"{self.name}: [[view]] light: no light controller is wired to it"
-                )
             if self._lamp is not None:
                 self._lamp.apply(wanted.view.light)
             camera.apply(wanted.view)
@@ -326,6 +322,7 @@ class Capture:
             same = [frame for frame in self._kept if frame.setup == wanted.number]
             self._kept = deque(same, maxlen=KEPT)
             self._setup = wanted
+        return True
 
     def _found(self, camera: Camera) -> None:
         self._camera, self.fault = camera, None
