@@ -22,8 +22,9 @@ from edge.terms import Frame, Mode, Part, Reason, Trigger
 from edge.vision.camera import Capture
 from edge.vision.shared_memory import SharedMemoryWriter
 from tests import tiny_models
+from tests.camera_source import Source
 from tests.small_line import RECIPE
-from tests.test_camera import Source, until
+from tests.test_camera import until
 
 VIEWS = {
     1: (View(camera="c1"),),
@@ -111,6 +112,13 @@ def test_a_camera_that_cannot_be_set_so_is_a_fault_until_another_recipe_is_wante
     assert line.standing.error_code == 1
     line.wants(1)
     assert until(line.ready)
+
+
+def test_the_log_tells_what_became_of_each_cameras_frames(line: Line) -> None:
+    line.wants(1)
+    assert until(line.ready)
+    line.take(1)
+    assert line.standing.sentence().endswith("; c1 1 frames, 0 bad, 0 dropped, 0 reconnects")
 
 
 def test_a_recipe_that_leaves_what_another_one_sets_is_not_run(tmp_path: Path) -> None:
