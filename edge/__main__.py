@@ -7,13 +7,14 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import check, inspect, settings, simulate
+from edge import cameras, check, inspect, settings, simulate
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
 EXAMPLES = """examples:
   quanjian-edge check --config edge.toml          find every mistake, try camera, PLC, model, broker
   quanjian-edge run --config edge.toml            inspect until stopped
+  quanjian-edge cameras --out snapshots           what is connected, and a picture of each
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, add, run in (
         ("run", "inspect until stopped", _add_run, _run),
         ("check", "find every mistake and try every device", _add_config, check.run),
+        ("cameras", "what is connected, and a picture of each", cameras.add_arguments, cameras.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
         (
             "simulate",

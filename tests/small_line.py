@@ -123,9 +123,17 @@ class SimulatedPlc:
     """`quanjian-edge simulate` without a camera, in its own process."""
 
     def __init__(
-        self, folder: Path, parts: int, rate: float, when_ready: bool = True, name: str = "plc"
+        self,
+        folder: Path,
+        parts: int,
+        rate: float,
+        when_ready: bool = True,
+        name: str = "plc",
+        more: Sequence[str] = (),
     ) -> None:
-        """`when_ready`: the first part waits until the node is ready; `name` of its port."""
+        """`when_ready`: the first part waits until the node is ready; `name` of its port; `more`
+        options of the command.
+        """
         self._summary = folder / f"{name}-summary.json"
         command = [sys.executable, "-m", "edge", "simulate", "--camera", "none"]
         self.process = subprocess.Popen(
@@ -134,6 +142,7 @@ class SimulatedPlc:
                 *("--parts", str(parts), "--rate", str(rate)),
                 *("--state", str(folder / f"{name}-state")),
                 *(("--start-when-ready",) if when_ready else ()),
+                *more,
             ],
             stdout=subprocess.DEVNULL,
         )

@@ -58,6 +58,21 @@ def jpeg(image: Image, quality: int = 90) -> bytes:
     return content.tobytes()
 
 
+def png(image: Image) -> bytes:
+    """The picture as PNG, nothing lost; (H, W) or (H, W, 3) uint8 BGR.
+
+    Raises:
+        ImageError: it cannot be encoded: empty.
+    """
+    try:
+        done, content = cv2.imencode(".png", image)
+    except cv2.error as exc:
+        raise ImageError(f"{image.shape} {image.dtype} cannot be made a PNG") from exc
+    if not done:
+        raise ImageError(f"{image.shape} {image.dtype} cannot be made a PNG")
+    return content.tobytes()
+
+
 def thumbnail(image: Image, detections: Sequence[Detection] = ()) -> bytes:
     """A small JPEG of at most 64 KiB with the boxes on it; the longer side is 320 px or less.
 
