@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import settings
+from edge.eye import Eye
 from edge.lights import CameraLamp
-from edge.limits import Light, View
+from edge.limits import ClassLimits, Light, View
+from edge.pairing import Pairing
 from edge.plc import light_protocol
 from edge.plc.light import LightController
+from edge.recipe import Recipe
+from edge.release import Loaded
+from edge.setups import setups
+from edge.standing import Standing
+from edge.terms import Mode
 from edge.vision.camera import Capture
 from edge.vision.lamp import LEAST_STEP, fault
 from edge.vision.shared_memory import SharedMemoryWriter
@@ -86,6 +94,20 @@ def capture(bench: Bench, tmp_path: Path) -> Iterator[Capture]:
         controller.close()
 
 
+def ready_with(capture: Capture, view: View) -> bool:
+    """Whether a station that sees by this camera is ready for a recipe with this view."""
+    recipe = Recipe(name="r", views=(view,), classes=(ClassLimits(label="x", threshold=0.5),))
+    detector: Any = None  # nothing is judged here
+    eye = Eye(capture, Pairing("software", 0.5), None, setups("c1", {1: recipe}))
+    standing = Standing("s1", (eye,), {1: Loaded(1, recipe, "pinned", detector)}, ())
+    standing.plc_fault = None
+    standing.told(line_running=True, mode=Mode.AUTO, recipe_wanted=1)
+    now_s = time.monotonic()
+    standing.judge_health(now_s, now_s, now_s, None, False, False, frozenset())
+    assert standing.ready or "c1: the lamps do not light" in str(standing.fault)
+    return standing.ready
+
+
 def test_a_lamp_that_works_is_proved_once_and_left_on(bench: Bench, capture: Capture) -> None:
     capture.apply(1, VIEW)
     until(lambda: capture.setup == 1, WAIT_S)
@@ -114,8 +136,10 @@ def test_a_lamp_that_is_burnt_out_keeps_the_camera_away_until_it_is_replaced(
     assert "20.0 with them on, 20.0 with them off" in str(capture.fault)
     assert (capture.online, capture.setup) == (False, None)
     assert bench.light.on == {1}, "as the recipe has it"
+    assert not ready_with(capture, VIEW)
     bench.burnt_out = False
     until(lambda: capture.setup == 1 and capture.online, WAIT_S)
+    assert ready_with(capture, VIEW)
 
 
 def test_a_controller_that_is_away_keeps_the_camera_away(bench: Bench, capture: Capture) -> None:
