@@ -117,7 +117,9 @@ def _try_camera(entry: settings.Camera, wiring: Settings) -> str:
             frame = camera.read(deadline_s - time.monotonic())
             if frame is not None:
                 height, width = frame.image.shape[:2]
-                return f"{width} x {height} px from {entry.source}"
+                lossy = entry.kind == "rtsp" and entry.transport == "udp"
+                note = "; udp: a lost packet shows pieces of older pictures" if lossy else ""
+                return f"{width} x {height} px from {entry.source}{note}"
     finally:
         camera.close()
     raise CameraError(f"{entry.source}: connected, but no picture within {FRAME_S:.0f} s")

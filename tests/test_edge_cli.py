@@ -83,7 +83,7 @@ def test_check_reads_every_channel_of_a_light_controller(
     told = capsys.readouterr().out
     assert "OK     light l1: channels 1 to 2 at /dev/pts/" in told
     assert ": 0, 130\n" in told
-    assert "FAULT  light l2: bus l2: /dev/no-such cannot be opened" in told
+    assert "FAULT  light l2: bus of light l2: /dev/no-such cannot be opened" in told
     assert "FAULT  camera c2: x: a csi camera has a number as its source" in told
 
 

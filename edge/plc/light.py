@@ -74,7 +74,7 @@ class _Modbus:
         self._unit, self._base = wiring.unit, wiring.base
         self._link = SerialLink(
             settings.Bus(
-                name=wiring.name,
+                name=f"of light {wiring.name}",
                 port=wiring.port,
                 baudrate=wiring.baudrate,
                 parity=wiring.parity,
