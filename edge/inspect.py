@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edge import judgement
 from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, ImageError, ModelError
 from edge.recipe import Recipe
@@ -164,7 +165,7 @@ def _judged(
     if fault is None:
         try:
             detections = detector.detect(image)
-            verdict = recipes.judge(detections, recipe)
+            verdict = judgement.judge(detections, recipe)
         except ModelError as wrong:
             verdict, fault = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT), str(wrong)
     ms = (time.perf_counter() - began_s) * 1000
