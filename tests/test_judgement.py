@@ -120,7 +120,7 @@ def test_the_worst_is_the_highest_score_among_those_that_decided() -> None:
     assert unsure == Verdict(Code.UNDECIDED, Reason.UNCERTAIN, found(0.45))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(detections(), max_size=5), some_recipes(), st.data())
 def test_what_is_no_number_or_no_class_of_ours_is_never_ok_or_ng(
     sound: list[Detection], recipe: Recipe, data: st.DataObject
@@ -140,7 +140,7 @@ def test_what_is_no_number_or_no_class_of_ours_is_never_ok_or_ng(
     assert judge(among, recipe) == Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(detections(), max_size=5), detections(), some_recipes())
 def test_one_more_detection_never_makes_a_part_better(
     some: list[Detection], more: Detection, recipe: Recipe
@@ -158,7 +158,7 @@ STRICTER: dict[str, Any] = {
 }
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(detections(), max_size=5), some_recipes(), st.data())
 def test_a_stricter_limit_never_makes_a_part_better(
     some: list[Detection], recipe: Recipe, data: st.DataObject
@@ -176,7 +176,7 @@ def test_a_stricter_limit_never_makes_a_part_better(
     assert worse(judge(some, replace(recipe, classes=classes)), judge(some, recipe))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(detections(), max_size=5), some_recipes())
 def test_a_zone_more_or_less_makes_a_part_better_only_as_its_kind_says(
     some: list[Detection], recipe: Recipe
@@ -190,7 +190,7 @@ def test_a_zone_more_or_less_makes_a_part_better_only_as_its_kind_says(
         assert worse(before, after)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(detections(), max_size=5), some_recipes(), st.data())
 def test_the_order_of_detections_does_not_matter(
     some: list[Detection], recipe: Recipe, data: st.DataObject
@@ -199,7 +199,7 @@ def test_the_order_of_detections_does_not_matter(
     assert judge(mixed, recipe, "c1") == judge(some, recipe, "c1")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(detections(), max_size=5), some_recipes())
 def test_what_lies_below_the_score_floor_never_changes_a_verdict(
     some: list[Detection], recipe: Recipe

@@ -8,6 +8,7 @@ from edge.zones import Box, Polygon, holds, touches
 
 SQUARE: Polygon = ((10, 10), (30, 10), (30, 30), (10, 30))
 HORSESHOE: Polygon = ((0, 0), (30, 0), (30, 30), (20, 30), (20, 10), (10, 10), (10, 30), (0, 30))
+TRIANGLE: Polygon = ((0, 0), (40, 0), (0, 40))
 PENTAGRAM: Polygon = ((50, 0), (80, 90), (2, 35), (98, 35), (20, 90))
 
 corners = st.tuples(st.integers(0, 12), st.integers(0, 12))
@@ -74,6 +75,9 @@ def test_the_way_round_does_not_matter(polygon: Polygon, box: Box) -> None:
         (SQUARE, (0, 0, 40, 40), True, False),  # all around it
         (SQUARE, (15, 15, 15, 15), True, True),  # a point
         (SQUARE, (15, 5, 15, 20), True, False),  # a line that sticks out, its middle inside
+        (SQUARE, (10, 5, 10, 20), True, False),  # a line along its side that sticks out
+        (TRIANGLE, (10, 10, 20, 20), True, True),  # a corner on the slanted side
+        (TRIANGLE, (10, 10, 20, 20.001), True, False),
         (HORSESHOE, (2, 12, 28, 20), True, False),  # across the gap, all four corners inside
         (HORSESHOE, (12, 12, 18, 20), False, False),  # in the gap
         (HORSESHOE, (22, 12, 28, 20), True, True),
