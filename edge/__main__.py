@@ -1,4 +1,4 @@
-"""quanjian-edge: runs, checks and simulates a node, and inspects pictures."""
+"""quanjian-edge: runs, checks and simulates a node, inspects pictures, explains recipes."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import check, inspect, settings, simulate
+from edge import check, explain, inspect, settings, simulate
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   quanjian-edge check --config edge.toml          find every mistake, try camera, PLC, model, broker
   quanjian-edge run --config edge.toml            inspect until stopped
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
+  quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
 
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "inspect until stopped", _add_run, _run),
         ("check", "find every mistake and try every device", _add_config, check.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
+        ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
         (
             "simulate",
             "a simulated line: belt, camera and PLC",

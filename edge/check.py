@@ -83,7 +83,7 @@ def _try_disk(folder: Path) -> str:
 
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
-    loaded = load(entry, wiring.runtime, unsigned)
+    loaded = load(entry, wiring.runtime, unsigned, wiring.scales)
     return (
         f"{loaded.recipe.name} with {Path(entry.model).name}, {loaded.trust}, "
         f"runs on {', '.join(loaded.detector.providers)}"

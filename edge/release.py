@@ -7,15 +7,16 @@ pin never runs.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from edge import judgement, settings
 from edge import recipe as recipes
-from edge import settings
-from edge.errors import EdgeError, ModelError
+from edge.errors import EdgeError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
@@ -35,8 +36,17 @@ class Loaded:
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
 
 
-def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> Loaded:
+def load(
+    entry: settings.Recipe,
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
+) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
+
+    Args:
+        scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
+            not known, and sizes in mm excuse nothing.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
@@ -57,6 +67,9 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
         raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+    problems = recipes.check_scales(recipe, scales) if scales is not None else []
+    if problems:
+        raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
         raise ModelError(
             f'{recipe_path}: no [[golden]] with expect = "ng": nothing proves that the model sees'
@@ -85,7 +98,7 @@ def prove(loaded: Loaded, place: int) -> None:
         loaded.detector.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
         return
     golden, image = loaded.golden[place]
-    verdict = recipes.judge(loaded.detector.detect(image), loaded.recipe)
+    verdict = judgement.judge(loaded.detector.detect(image), loaded.recipe, golden.camera)
     if verdict.code is not golden.code:
         raise ModelError(
             f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
@@ -107,14 +120,17 @@ def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:
 
 
 def load_all(
-    entries: tuple[settings.Recipe, ...], runtime: settings.Runtime, unsigned: bool
+    entries: tuple[settings.Recipe, ...],
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned)
+            loaded[entry.number] = load(entry, runtime, unsigned, scales)
         except EdgeError as wrong:
             failed.append(wrong)
     return loaded, failed

@@ -131,6 +131,11 @@ class Settings(Section, frozen=True, kw_only=True):
     recipe: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     station: Annotated[tuple[Station, ...], Meta(min_length=1)]
 
+    @property
+    def scales(self) -> dict[str, float | None]:
+        """mm per px of each camera; None = not calibrated."""
+        return {camera.name: camera.mm_per_px for camera in self.camera}
+
 
 def read(path: Path) -> Settings:
     """Read and check edge.toml; relative paths in it start at its own folder.
