@@ -84,8 +84,9 @@ def _try_disk(folder: Path) -> str:
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
     loaded = load(entry, wiring.runtime, unsigned)
+    eye = Path(entry.model).name if entry.model is not None else "[spots]"
     return (
-        f"{loaded.recipe.name} with {Path(entry.model).name}, {loaded.trust}, "
+        f"{loaded.recipe.name} with {eye}, {loaded.trust}, "
         f"runs on {', '.join(loaded.detector.providers)}"
     )
 

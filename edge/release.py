@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import recipe as recipes
-from edge import settings
+from edge import settings, sight
 from edge.errors import EdgeError, ModelError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
@@ -22,6 +22,7 @@ from edge.recipe import Recipe
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Loaded:
     number: int  # what the PLC asks for
     recipe: Recipe
     trust: Trust
-    detector: Detector = field(repr=False)
+    detector: Sees = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
 
 
@@ -42,21 +43,17 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
         SettingsError: mistakes in the recipe.
     """
-    recipe_path, model_path = Path(entry.path), Path(entry.model)
+    recipe_path = Path(entry.path)
     pinned = _verified(recipe_path, entry.sha256, unsigned)
-    pinned = _verified(model_path, entry.model_sha256, unsigned) and pinned
+    if entry.model is not None:
+        pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    detector = Detector(
-        model_path,
-        sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=recipe.score_floor,
-    )
+    model = _model(entry, runtime, recipe) if entry.model is not None else None
+    detector = sight.assemble(recipe, model, workers=sight.workers(runtime.threads))
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
-        raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+        name = entry.model or "[spots]"
+        raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
         raise ModelError(
             f'{recipe_path}: no [[golden]] with expect = "ng": nothing proves that the model sees'
@@ -68,6 +65,17 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
+
+
+def _model(entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe) -> Detector:
+    return Detector(
+        Path(entry.model or ""),
+        sha256=entry.model_sha256,
+        providers=runtime.providers,
+        threads=runtime.threads,
+        spinning=runtime.spinning,
+        score_floor=recipe.score_floor,
+    )
 
 
 def proofs(loaded: Loaded) -> range:

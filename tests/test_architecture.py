@@ -104,6 +104,7 @@ SANS_IO = (
     "edge.plc.program",
     "edge.vision.preprocess",
     "edge.vision.postprocess",
+    "edge.vision.tiling",
     "hub.intake",
     "hub.tally",
     "hub.metrics",
