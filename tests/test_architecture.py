@@ -105,6 +105,7 @@ SANS_IO = (
     "edge.vision.preprocess",
     "edge.vision.postprocess",
     "edge.vision.tiling",
+    "edge.vision.web",
     "hub.intake",
     "hub.tally",
     "hub.metrics",

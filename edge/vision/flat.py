@@ -65,13 +65,23 @@ def read(path: Path) -> FlatField:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise SettingsError(str(path), [f"more than {MAX_FILE_BYTES} bytes"])
-        return msgspec.json.decode(content, type=FlatField)
     except OSError as exc:
         raise SettingsError(str(path), [f"cannot be read: {exc}"]) from exc
-    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        raise SettingsError(str(path), [f"is no flat field: {exc}"]) from exc
+    return parse(content, str(path))
+
+
+def parse(content: bytes, name: str) -> FlatField:
+    """The flat field in `content`; `name` is for messages.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise SettingsError(name, [f"more than {MAX_FILE_BYTES} bytes"])
+    try:
+        return msgspec.json.decode(content, type=FlatField)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
+        raise SettingsError(name, [f"is no flat field: {exc}"]) from exc
 
 
 def from_references(dark: Iterable[Image], white: Iterable[Image]) -> FlatField:
