@@ -49,7 +49,12 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
         pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
     model = _model(entry, runtime, recipe) if entry.model is not None else None
-    detector = sight.assemble(recipe, model, workers=sight.workers(runtime.threads))
+    detector = sight.assemble(
+        recipe,
+        model,
+        workers=sight.workers(runtime.threads),
+        prepare=sight.flattened(recipe, recipe_path.parent),
+    )
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
         name = entry.model or "[spots]"

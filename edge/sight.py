@@ -8,11 +8,14 @@ no [tiles], no [spots]      the model on the whole picture
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from edge.errors import ModelError
 from edge.limits import Spots, Tiles
 from edge.recipe import Recipe
+from edge.vision import flat
 from edge.vision.detector import Detector
+from edge.vision.flat import Flattener
 from edge.vision.spots import SpotDetector
 from edge.vision.tiled import Image, Sees, Tiled
 from edge.vision.tiling import Polygon
@@ -62,6 +65,17 @@ def assemble(
         prepare=prepare,
         workers=workers,
     )
+
+
+def flattened(recipe: Recipe, folder: Path) -> Callable[[Image, int], Image] | None:
+    """The flat-field correction that a web's recipe asks for; files start at `folder`.
+
+    Raises:
+        SettingsError: the file is missing or no flat field.
+    """
+    if recipe.web is None or recipe.web.flat_field is None:
+        return None
+    return Flattener(flat.read(folder / recipe.web.flat_field)).apply
 
 
 def hidden(recipe: Recipe) -> tuple[Polygon, ...]:

@@ -97,6 +97,7 @@ SANS_IO = (
     "edge.alerts",
     "edge.simulation.belt",
     "edge.mqtt.message",
+    "edge.intervals",
     "edge.pairing",
     "edge.plc.blocks",
     "edge.plc.handshake",

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.terms import Detection
@@ -23,6 +23,7 @@ def plans(draw: st.DrawFn) -> tuple[int, int, tuple[int, int], int]:
     return draw(lengths), draw(lengths), side, draw(st.integers(1, min(side) * 3 // 4))
 
 
+@settings(deadline=None)
 @given(plans())
 def test_every_pixel_is_in_a_tile_and_every_tile_in_the_picture(
     asked: tuple[int, int, tuple[int, int], int],
@@ -39,6 +40,7 @@ def test_every_pixel_is_in_a_tile_and_every_tile_in_the_picture(
     assert covered.all()
 
 
+@settings(deadline=None)
 @given(plans(), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_box_not_larger_than_the_overlap_lies_whole_in_one_tile(
     asked: tuple[int, int, tuple[int, int], int], x: float, y: float, wide: float, high: float
@@ -77,6 +79,7 @@ def looks(draw: st.DrawFn) -> Seen:
 found = st.lists(looks(), max_size=12)
 
 
+@settings(deadline=None)
 @given(found, st.randoms())
 def test_a_merge_depends_on_no_order_and_done_again_changes_nothing(
     seen: list[Seen], chance: random.Random
@@ -88,6 +91,7 @@ def test_a_merge_depends_on_no_order_and_done_again_changes_nothing(
     assert tiling.merge(once) == once
 
 
+@settings(deadline=None)
 @given(found)
 def test_a_merge_never_makes_a_defect_smaller_weaker_or_hidden(seen: list[Seen]) -> None:
     merged = [one.detection for one in tiling.merge(seen)]
@@ -98,6 +102,7 @@ def test_a_merge_never_makes_a_defect_smaller_weaker_or_hidden(seen: list[Seen])
         )
 
 
+@settings(deadline=None)
 @given(found)
 def test_sizes_in_mm_follow_the_box(seen: list[Seen]) -> None:
     for one in tiling.merge(seen):
@@ -161,6 +166,7 @@ def test_only_a_tile_wholly_inside_a_mask_is_left_out(
     assert bool(tiling.visible([tile], [polygon])) is stays
 
 
+@settings(deadline=None)
 @given(st.integers(0, 90), st.integers(0, 90), st.integers(1, 60), st.integers(1, 60))
 def test_a_mask_hides_exactly_what_has_no_pixel_outside_it(
     left: int, top: int, width: int, height: int

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.terms import Detection, Frame, Reason
@@ -38,6 +38,7 @@ gaps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(gaps, st.integers(1, 40), st.booleans())
 def test_strips_and_stretches_cover_every_row_exactly_once(
     frames: list[tuple[int, int, bool]], overlap: int, counted: bool
@@ -114,9 +115,10 @@ def test_a_picture_that_could_not_be_read_keeps_its_place_on_the_web() -> None:
 defects = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 390), st.integers(1, OVERLAP)), max_size=12
 )
-heights = st.lists(st.integers(1, 70), min_size=1, max_size=20)
+heights = st.lists(st.integers(3, 70), min_size=1, max_size=20)
 
 
+@settings(deadline=None, max_examples=60)
 @given(defects, heights)
 def test_a_defect_not_larger_than_the_overlap_is_told_once_and_whole(
     placed: list[tuple[int, int, int]], cuts: list[int]

@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from edge.terms import Detection
 
 Box = tuple[float, float, float, float]
@@ -136,7 +138,8 @@ def merge(found: Iterable[Seen]) -> list[Seen]:
     """
     now = sorted(found, key=_order)
     while True:
-        joined = sorted(_joined(now), key=_order)
+        alone, near = _parted(now)
+        joined = sorted([*alone, *_joined(near)], key=_order)
         if len(joined) == len(now):
             return sorted(joined, key=lambda seen: -seen.detection.score)
         now = joined
@@ -147,6 +150,17 @@ def _order(seen: Seen) -> tuple[object, ...]:
     d = seen.detection
     mm = (d.width_mm or 0.0, d.height_mm or 0.0, d.area_mm2 or 0.0)
     return seen.cut, -d.score, -_area(d.box), d.label, d.box, mm, sorted(seen.looks)
+
+
+def _parted(found: Sequence[Seen]) -> tuple[list[Seen], list[Seen]]:
+    """Those that share no pixel with any other, which are most of them, and the rest."""
+    x1, y1, x2, y2 = np.array([s.detection.box for s in found], np.float64).reshape(-1, 4).T
+    meet = (x1[:, None] < x2) & (x1 < x2[:, None]) & (y1[:, None] < y2) & (y1 < y2[:, None])
+    near = meet.sum(axis=0) > 1  # each meets itself
+    return (
+        [s for s, n in zip(found, near, strict=True) if not n],
+        [s for s, n in zip(found, near, strict=True) if n],
+    )
 
 
 def _joined(ordered: Sequence[Seen]) -> list[Seen]:

@@ -43,7 +43,7 @@ class Strip:
     @property
     def bottom(self) -> int:
         """First row after it."""
-        return self.top + self.image.shape[0]
+        return self.top + int(self.image.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
