@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import judgement, settings
+from edge import judgement, settings, sight
 from edge import recipe as recipes
 from edge.errors import EdgeError, ModelError, SettingsError
 from edge.limits import Golden
@@ -23,6 +23,7 @@ from edge.recipe import Recipe
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Loaded:
     number: int  # what the PLC asks for
     recipe: Recipe
     trust: Trust
-    detector: Detector = field(repr=False)
+    detector: Sees = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
 
 
@@ -52,21 +53,22 @@ def load(
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
         SettingsError: mistakes in the recipe.
     """
-    recipe_path, model_path = Path(entry.path), Path(entry.model)
+    recipe_path = Path(entry.path)
     pinned = _verified(recipe_path, entry.sha256, unsigned)
-    pinned = _verified(model_path, entry.model_sha256, unsigned) and pinned
+    if entry.model is not None:
+        pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    detector = Detector(
-        model_path,
-        sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=recipe.score_floor,
+    model = _model(entry, runtime, recipe) if entry.model is not None else None
+    detector = sight.assemble(
+        recipe,
+        model,
+        workers=sight.workers(runtime.threads),
+        prepare=sight.flattened(recipe, recipe_path.parent),
     )
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
-        raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+        name = entry.model or "[spots]"
+        raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
     problems = recipes.check_scales(recipe, scales) if scales is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
@@ -81,6 +83,17 @@ def load(
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
+
+
+def _model(entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe) -> Detector:
+    return Detector(
+        Path(entry.model or ""),
+        sha256=entry.model_sha256,
+        providers=runtime.providers,
+        threads=runtime.threads,
+        spinning=runtime.spinning,
+        score_floor=recipe.score_floor,
+    )
 
 
 def proofs(loaded: Loaded) -> range:

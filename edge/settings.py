@@ -86,7 +86,7 @@ class Recipe(Section, frozen=True, kw_only=True):
     number: Annotated[int, Meta(ge=1, le=65535)]
     path: str  # recipe TOML
     sha256: Sha256 | None = None  # pins the recipe; without it only --unsigned runs it
-    model: str  # ONNX file
+    model: str | None = None  # ONNX file; none only where the recipe's [spots] are the detector
     model_sha256: Sha256 | None = None
 
 
@@ -168,7 +168,7 @@ def resolve(settings: Settings, folder: Path) -> Settings:
             for c in settings.camera
         ),
         recipe=tuple(
-            replace(r, path=str(folder / r.path), model=str(folder / r.model))
+            replace(r, path=str(folder / r.path), model=r.model and str(folder / r.model))
             for r in settings.recipe
         ),
     )
