@@ -83,7 +83,10 @@ class Eye:
             return self._undecided(distrust, DISAGREE, found)
         before = self.capture.before(found)
         fault = self._check.fault(
-            found.image, loaded.recipe.image, before.image if before is not None else None
+            found.image,
+            loaded.recipe.image,
+            before.image if before is not None else None,
+            loaded.references.get(self.capture.name),
         )
         if fault is not None:
             return self._undecided(Reason.BAD_IMAGE, fault, found)

@@ -66,6 +66,17 @@ class Recipe(Section, frozen=True, kw_only=True):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{key}: {twice} more than once")
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """What is compared with a reference needs one, in every view."""
+        compared = [key for key in ("sharpness_share", "shift_px") if getattr(self.image, key)]
+        without = [view.camera for view in self.views if view.reference is None]
+        if compared and (without or not self.views):
+            raise ValueError(
+                f"[image] {compared[0]}: needs a [[view]] with a reference for every camera; "
+                + (f"{without} have none" if without else "there is no [[view]]")
+            )
 
 
 def read(path: Path) -> Recipe:

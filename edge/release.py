@@ -7,6 +7,7 @@ pin never runs.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from edge.recipe import Recipe
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
+from edge.vision.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Loaded:
     trust: Trust
     detector: Detector = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
+    references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
 
 
 def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> Loaded:
@@ -40,6 +43,7 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
+        ImageError: a golden or reference picture cannot be used.
         SettingsError: mistakes in the recipe.
     """
     recipe_path, model_path = Path(entry.path), Path(entry.model)
@@ -64,7 +68,12 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
     pinned = pinned and any(g.expect == "ng" for g in recipe.golden)
     trust: Trust = "pinned" if pinned else "unsigned"
-    loaded = Loaded(entry.number, recipe, trust, detector, golden)
+    references = {
+        view.camera: Reference(decode_image(recipe_path.parent / view.reference))
+        for view in recipe.views
+        if view.reference is not None
+    }
+    loaded = Loaded(entry.number, recipe, trust, detector, golden, references)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded

@@ -74,7 +74,7 @@ class PlayedLine:
         edge_s = 10.0
         for _ in range(parts):
             near = self.chance.random() < trouble.near
-            edge_s += self.chance.uniform(0.03, 0.1) if near else self.chance.uniform(0.2, 0.35)
+            edge_s += self.chance.uniform(0.02, 0.06) if near else self.chance.uniform(0.2, 0.35)
             self.edges.append(edge_s)
 
     def told(self) -> Iterator[Told]:

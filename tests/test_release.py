@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge import settings
-from edge.errors import ModelError
+from edge.errors import ImageError, ModelError
 from edge.release import Loaded, load, load_all, proofs, prove
 from tests import tiny_models
 
@@ -103,3 +103,22 @@ def test_a_recipe_without_pictures_still_proves_that_its_detector_runs(tmp_path:
     loaded: Loaded = load(entry(tmp_path), RUNTIME, unsigned=True)
     assert list(proofs(loaded)) == [0]
     prove(loaded, 0)
+
+
+REFERENCE = """
+[[view]]
+camera = "c1"
+reference = "{}"
+"""
+
+
+def test_the_reference_of_a_view_is_measured_once_at_load(tmp_path: Path) -> None:
+    loaded = load(entry(tmp_path, NG + OK + REFERENCE.format("ok.png")), RUNTIME, unsigned=False)
+    assert list(loaded.references) == ["c1"]
+    assert (loaded.references["c1"].height, loaded.references["c1"].width) == (64, 64)
+
+
+@pytest.mark.parametrize("name", ["gone.png", "squares.toml"])
+def test_a_reference_that_is_no_picture_is_refused_at_load(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match=name):
+        load(entry(tmp_path, NG + REFERENCE.format(name)), RUNTIME, unsigned=True)
