@@ -67,10 +67,10 @@ def test_a_standing_parts_window_ends_before_the_next_part_can_be_there(
 ) -> None:
     pairing = Pairing(mode, TAKT_S, offset_s)
     part = trigger(1, 10.0)
-    assert pairing.window(part) == (10.0 + offset_s, pytest.approx(10.23 + offset_s))
+    assert pairing.window(part) == pytest.approx((10.0 + offset_s, 10.23 + offset_s))
     pairing.expect(part)
     pairing.expect(trigger(2, 10.2))
-    assert pairing.window(part) == (10.0 + offset_s, pytest.approx(10.18 + offset_s))
+    assert pairing.window(part) == pytest.approx((10.0 + offset_s, 10.18 + offset_s))
 
 
 def test_a_standing_part_that_had_left_when_its_frame_was_exposed_is_doubtful_afterwards() -> None:

@@ -3,7 +3,14 @@
 The parts carry their identity in the frame; a frame that was judged must show the part it was
 judged for. Mutants that were planted in edge/pairing.py and seen to fail here:
 
-MUTANTS
+    windows without their lower bound          frames of the part before, on standing parts
+    a standing part from its earliest edge on  the same
+    an offset that is left out                 every part of the second camera
+    a window longer than the shortest takt     the next part, where the own frame is lost
+    the trigger count left out, or a new one   frames with a wrong exposure time
+    believed at once
+    doubts left out, or the next part's        the next part that follows too closely
+    window left out of them
 """
 
 from collections import Counter

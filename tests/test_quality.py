@@ -156,7 +156,7 @@ def test_a_shift_is_measured_to_two_pixels(reference: Reference, x: int, y: int)
     )
     found = reference.shift(np.asarray(moved, np.uint8))
     assert found is not None
-    assert found == (pytest.approx(x, abs=2), pytest.approx(y, abs=2))
+    assert found == pytest.approx((x, y), abs=2)
 
 
 def test_a_reference_is_the_same_after_a_thousand_comparisons() -> None:
