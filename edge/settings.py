@@ -15,6 +15,12 @@ from edge.mqtt.message import Name, Sha256
 
 DEFAULT_PATH = Path("/etc/quanjian/edge.toml")
 
+GENICAM = ("gige", "usb3", "gentl")
+"""Kinds of camera that can be told what triggers them, and how to expose."""
+
+COUNTING = ("shared_memory", *GENICAM)
+"""Kinds whose frames carry a count of the triggers."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
 
@@ -73,14 +79,18 @@ class Camera(Section, frozen=True, kw_only=True):
     """[[camera]] one source of frames."""
 
     name: Name
-    kind: Literal["shared_memory", "folder", "video", "rtsp", "v4l2"]
-    source: str  # file, folder, address or device, as the kind needs
+    kind: Literal["shared_memory", "folder", "video", "rtsp", "v4l2", "gige", "usb3", "gentl"]
+    source: str  # file, folder, address, device or serial number, as the kind needs
     loop: bool = False  # folder and video: start again at the end
     delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None  # rtsp, v4l2: exposure to arrival
     mm_per_px: Positive | None = None  # sizes in mm only where this is known
     # where the part is when this camera looks, from the sensor on: as time, or as way
     offset_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None
     offset_mm: Annotated[float, Meta(ge=0, le=100_000)] | None = None
+    device: str | None = None  # gentl: serial number or name; None = the producer's only camera
+    pixel_format: str | None = None  # gige, usb3, gentl: e.g. "Mono8"; None = as the camera is set
+    trigger_line: str | None = None  # gige, usb3, gentl: input of the part sensor, e.g. "Line0"
+    strobe_line: str | None = None  # gige, usb3, gentl: output that fires the lamp, e.g. "Line1"
 
 
 class Recipe(Section, frozen=True, kw_only=True):
@@ -162,7 +172,7 @@ def read(path: Path) -> Settings:
 
 def resolve(settings: Settings, folder: Path) -> Settings:
     """The same settings with every relative file name made absolute from `folder`."""
-    files = {"shared_memory", "folder", "video"}
+    files = {"shared_memory", "folder", "video", "gentl"}
     hub = settings.hub
     if hub is not None and hub.token_file is not None:
         hub = replace(hub, token_file=str(folder / hub.token_file))
@@ -261,20 +271,27 @@ def overlapping(settings: Settings) -> list[str]:
 
 def misplaced(settings: Settings) -> list[str]:
     """Cameras that cannot do what their station or their kind demands."""
-    kinds = {camera.name: camera.kind for camera in settings.camera or () if camera.kind}
+    cameras = {camera.name: camera for camera in settings.camera or () if camera.kind}
     problems = [
         f"[camera {camera.name}] delay_ms: missing; expected the ms from exposure to arrival, at "
         f"the most, because {camera.kind} pictures carry no exposure time"
         for camera in settings.camera or ()
         if camera.kind in ("rtsp", "v4l2") and camera.delay_ms is None
     ]
-    problems += [
-        f"[station {station.name}] trigger: 'hardware' needs a camera that counts its triggers, "
-        f"which {name!r} ({kinds[name]}) does not"
-        for station in settings.station or ()
-        for name in station.cameras or ()
-        if station.trigger == "hardware" and kinds.get(name, "shared_memory") != "shared_memory"
-    ]
+    for station in settings.station or ():
+        wired = station.cameras or () if station.trigger == "hardware" else ()
+        for camera in (cameras[name] for name in wired if name in cameras):
+            if camera.kind not in COUNTING:
+                problems.append(
+                    f"[station {station.name}] trigger: 'hardware' needs a camera that counts its "
+                    f"triggers, which {camera.name!r} ({camera.kind}) does not"
+                )
+            elif camera.kind in GENICAM and camera.trigger_line is None:
+                problems.append(
+                    f"[camera {camera.name}] trigger_line: missing; expected the input that the "
+                    f'part sensor is wired to, such as "Line0", because [station {station.name}] '
+                    "has trigger = 'hardware'"
+                )
     return problems + moving(settings)
 
 

@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 
 from edge.errors import CameraError
+from edge.limits import View
 from edge.terms import Frame
+from edge.vision.setup import refuse
 
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 3000
@@ -75,6 +77,14 @@ class StreamCamera:
 
     def request(self) -> None:
         """Nothing to do: the stream runs freely."""
+
+    def apply(self, view: View) -> None:
+        """Refuse whatever this kind cannot be set to.
+
+        Raises:
+            CameraError: names the key.
+        """
+        refuse(view, self.source, self.kind)
 
     def close(self) -> None:
         """Let the device go; safe to call twice."""
