@@ -149,7 +149,7 @@ def _try_motion(station: settings.Station, camera: settings.Camera, wiring: Sett
     for entry in wiring.recipe:
         recipe = recipes.read(Path(entry.path))
         view = next((view for view in recipe.views if view.camera == camera.name), None)
-        exposure_us = view.exposure_us if view else None
+        exposure_us = (view and view.exposure_us) or camera.exposure_us
         found = motion.problems(line, recipe.motion, exposure_us, camera.mm_per_px)
         wrong += [f"{recipe.name}: {problem}" for problem in found]
         if exposure_us is not None and camera.mm_per_px is not None:

@@ -47,7 +47,7 @@ def problems(
     """Why these parts move too far for this recipe, or why nobody can tell; [] = they do not.
 
     Args:
-        exposure_us: of the recipe's [[view]] of this camera; None = the camera's own.
+        exposure_us: of the recipe's [[view]] of this camera, else of edge.toml; None = unknown.
         mm_per_px: of the camera; None = not calibrated.
     """
     if line.speed_mm_s == 0:
@@ -60,7 +60,9 @@ def problems(
             f"expected at most {limits.margin_mm:g}"
         )
     if exposure_us is None:
-        found.append("[[view]] exposure_us: missing; without it nobody knows the blur")
+        found.append(
+            "[[view]] exposure_us: missing, in [[camera]] too; without it nobody knows the blur"
+        )
     if mm_per_px is None:
         found.append("[[camera]] mm_per_px: missing; without it nobody knows the blur in px")
     if exposure_us is None or mm_per_px is None:

@@ -84,6 +84,7 @@ class Camera(Section, frozen=True, kw_only=True):
     loop: bool = False  # folder and video: start again at the end
     delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None  # rtsp, v4l2: exposure to arrival
     mm_per_px: Positive | None = None  # sizes in mm only where this is known
+    exposure_us: Positive | None = None  # where no recipe can set it; for `check` on moving parts
     # where the part is when this camera looks, from the sensor on: as time, or as way
     offset_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None
     offset_mm: Annotated[float, Meta(ge=0, le=100_000)] | None = None

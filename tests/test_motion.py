@@ -102,20 +102,26 @@ margin_mm = {margin}
 
 [[view]]
 camera = "c1"
-exposure_us = 100
+{exposure}
 """
 
 
 def checked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], speed: str, margin: str = "100"
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    speed: str,
+    margin: str = "100",
+    exposure: str = "exposure_us = 100",
+    own: str = "",
 ) -> list[str]:
-    """What `check` says about motion."""
+    """What `check` says about motion; `exposure` of the recipe, `own` of edge.toml."""
     wire(tmp_path, [False] * 3)
     edge, recipe = tmp_path / "edge.toml", tmp_path / "squares.toml"
     text = edge.read_text(encoding="utf-8").replace("speed_mm_s = 0\n", speed)
-    text = text.replace('source = "pictures"\n', 'source = "pictures"\nmm_per_px = 0.1\n')
+    more = "mm_per_px = 0.1\n" + (f"exposure_us = {own}\n" if own else "")
+    text = text.replace('source = "pictures"\n', f'source = "pictures"\n{more}')
     edge.write_text(text, encoding="utf-8")
-    moving = MOVING.format(margin=margin)
+    moving = MOVING.format(margin=margin, exposure=exposure)
     recipe.write_text(recipe.read_text(encoding="utf-8") + moving, encoding="utf-8")
     assert main(["check", "--unsigned", "--config", str(edge)]) == 1  # there is no PLC
     told = capsys.readouterr().out.split("motion s1 c1: ")[1]
@@ -134,6 +140,15 @@ def test_check_refuses_more_than_the_recipes_margin(
 ) -> None:
     told = checked(tmp_path, capsys, "speed_mm_s = 500\n", margin="10")
     assert "squares: [motion] margin_mm: parts are up to 21.8 mm from their place" in told[1]
+
+
+def test_an_exposure_that_no_recipe_can_set_stands_in_edge_toml(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = checked(tmp_path, capsys, "speed_mm_s = 500\n", exposure="")
+    assert "[[view]] exposure_us: missing" in told[1]
+    told = checked(tmp_path / "again", capsys, "speed_mm_s = 500\n", exposure="", own="200")
+    assert told[0] == "21.8 mm from its place at the most; squares 1.00 px blur"
 
 
 def test_check_is_not_content_until_somebody_says_how_fast_parts_are(
