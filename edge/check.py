@@ -86,7 +86,7 @@ def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str
     loaded = load(entry, wiring.runtime, unsigned)
     return (
         f"{loaded.recipe.name} with {Path(entry.model).name}, {loaded.trust}, "
-        f"runs on {', '.join(loaded.detector.providers)}"
+        f"runs on {loaded.detector.report}"
     )
 
 

@@ -49,10 +49,8 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     detector = Detector(
         model_path,
         sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
         score_floor=recipe.score_floor,
+        runtime=runtime,
     )
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:

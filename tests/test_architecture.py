@@ -70,7 +70,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
     "sqlite3": (*LEDGER, "edge.pictures", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
-    "onnxruntime": ("edge.vision.detector", "models"),
+    "onnxruntime": ("edge.vision.detector", "edge.vision.session", "models"),
     "onnx": ("models", "tests"),
     "torch": ("models.train_ultralytics", "models.torchvision_cpu"),
     "torchvision": ("models.train_ultralytics", "models.torchvision_cpu"),

@@ -8,7 +8,6 @@ onnxruntime would quietly fall back to the CPU and miss every deadline of the li
 import ast
 import hashlib
 import math
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from edge.errors import ModelError
+from edge.settings import Runtime
 from edge.terms import Detection
 from edge.vision.postprocess import Found, Layout, find, layout_of
 from edge.vision.preprocess import PAD, Element, InputSpec, Preparer
+from edge.vision.session import RUNTIME_ERRORS, Report, open_session
 
 SCORE_FLOOR = 0.05
 """Lowest score of a detection, far below any sensible limit of a recipe."""
@@ -30,20 +30,6 @@ OVERLAP = 0.5
 """IoU above which two boxes of one class are one defect."""
 
 _MAX_SIDE_PX = 8192
-_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
-    *(
-        kind
-        for kind in vars(onnxruntime_pybind11_state).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
-    RuntimeError,
-    ValueError,
-    TypeError,
-    MemoryError,
-)  # onnxruntime has no base class of its own
-
-# A node says nothing to anybody outside, and onnxruntime leaves no file of its own in a home.
-onnxruntime.disable_telemetry_events()
 _ELEMENTS: dict[str, Element] = {
     "tensor(uint8)": "uint8",
     "tensor(float16)": "float16",
@@ -58,29 +44,32 @@ class Detector:
         self,
         path: Path,
         sha256: str | None = None,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        providers: Sequence[str] = ("cpu",),
         threads: int = 0,
         spinning: bool = False,
         score_floor: float = SCORE_FLOOR,
         overlap: float = OVERLAP,
+        runtime: Runtime | None = None,
     ) -> None:
         """Load, check and warm up.
 
         Args:
             path: the ONNX file, weights inside.
             sha256: of the file, as pinned; None = not pinned, the caller marks that.
-            providers: onnxruntime execution providers, best first; every one must be there.
+            providers: best first, as in edge.toml or by onnxruntime's names; the first must run.
             threads: inside one inference; 0 = cores of this process less one, at least 1.
             spinning: let waiting threads spin: 25 % faster on a node with idle cores, slower than
                 one thread where anything else runs (measured: 2 cores, yolo26n 640).
             score_floor: lowest score of a detection.
             overlap: IoU above which two boxes of one class are one defect.
+            runtime: the whole of [runtime], in place of providers, threads and spinning.
 
         Raises:
             ModelError: file, hash, provider, metadata or layout is not as expected.
         """
         self.path = path
-        self.providers = tuple(providers)
+        if runtime is None:
+            runtime = Runtime(providers=tuple(providers), threads=threads, spinning=spinning)
         self.score_floor, self.overlap = score_floor, overlap
         content = _read(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
@@ -88,9 +77,9 @@ class Detector:
         if sha256 is not None and sha256 != self.sha256:
             raise ModelError(f"{path}: sha256 is {self.sha256}, expected {sha256}")
         try:
-            self._session = _session(
-                content, self.providers, threads or _cores_less_one(), spinning
-            )
+            self._session, report = open_session(content, runtime, self.sha256)
+            self.report: Report = report
+            """What really runs it."""
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.labels: tuple[str, ...] = _labels(metadata)
             """Class names in the order of the model's outputs."""
@@ -100,7 +89,7 @@ class Detector:
             """Which head it has."""
         except ModelError as exc:
             raise ModelError(f"{path}: {exc}") from exc
-        except _RUNTIME_ERRORS as exc:
+        except RUNTIME_ERRORS as exc:
             raise ModelError(f"{path}: cannot be loaded: {exc}") from exc
 
     @property
@@ -125,7 +114,7 @@ class Detector:
             found = self._run(image, self.layout)
         except ModelError as exc:
             raise ModelError(f"{self.path}: {exc}") from exc
-        except _RUNTIME_ERRORS as exc:
+        except RUNTIME_ERRORS as exc:
             raise ModelError(f"{self.path}: inference failed: {exc}") from exc
         return [
             _detection(self.labels[kind], float(score), box, mm_per_px)
@@ -133,6 +122,15 @@ class Detector:
                 found.kinds.tolist(), found.scores, found.boxes.tolist(), strict=True
             )
         ]
+
+    def fed(self, image: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+        """What the session is fed for a frame, by the name of its input: for calibration.
+
+        Raises:
+            ImageError: not a picture that `detect` takes.
+        """
+        blob, _ = Preparer(self._spec).prepare(image)
+        return {self._session.get_inputs()[0].name: blob}
 
     def _run(self, image: npt.NDArray[np.uint8], layout: Layout) -> Found:
         preparer: Preparer | None = getattr(self._local, "preparer", None)
@@ -169,34 +167,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as exc:
         raise ModelError(f"{path}: cannot be read: {exc}") from exc
-
-
-def _cores_less_one() -> int:
-    return max(1, len(os.sched_getaffinity(0)) - 1)
-
-
-def _session(
-    content: bytes, providers: tuple[str, ...], threads: int, spinning: bool
-) -> onnxruntime.InferenceSession:
-    """Open a session with exactly these providers.
-
-    Raises:
-        ModelError: a provider is not built in, or fell back when it met the device.
-    """
-    built_in = onnxruntime.get_available_providers()
-    missing = [name for name in providers if name not in built_in]
-    if missing or not providers:
-        raise ModelError(f"provider {missing} is not in this onnxruntime; it has {built_in}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    options.log_severity_level = 4  # every failure is raised; it need not be printed as well
-    session = onnxruntime.InferenceSession(content, options, providers=list(providers))
-    inactive = [name for name in providers if name not in session.get_providers()]
-    if inactive:
-        raise ModelError(f"provider {inactive} did not start; active: {session.get_providers()}")
-    return session
 
 
 def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
