@@ -6,9 +6,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from edge import recipe as recipes
+from edge import judgement
 from edge.errors import EdgeError
 from edge.eye import Eye, Look
 from edge.flights import Flight
@@ -54,6 +55,12 @@ class Judging:
         self._proofs = itertools.cycle(
             [(loaded, place) for loaded in recipes_by_number.values() for place in proofs(loaded)]
         )
+        workers = max((loaded.workers for loaded in recipes_by_number.values()), default=1)
+        self._crew = (  # views side by side, all in the one session of their model
+            ThreadPoolExecutor(min(workers, len(eyes)), f"{name} view")
+            if min(workers, len(eyes)) > 1
+            else None
+        )
         self._alone = alone
         self._acquired = acquired
         self._deliver = deliver
@@ -78,6 +85,8 @@ class Judging:
         if self._thread.is_alive():
             self._flights.put(None)
             self._thread.join(timeout_s)
+        if self._crew is not None:
+            self._crew.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         proof_due_s = time.monotonic()
@@ -101,7 +110,7 @@ class Judging:
         verdict = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
         if loaded is not None:
             looks = self._look(flight, loaded)
-            verdict = recipes.fuse([look.verdict for look in looks]) if looks else verdict
+            verdict = _fused(looks, loaded) if looks else verdict
         ended_s = time.monotonic()
         if any(look.frame is not None and look.fault is None for look in looks):
             self.proved_s = ended_s
@@ -116,7 +125,10 @@ class Judging:
                 for eye in self._eyes
             ]
             self._acquired(number)  # the part may move while its pictures are judged
-            return tuple(eye.judge(one, loaded) for eye, one in zip(self._eyes, taken, strict=True))
+            loadeds = [loaded] * len(taken)
+            if self._crew is None:
+                return tuple(map(Eye.judge, self._eyes, taken, loadeds))
+            return tuple(self._crew.map(Eye.judge, self._eyes, taken, loadeds))
         except Exception:
             log.exception("%s: part %d could not be judged", trigger.part.station, number)
             return ()
@@ -135,3 +147,10 @@ class Judging:
             self.failed |= {loaded.number}
         else:
             self.proved_s = time.monotonic()
+
+
+def _fused(looks: Sequence[Look], loaded: Loaded) -> Verdict:
+    """The part's verdict; what a class is allowed counts over all its views."""
+    together = [finding for look in looks for finding in look.findings]
+    whole = judgement.decide(together, loaded.recipe)
+    return judgement.fuse([*(look.verdict for look in looks), whole])

@@ -92,7 +92,7 @@ class Recipe(Section, frozen=True, kw_only=True):
     number: Annotated[int, Meta(ge=1, le=65535)]
     path: str  # recipe TOML
     sha256: Sha256 | None = None  # pins the recipe; without it only --unsigned runs it
-    model: str  # ONNX file
+    model: str | None = None  # ONNX file; none only where the recipe's [spots] are the detector
     model_sha256: Sha256 | None = None
 
 
@@ -137,6 +137,11 @@ class Settings(Section, frozen=True, kw_only=True):
     recipe: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     station: Annotated[tuple[Station, ...], Meta(min_length=1)]
 
+    @property
+    def scales(self) -> dict[str, float | None]:
+        """mm per px of each camera; None = not calibrated."""
+        return {camera.name: camera.mm_per_px for camera in self.camera}
+
 
 def read(path: Path) -> Settings:
     """Read and check edge.toml; relative paths in it start at its own folder.
@@ -174,7 +179,7 @@ def resolve(settings: Settings, folder: Path) -> Settings:
             for c in settings.camera
         ),
         recipe=tuple(
-            replace(r, path=str(folder / r.path), model=str(folder / r.model))
+            replace(r, path=str(folder / r.path), model=r.model and str(folder / r.model))
             for r in settings.recipe
         ),
     )
