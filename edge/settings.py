@@ -3,6 +3,7 @@
 Every mistake in the file is reported at once. What may change while running is a recipe.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,8 +16,23 @@ from edge.mqtt.message import Name, Sha256
 
 DEFAULT_PATH = Path("/etc/quanjian/edge.toml")
 
+CameraKind = (
+    Literal["shared_memory", "folder", "video", "rtsp", "v4l2", "gstreamer", "csi"]
+    | Literal["gige", "usb3", "gentl"]
+)
+
+GENICAM = ("gige", "usb3", "gentl")
+"""Kinds of camera that can be told what triggers them, and how to expose."""
+
+COUNTING = ("shared_memory", *GENICAM)
+"""Kinds whose frames carry a count of the triggers."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
+Pixels = Annotated[int, Meta(ge=1, le=100_000)]
+
+TIMELESS = ("rtsp", "v4l2", "gstreamer", "csi")
+"""Kinds of camera whose pictures carry no exposure time."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,11 +95,22 @@ class Camera(Section, frozen=True, kw_only=True):
     """[[camera]] one source of frames."""
 
     name: Name
-    kind: Literal["shared_memory", "folder", "video", "rtsp", "v4l2"]
-    source: str  # file, folder, address or device, as the kind needs
+    kind: CameraKind
+    source: str  # file, folder, address, device, pipeline or number, as the kind needs
     loop: bool = False  # folder and video: start again at the end
-    delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None  # rtsp, v4l2: exposure to arrival
+    # exposure to arrival, at the most, of kinds whose pictures carry no exposure time
+    delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    transport: Literal["tcp", "udp"] = "tcp"  # rtsp
+    password_file: str | None = None  # rtsp, gstreamer: file with user:password, mode 0600
+    size: tuple[Pixels, Pixels] | None = None  # v4l2, csi: width, height; None: as it is
+    fps: Annotated[float, Meta(gt=0, le=1000)] | None = None  # v4l2, csi
+    controls: dict[str, int] = {}  # v4l2: by name, as `v4l2-ctl --list-ctrls` shows them
     mm_per_px: Positive | None = None  # sizes in mm only where this is known
+    device: str | None = None  # gentl: serial number or name; None = the producer's only camera
+    # v4l2: e.g. "MJPG"; gige, usb3, gentl: e.g. "Mono8"; None = as the camera is set
+    pixel_format: str | None = None
+    trigger_line: str | None = None  # gige, usb3, gentl: input of the part sensor, e.g. "Line0"
+    strobe_line: str | None = None  # gige, usb3, gentl: output that fires the lamp, e.g. "Line1"
 
 
 class Recipe(Section, frozen=True, kw_only=True):
@@ -161,7 +188,7 @@ def read(path: Path) -> Settings:
 
 def resolve(settings: Settings, folder: Path) -> Settings:
     """The same settings with every relative file name made absolute from `folder`."""
-    files = {"shared_memory", "folder", "video"}
+    files = {"shared_memory", "folder", "video", "gentl"}
     hub = settings.hub
     if hub is not None and hub.token_file is not None:
         hub = replace(hub, token_file=str(folder / hub.token_file))
@@ -175,7 +202,11 @@ def resolve(settings: Settings, folder: Path) -> Settings:
         hub=hub,
         runtime=replace(settings.runtime, engine_dir=str(engine_dir)),
         camera=tuple(
-            replace(c, source=str(folder / c.source)) if c.kind in files else c
+            replace(
+                c,
+                source=str(folder / c.source) if c.kind in files else c.source,
+                password_file=str(folder / c.password_file) if c.password_file else None,
+            )
             for c in settings.camera
         ),
         recipe=tuple(
@@ -265,17 +296,31 @@ def overlapping(settings: Settings) -> list[str]:
 
 def misplaced(settings: Settings) -> list[str]:
     """Cameras that cannot do what their station or their kind demands."""
-    kinds = {camera.name: camera.kind for camera in settings.camera or () if camera.kind}
+    cameras = {camera.name: camera for camera in settings.camera or () if camera.kind}
     problems = [
         f"[camera {camera.name}] delay_ms: missing; expected the ms from exposure to arrival, at "
         f"the most, because {camera.kind} pictures carry no exposure time"
         for camera in settings.camera or ()
-        if camera.kind in ("rtsp", "v4l2") and camera.delay_ms is None
+        if camera.kind in TIMELESS and camera.delay_ms is None
     ]
-    return problems + [
-        f"[station {station.name}] trigger: 'hardware' needs a camera that counts its triggers, "
-        f"which {name!r} ({kinds[name]}) does not"
-        for station in settings.station or ()
-        for name in station.cameras or ()
-        if station.trigger == "hardware" and kinds.get(name, "shared_memory") != "shared_memory"
+    problems += [
+        f"[camera {camera.name}] source: a login in it is a mistake; put user:password into "
+        f"password_file, so that it stands in no log and no backup"
+        for camera in settings.camera or ()
+        if camera.kind in ("rtsp", "gstreamer") and re.search(r"://[^/{\s]*@", camera.source or "")
     ]
+    for station in settings.station or ():
+        wired = station.cameras or () if station.trigger == "hardware" else ()
+        for camera in (cameras[name] for name in wired if name in cameras):
+            if camera.kind not in COUNTING:
+                problems.append(
+                    f"[station {station.name}] trigger: 'hardware' needs a camera that counts its "
+                    f"triggers, which {camera.name!r} ({camera.kind}) does not"
+                )
+            elif camera.kind in GENICAM and camera.trigger_line is None:
+                problems.append(
+                    f"[camera {camera.name}] trigger_line: missing; expected the input that the "
+                    f'part sensor is wired to, such as "Line0", because [station {station.name}] '
+                    "has trigger = 'hardware'"
+                )
+    return problems

@@ -173,6 +173,18 @@ def test_a_camera_that_counts_no_triggers_is_refused_for_moving_parts(tmp_path: 
     ]
 
 
+@pytest.mark.parametrize("kind", ["gige", "usb3", "gentl"])
+def test_an_industrial_camera_for_moving_parts_needs_the_input_of_the_sensor(
+    tmp_path: Path, kind: str
+) -> None:
+    wired = WHOLE.replace('"software"', '"hardware"').replace('["c1", "c2"]', '["c1"]')
+    wired = wired.replace('kind = "folder"', f'kind = "{kind}"')
+    (found,) = problems_of(tmp_path, wired)
+    assert found.startswith("[camera c1] trigger_line: missing; expected the input")
+    whole = wired.replace(f'"{kind}"', f'"{kind}"\ntrigger_line = "Line0"')
+    assert settings.read(written(tmp_path, whole)).camera[0].trigger_line == "Line0"
+
+
 @pytest.mark.parametrize(
     ("more", "tolerance_s"),
     [("", 0.1), ("max_rate_per_s = 4\n", 0.25), ("frame_tolerance_ms = 700\n", 0.7)],
