@@ -69,12 +69,14 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "tests": PACKAGES,
 }
 
+RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
+
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc",),
     "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
     "sqlite3": (*LEDGER, "edge.pictures", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
-    "onnxruntime": ("edge.vision.detector", "edge.vision.binding", "models", "bench.turns"),
+    "onnxruntime": (*RUNTIME, "models", "bench.turns"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
     "gi": ("edge.vision.introspection", "tests.rtsp_server"),
     "harvesters": ("edge.vision.gentl",),
