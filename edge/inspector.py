@@ -62,8 +62,11 @@ class Inspector:
         evidence: Evidence,
         rows: Rows,
         announce: Callable[[Notice], None],
+        record: Callable[[Judged], None],
     ) -> None:
-        """`announce` sends a preview of a not-OK part and must not block."""
+        """`announce` sends a preview of a not-OK part, `record` keeps frames where an engineer
+        asked for it; both must not block.
+        """
         self.name = standing.name
         self.standing = standing
         self._line = line
@@ -71,6 +74,7 @@ class Inspector:
         self._evidence = evidence
         self._rows = rows
         self._announce = announce
+        self._record = record
         self._settling = Settling(self.name, ledger, rows, line, self._settled, evidence)
         self._resumed_epoch = self._settling.current.epoch
         standing.resumed(self._settling.current)
@@ -259,6 +263,7 @@ class Inspector:
             self._tell_stop()
         if code is not Code.OK:
             self._announce(self._rows.notice(row))
+        self._record(judged)
 
     def _submit(self, row: PartRow, code: Code) -> None:
         defect = self.standing.defect_number(row)
