@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import check, explain, inspect, record, replay, settings, simulate
+from edge import check, explain, inspect, record, replay, settings, simulate, web_command
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
   quanjian-edge record --for 30m                  keep every frame for half an hour
   quanjian-edge replay data/recordings --model new.onnx --recipe r.toml
+  quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         ("record", "keep full frames for a while", record.add_arguments, record.run),
         ("replay", "recorded frames again", replay.add_arguments, replay.run),
         ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
+        ("web", "inspect continuous material", _add_web, web_command.run),
         (
             "simulate",
             "a simulated line: belt, camera and PLC",
@@ -88,6 +90,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: quanjian-edge run --config /etc/quanjian/edge.toml"
     _add_config(parser)
+
+
+def _add_web(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    web_command.add_arguments(parser)
 
 
 def _run(asked: argparse.Namespace) -> int:

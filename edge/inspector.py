@@ -174,7 +174,7 @@ class Inspector:
         self._settling.open_epoch(seen.epoch, seen.base)
         self.standing.epoch, self.standing.triggers = seen.epoch, 0
         for eye in self.standing.eyes:
-            eye.pairing.lose()
+            eye.lose()
         row = EpochRow(
             **self._rows.stamp(seen.epoch),
             base=seen.base,
@@ -219,8 +219,6 @@ class Inspector:
         self.standing.passed("missed", last - first + 1)
         self.standing.overrun = cause is Cause.OVERRUN
         self._line.acquired(last)  # nobody will take a picture of it: it may move
-        for eye in self.standing.eyes:
-            eye.pairing.lose()
         self._hold(AlertCode.PARTS_MISSED, True, f"{first} to {last}: {cause.value}")
         row = MissedRow(**self._rows.stamp(epoch), first=first, last=last, cause=cause)
         self._settling.pass_by(row)

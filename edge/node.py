@@ -152,7 +152,12 @@ class Node:
 
     def _make_eye(self, station: Station, camera: str) -> Eye:
         settings = next(c for c in self.settings.camera if c.name == camera)
-        pairing = Pairing(station.trigger, station.tolerance_s)
+        pairing = Pairing(
+            station.trigger,
+            station.tolerance_s,
+            station.offset_s(settings),
+            1 / station.max_rate_per_s,
+        )
         return Eye(self._captures[camera], pairing, settings.mm_per_px)
 
     # -- running ------------------------------------------------------------------------------

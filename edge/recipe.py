@@ -34,7 +34,19 @@ from msgspec import Meta
 
 from edge import sections, zones
 from edge.errors import SettingsError
-from edge.limits import ClassLimits, Golden, ImageLimits, Motion, Section, Stop, View, Zone
+from edge.limits import (
+    ClassLimits,
+    Golden,
+    ImageLimits,
+    Motion,
+    Section,
+    Spots,
+    Stop,
+    Tiles,
+    View,
+    Web,
+    Zone,
+)
 
 
 class Recipe(Section, frozen=True, kw_only=True):
@@ -45,6 +57,9 @@ class Recipe(Section, frozen=True, kw_only=True):
     image: ImageLimits = ImageLimits()
     motion: Motion = Motion()
     stop: Stop = Stop()
+    tiles: Tiles | None = None
+    spots: Spots | None = None
+    web: Web | None = None
     views: tuple[View, ...] = msgspec.field(name="view", default=())
     zones: tuple[Zone, ...] = msgspec.field(name="zone", default=())
     classes: Annotated[tuple[ClassLimits, ...], Meta(min_length=1)] = msgspec.field(name="class")
@@ -64,6 +79,21 @@ class Recipe(Section, frozen=True, kw_only=True):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{key}: {twice} more than once")
+        if self.spots is not None and self.spots.role == "screen" and self.tiles is None:
+            raise ValueError("[spots] role: a screen chooses tiles; there is no [tiles]")
+        if self.web is not None and self.spots is None and self.tiles is None:
+            raise ValueError("[web]: a strip is large; it needs [tiles] or [spots]")
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """What is compared with a reference needs one, in every view."""
+        compared = [key for key in ("sharpness_share", "shift_px") if getattr(self.image, key)]
+        without = [view.camera for view in self.views if view.reference is None]
+        if compared and (without or not self.views):
+            raise ValueError(
+                f"[image] {compared[0]}: needs a [[view]] with a reference for every camera; "
+                + (f"{without} have none" if without else "there is no [[view]]")
+            )
 
 
 def read(path: Path) -> Recipe:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import judgement, settings
+from edge import judgement, settings, sight
 from edge import recipe as recipes
 from edge.errors import EdgeError, ModelError, SettingsError
 from edge.limits import Golden
@@ -23,6 +23,8 @@ from edge.recipe import Recipe
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
+from edge.vision.reference import Reference
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,10 @@ class Loaded:
     number: int  # what the PLC asks for
     recipe: Recipe
     trust: Trust
-    detector: Detector = field(repr=False)
+    detector: Sees = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
+    references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
+    workers: int = 1  # views of a part judged at once
 
 
 def load(
@@ -41,32 +45,37 @@ def load(
     runtime: settings.Runtime,
     unsigned: bool,
     scales: Mapping[str, float | None] | None = None,
+    warm: dict[str, Detector] | None = None,
 ) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
 
     Args:
         scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
             not known, and sizes in mm excuse nothing.
+        warm: models that are loaded already, by file; gets this one.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
+        ImageError: a golden or reference picture cannot be used.
         SettingsError: mistakes in the recipe.
     """
-    recipe_path, model_path = Path(entry.path), Path(entry.model)
+    recipe_path = Path(entry.path)
     pinned = _verified(recipe_path, entry.sha256, unsigned)
-    pinned = _verified(model_path, entry.model_sha256, unsigned) and pinned
+    if entry.model is not None:
+        pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    detector = Detector(
-        model_path,
-        sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=recipe.score_floor,
+    warm = {} if warm is None else warm
+    model = _model(entry, runtime, recipe, warm) if entry.model is not None else None
+    detector = sight.assemble(
+        recipe,
+        model,
+        workers=sight.workers(runtime.threads),
+        prepare=sight.flattened(recipe, recipe_path.parent),
     )
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
-        raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+        name = entry.model or "[spots]"
+        raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
     problems = recipes.check_scales(recipe, scales) if scales is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
@@ -77,10 +86,25 @@ def load(
     golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
     pinned = pinned and any(g.expect == "ng" for g in recipe.golden)
     trust: Trust = "pinned" if pinned else "unsigned"
-    loaded = Loaded(entry.number, recipe, trust, detector, golden)
+    references = {
+        view.camera: Reference(decode_image(recipe_path.parent / view.reference))
+        for view in recipe.views
+        if view.reference is not None
+    }
+    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
+
+
+def _model(
+    entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe, warm: dict[str, Detector]
+) -> Detector:
+    """The recipe's model; one file is one session, however many recipes name it."""
+    path = entry.model or ""
+    if path not in warm or warm[path].sha256 != (entry.model_sha256 or warm[path].sha256):
+        warm[path] = Detector(Path(path), sha256=entry.model_sha256, runtime=runtime)
+    return warm[path].with_floor(recipe.score_floor)
 
 
 def proofs(loaded: Loaded) -> range:
@@ -127,10 +151,11 @@ def load_all(
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
+    warm: dict[str, Detector] = {}
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned, scales)
+            loaded[entry.number] = load(entry, runtime, unsigned, scales, warm)
         except EdgeError as wrong:
             failed.append(wrong)
     return loaded, failed
