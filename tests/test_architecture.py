@@ -102,6 +102,7 @@ SANS_IO = (
     "edge.plc.handshake",
     "edge.plc.modbus",
     "edge.plc.program",
+    "edge.vision.jpeg",
     "edge.vision.masks",
     "edge.vision.metadata",
     "edge.vision.preprocess",
