@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edge import stopping
 from edge.alerts import AlertBoard, AlertCode, Change
 from edge.eye import Eye, Look
 from edge.flights import Flights
@@ -63,6 +64,8 @@ class Standing:
         self._failed: frozenset[int] = frozenset()
         self.judging = False  # a part is being judged now
         self.overrun = False  # the last missed part came too fast
+        self.stop_reason: str | None = None  # why the line must stop, until somebody resets it
+        self._run = stopping.Run()
         self.error_code = 0  # 1 camera, 2 ledger, 3 detector, 4 part overdue, 5 recipe
         self._state: StateWord = "preoperational"
         self._told: tuple[StateWord, Mode, str | None] | None = None
@@ -111,10 +114,25 @@ class Standing:
         self._failed = failed
         self.fault = own or self.plc_fault or self._recipe_fault()
         self.alive = own is None
-        self.ready = self.alive and self.active_recipe != 0 and not stopping
+        unprepared = self._unprepared()
+        self.fault = self.fault or unprepared
+        self.ready = self.alive and self.active_recipe != 0 and not stopping and not unprepared
         recipe = 5 if own is None and self._recipe_fault() else 0
         self.error_code = next((n for n, fault in enumerate(faults, 1) if fault), recipe)
         self._state = self._word()
+
+    def prepare(self) -> None:
+        """Have the cameras set up for the recipe that the PLC wants; only between two parts."""
+        number = self.active_recipe
+        for eye in self.eyes:
+            if number != 0 and not eye.is_prepared(number):
+                eye.prepare(number)
+
+    def _unprepared(self) -> str | None:
+        """Which camera is not set up yet for the recipe that the PLC wants."""
+        number = self.active_recipe
+        names = [e.capture.name for e in self.eyes if number != 0 and not e.is_prepared(number)]
+        return f"{names[0]}: being set up for recipe {number}" if names else None
 
     def _recipe_fault(self) -> str | None:
         """Why the recipe that the PLC wants cannot be used."""
@@ -155,6 +173,20 @@ class Standing:
         with self._lock:
             self.counts[code.name.lower()] += 1
             return self.board.judged(code)
+
+    def judged(self, loaded: Loaded, mode: Mode, code: Code) -> None:
+        """One more judged part, for the recipe's [stop] rules; golden samples do not count."""
+        if mode in (Mode.SAMPLE, Mode.BYPASS):
+            return
+        rules = loaded.recipe.stop
+        with self._lock:
+            self._run = stopping.follow(self._run, loaded.number, code, rules)
+            self.stop_reason = self.stop_reason or stopping.reason(self._run, rules)
+
+    def reset(self) -> None:
+        """Somebody pressed reset at the PLC: the line may run, and the [stop] rules begin anew."""
+        with self._lock:
+            self._run, self.stop_reason = stopping.Run(), None
 
     def passed(self, word: str, count: int) -> None:
         """`count` parts were missed or bypassed."""
@@ -211,6 +243,8 @@ class Standing:
             flags |= StatusFlags.MISSED_ACQ
             if self.overrun:
                 flags |= StatusFlags.OVERRUN
+        if self.stop_reason is not None:
+            flags |= StatusFlags.STOP_REQUEST
         if self.board.active:
             flags |= StatusFlags.WARNING
         return flags
@@ -218,7 +252,8 @@ class Standing:
     def sentence(self) -> str:
         """The counts of this run, for the log."""
         counts = ", ".join(f"{self.counts[word]} {word}" for word in WORDS)
-        return f"{self._state}, {self.triggers} triggers in epoch {self.epoch}: {counts}"
+        cameras = "".join(f"; {eye.capture.sentence()}" for eye in self.eyes)
+        return f"{self._state}, {self.triggers} triggers in epoch {self.epoch}: {counts}{cameras}"
 
     @property
     def unsigned(self) -> bool:

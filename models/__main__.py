@@ -16,6 +16,7 @@ from edge.errors import EdgeError
 from models.deeppcb import convert
 from models.export import HEADS, export
 from models.importer import take_in
+from models.quantize import quantize
 from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
 from models.train import Training, train
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(commands)
     _add_convert(commands)
     _add_recipe(commands)
+    _add_quantize(commands)
     return parser
 
 
@@ -218,6 +220,26 @@ def _add_recipe(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, required=True, help="folder to fill")
 
 
+def _add_quantize(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "quantize",
+        help="write the 8-bit form of a model, if its decisions stay the same",
+        epilog="example: quanjian-models quantize base.onnx --pictures plates --out base-int8.onnx",
+    )
+    made.add_argument("model", type=Path, help="FP32 .onnx of an ultralytics detector")
+    made.add_argument("--pictures", type=Path, required=True, help="folder with pictures")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument(
+        "--count", type=_count, default=100, help="pictures to calibrate with (default: 100)"
+    )
+    made.add_argument(
+        "--engine",
+        choices=("openvino", "tensorrt"),
+        default="openvino",
+        help="what will run it (default: openvino)",
+    )
+
+
 def _add_python(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--trainer-python",
@@ -265,6 +287,8 @@ def _run(args: argparse.Namespace) -> _Answer:
         )
     if args.command == "import":
         return take_in(args.model, args.out, args.gray, args.pictures)
+    if args.command == "quantize":
+        return quantize(args.model, args.pictures, args.out, args.count, args.engine, _say)
     if args.command == "recipe":
         return write_recipe(args.card, args.out)
     return convert(args.source, args.out, args.holdout_groups, args.val_groups, args.templates)
