@@ -124,6 +124,7 @@ SANS_IO = (
     "edge.plc.modbus",
     "edge.plc.plan",
     "edge.plc.program",
+    "edge.vision.jpeg",
     "edge.vision.masks",
     "edge.vision.metadata",
     "edge.vision.preprocess",
