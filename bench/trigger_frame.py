@@ -42,6 +42,7 @@ from edge.vision.camera import Capture
 BASE = Path(__file__).parent.parent / "models" / "base"
 MAX_WITHOUT = 0.005  # share of parts whose frame is missing or not trusted
 WAIT_S = 30.0
+EDGE_AGO_S = 0.01  # the PLC tells of an edge no sooner
 FAKE_ADDRESS = "127.0.0.1"
 
 
@@ -131,14 +132,15 @@ def aravis(parts: int, rate: float) -> dict[str, Any]:
         eye = Eye(capture, Pairing("software", 1.0), None)
         loaded, handed_ms = _loaded(), []
         for number in range(parts):
-            edge_s = time.monotonic()
+            asked_s = time.monotonic()
+            edge_s = asked_s - EDGE_AGO_S
             trigger = Trigger(Part("s1", 1, number), edge_s, 0.0, Mode.AUTO, 1)
             eye.expect(trigger)
-            taken = eye.take(trigger, edge_s + 2.0, loaded, lambda: True)
+            taken = eye.take(trigger, asked_s + 2.0, loaded, lambda: True)
             if isinstance(taken, Look):
                 sys.stderr.write(f"aravis: picture {number}: {taken.fault}\n")
                 continue
-            handed_ms.append((time.monotonic() - edge_s) * 1000)
+            handed_ms.append((time.monotonic() - asked_s) * 1000)
     return {
         "parts": parts,
         "without_frame": parts - len(handed_ms),
