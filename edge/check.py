@@ -14,7 +14,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from edge import motion, settings
+from edge import motion, settings, speed
 from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
 from edge.plc import modbus
@@ -57,6 +57,9 @@ def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
     yield "ledger", lambda: _try_disk(Path(wiring.node.data_dir))
     for recipe in wiring.recipe:
         yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
+        web = speed.web_of(recipe)
+        if web is not None:
+            yield f"web {recipe.number}", partial(speed.fits, wiring, recipe, web)
     for camera in wiring.camera:
         yield f"camera {camera.name}", partial(_try_camera, camera)
     for station in wiring.station:
@@ -91,9 +94,10 @@ def _try_disk(folder: Path) -> str:
 
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
-    loaded = load(entry, wiring.runtime, unsigned)
+    loaded = load(entry, wiring.runtime, unsigned, wiring.scales)
+    eye = Path(entry.model).name if entry.model is not None else "[spots]"
     return (
-        f"{loaded.recipe.name} with {Path(entry.model).name}, {loaded.trust}, "
+        f"{loaded.recipe.name} with {eye}, {loaded.trust}, "
         f"runs on {', '.join(loaded.detector.providers)}"
     )
 

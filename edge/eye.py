@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge import recipe as recipes
+from edge import judgement
 from edge.errors import EdgeError
 from edge.mqtt.message import Mark, View
 from edge.pairing import Pairing
@@ -40,6 +40,7 @@ class Look:
     detections: tuple[Detection, ...] = ()
     fault: str | None = None  # in words, for the log and the page
     source: str | None = None
+    findings: tuple[judgement.Finding, ...] = ()  # the detections as weighed by the recipe
 
 
 class Eye:
@@ -110,8 +111,11 @@ class Eye:
             detections = tuple(loaded.detector.detect(frame.image, self._mm_per_px))
         except EdgeError as wrong:
             return self._undecided(Reason.MODEL_FAULT, str(wrong), frame)
-        verdict = recipes.judge(detections, loaded.recipe)
-        return Look(self.capture.name, verdict, frame, detections, source=frame.path)
+        findings = judgement.weigh(detections, loaded.recipe, self.capture.name)
+        verdict = judgement.decide(findings, loaded.recipe)
+        return Look(
+            self.capture.name, verdict, frame, detections, source=frame.path, findings=findings
+        )
 
     def confirm(self, trigger: Trigger, look: Look) -> Look:
         """The same look, unless what came while it was judged speaks against its frame."""

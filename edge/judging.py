@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the builtin from 3.11 on
 from dataclasses import dataclass
 
-from edge import recipe as recipes
+from edge import judgement
 from edge.errors import EdgeError
 from edge.eye import READOUT_S, Eye, Look
 from edge.flights import Flight
@@ -140,7 +140,7 @@ class Judging:
         verdict = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
         if job.loaded is not None:
             looks = self._look(job, job.loaded)
-            verdict = recipes.fuse([look.verdict for look in looks]) if looks else verdict
+            verdict = _fused(looks, job.loaded) if looks else verdict
         ended_s = time.monotonic()
         if any(look.frame is not None and look.fault is None for look in looks):
             self.proved_s = ended_s
@@ -179,3 +179,10 @@ class Judging:
             self.failed |= {loaded.number}
         else:
             self.proved_s = time.monotonic()
+
+
+def _fused(looks: Sequence[Look], loaded: Loaded) -> Verdict:
+    """The part's verdict; what a class is allowed counts over all its views."""
+    together = [finding for look in looks for finding in look.findings]
+    whole = judgement.decide(together, loaded.recipe)
+    return judgement.fuse([*(look.verdict for look in looks), whole])

@@ -53,7 +53,9 @@ class Node:
         data = Path(settings.node.data_dir)
         self.ledger = Outbox(data / "ledger.db")
         self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
-        self._recipes, failed = load_all(settings.recipe, settings.runtime, unsigned)
+        self._recipes, failed = load_all(
+            settings.recipe, settings.runtime, unsigned, settings.scales
+        )
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edge import judgement, settings, sight
 from edge import recipe as recipes
-from edge import settings
-from edge.errors import EdgeError, ModelError
+from edge.errors import EdgeError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
@@ -24,6 +24,7 @@ from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
 from edge.vision.reference import Reference
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +34,47 @@ class Loaded:
     number: int  # what the PLC asks for
     recipe: Recipe
     trust: Trust
-    detector: Detector = field(repr=False)
+    detector: Sees = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
     references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
 
 
-def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> Loaded:
+def load(
+    entry: settings.Recipe,
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
+) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
+
+    Args:
+        scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
+            not known, and sizes in mm excuse nothing.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
         ImageError: a golden or reference picture cannot be used.
         SettingsError: mistakes in the recipe.
     """
-    recipe_path, model_path = Path(entry.path), Path(entry.model)
+    recipe_path = Path(entry.path)
     pinned = _verified(recipe_path, entry.sha256, unsigned)
-    pinned = _verified(model_path, entry.model_sha256, unsigned) and pinned
+    if entry.model is not None:
+        pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    detector = Detector(
-        model_path,
-        sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=recipe.score_floor,
+    model = _model(entry, runtime, recipe) if entry.model is not None else None
+    detector = sight.assemble(
+        recipe,
+        model,
+        workers=sight.workers(runtime.threads),
+        prepare=sight.flattened(recipe, recipe_path.parent),
     )
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
-        raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+        name = entry.model or "[spots]"
+        raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
+    problems = recipes.check_scales(recipe, scales) if scales is not None else []
+    if problems:
+        raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
         raise ModelError(
             f'{recipe_path}: no [[golden]] with expect = "ng": nothing proves that the model sees'
@@ -79,6 +93,17 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     return loaded
 
 
+def _model(entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe) -> Detector:
+    return Detector(
+        Path(entry.model or ""),
+        sha256=entry.model_sha256,
+        providers=runtime.providers,
+        threads=runtime.threads,
+        spinning=runtime.spinning,
+        score_floor=recipe.score_floor,
+    )
+
+
 def proofs(loaded: Loaded) -> range:
     """The places of a recipe's proofs, for `prove`; one even where it has no golden picture."""
     return range(max(1, len(loaded.golden)))
@@ -94,7 +119,7 @@ def prove(loaded: Loaded, place: int) -> None:
         loaded.detector.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
         return
     golden, image = loaded.golden[place]
-    verdict = recipes.judge(loaded.detector.detect(image), loaded.recipe)
+    verdict = judgement.judge(loaded.detector.detect(image), loaded.recipe, golden.camera)
     if verdict.code is not golden.code:
         raise ModelError(
             f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
@@ -116,14 +141,17 @@ def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:
 
 
 def load_all(
-    entries: tuple[settings.Recipe, ...], runtime: settings.Runtime, unsigned: bool
+    entries: tuple[settings.Recipe, ...],
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned)
+            loaded[entry.number] = load(entry, runtime, unsigned, scales)
         except EdgeError as wrong:
             failed.append(wrong)
     return loaded, failed

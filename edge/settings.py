@@ -3,6 +3,7 @@
 Every mistake in the file is reported at once. What may change while running is a recipe.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,11 @@ from edge.mqtt.message import Name, Sha256
 
 DEFAULT_PATH = Path("/etc/quanjian/edge.toml")
 
+CameraKind = (
+    Literal["shared_memory", "folder", "video", "rtsp", "v4l2", "gstreamer", "csi"]
+    | Literal["gige", "usb3", "gentl"]
+)
+
 GENICAM = ("gige", "usb3", "gentl")
 """Kinds of camera that can be told what triggers them, and how to expose."""
 
@@ -23,6 +29,10 @@ COUNTING = ("shared_memory", *GENICAM)
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
+Pixels = Annotated[int, Meta(ge=1, le=100_000)]
+
+TIMELESS = ("rtsp", "v4l2", "gstreamer", "csi")
+"""Kinds of camera whose pictures carry no exposure time."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,17 +89,24 @@ class Camera(Section, frozen=True, kw_only=True):
     """[[camera]] one source of frames."""
 
     name: Name
-    kind: Literal["shared_memory", "folder", "video", "rtsp", "v4l2", "gige", "usb3", "gentl"]
-    source: str  # file, folder, address, device or serial number, as the kind needs
+    kind: CameraKind
+    source: str  # file, folder, address, device, pipeline or number, as the kind needs
     loop: bool = False  # folder and video: start again at the end
-    delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None  # rtsp, v4l2: exposure to arrival
+    # exposure to arrival, at the most, of kinds whose pictures carry no exposure time
+    delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    transport: Literal["tcp", "udp"] = "tcp"  # rtsp
+    password_file: str | None = None  # rtsp, gstreamer: file with user:password, mode 0600
+    size: tuple[Pixels, Pixels] | None = None  # v4l2, csi: width, height; None: as it is
+    fps: Annotated[float, Meta(gt=0, le=1000)] | None = None  # v4l2, csi
+    controls: dict[str, int] = {}  # v4l2: by name, as `v4l2-ctl --list-ctrls` shows them
     mm_per_px: Positive | None = None  # sizes in mm only where this is known
     exposure_us: Positive | None = None  # where no recipe can set it; for `check` on moving parts
     # where the part is when this camera looks, from the sensor on: as time, or as way
     offset_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None
     offset_mm: Annotated[float, Meta(ge=0, le=100_000)] | None = None
     device: str | None = None  # gentl: serial number or name; None = the producer's only camera
-    pixel_format: str | None = None  # gige, usb3, gentl: e.g. "Mono8"; None = as the camera is set
+    # v4l2: e.g. "MJPG"; gige, usb3, gentl: e.g. "Mono8"; None = as the camera is set
+    pixel_format: str | None = None
     trigger_line: str | None = None  # gige, usb3, gentl: input of the part sensor, e.g. "Line0"
     strobe_line: str | None = None  # gige, usb3, gentl: output that fires the lamp, e.g. "Line1"
 
@@ -100,7 +117,7 @@ class Recipe(Section, frozen=True, kw_only=True):
     number: Annotated[int, Meta(ge=1, le=65535)]
     path: str  # recipe TOML
     sha256: Sha256 | None = None  # pins the recipe; without it only --unsigned runs it
-    model: str  # ONNX file
+    model: str | None = None  # ONNX file; none only where the recipe's [spots] are the detector
     model_sha256: Sha256 | None = None
 
 
@@ -154,6 +171,11 @@ class Settings(Section, frozen=True, kw_only=True):
     recipe: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     station: Annotated[tuple[Station, ...], Meta(min_length=1)]
 
+    @property
+    def scales(self) -> dict[str, float | None]:
+        """mm per px of each camera; None = not calibrated."""
+        return {camera.name: camera.mm_per_px for camera in self.camera}
+
 
 def read(path: Path) -> Settings:
     """Read and check edge.toml; relative paths in it start at its own folder.
@@ -182,11 +204,15 @@ def resolve(settings: Settings, folder: Path) -> Settings:
         node=replace(settings.node, data_dir=str(folder / settings.node.data_dir)),
         hub=hub,
         camera=tuple(
-            replace(c, source=str(folder / c.source)) if c.kind in files else c
+            replace(
+                c,
+                source=str(folder / c.source) if c.kind in files else c.source,
+                password_file=str(folder / c.password_file) if c.password_file else None,
+            )
             for c in settings.camera
         ),
         recipe=tuple(
-            replace(r, path=str(folder / r.path), model=str(folder / r.model))
+            replace(r, path=str(folder / r.path), model=r.model and str(folder / r.model))
             for r in settings.recipe
         ),
     )
@@ -277,7 +303,13 @@ def misplaced(settings: Settings) -> list[str]:
         f"[camera {camera.name}] delay_ms: missing; expected the ms from exposure to arrival, at "
         f"the most, because {camera.kind} pictures carry no exposure time"
         for camera in settings.camera or ()
-        if camera.kind in ("rtsp", "v4l2") and camera.delay_ms is None
+        if camera.kind in TIMELESS and camera.delay_ms is None
+    ]
+    problems += [
+        f"[camera {camera.name}] source: a login in it is a mistake; put user:password into "
+        f"password_file, so that it stands in no log and no backup"
+        for camera in settings.camera or ()
+        if camera.kind in ("rtsp", "gstreamer") and re.search(r"://[^/{\s]*@", camera.source or "")
     ]
     for station in settings.station or ():
         wired = station.cameras or () if station.trigger == "hardware" else ()

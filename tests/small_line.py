@@ -122,9 +122,18 @@ class SimulatedPlc:
     """`quanjian-edge simulate` without a camera, in its own process."""
 
     def __init__(
-        self, folder: Path, parts: int, rate: float, when_ready: bool = True, name: str = "plc"
+        self,
+        folder: Path,
+        parts: int,
+        rate: float,
+        when_ready: bool = True,
+        name: str = "plc",
+        at: Sequence[str] = (),
     ) -> None:
-        """`when_ready`: the first part waits until the node is ready; `name` of its port."""
+        """`when_ready`: the first part waits until the node is ready; `name` of its port.
+
+        `at`: what happens on the line, SECONDS:KIND.
+        """
         self._summary = folder / f"{name}-summary.json"
         command = [sys.executable, "-m", "edge", "simulate", "--camera", "none"]
         self.process = subprocess.Popen(
@@ -133,6 +142,7 @@ class SimulatedPlc:
                 *("--parts", str(parts), "--rate", str(rate)),
                 *("--state", str(folder / f"{name}-state")),
                 *(("--start-when-ready",) if when_ready else ()),
+                *(word for event in at for word in ("--at", event)),
             ],
             stdout=subprocess.DEVNULL,
         )

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,22 +15,10 @@ from edge.limits import Light, View
 from edge.terms import Frame
 from edge.vision.camera import AS_FOUND, KEPT, BadFrame, Capture, open_camera
 from edge.vision.shared_memory import SharedMemoryWriter
+from tests.camera_source import Source
 
 WAIT_S = 20.0
 IMAGE = np.zeros((8, 8), np.uint8)
-
-
-@dataclass(frozen=True)
-class Source:
-    kind: str
-    source: str
-    name: str = "c1"
-    loop: bool = False
-    delay_ms: int | None = None
-    device: str | None = None
-    pixel_format: str | None = None
-    trigger_line: str | None = None
-    strobe_line: str | None = None
 
 
 @contextmanager

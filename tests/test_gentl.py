@@ -12,7 +12,8 @@ from edge.terms import Frame
 from edge.vision import gentl
 from edge.vision.camera import Camera, Capture, open_camera
 from edge.vision.setup import TriggerMode
-from tests.test_camera import Source, numbered, until
+from tests.camera_source import Source
+from tests.test_camera import numbered, until
 
 PRODUCER = str(Path(genicam.__file__).parent / "viky.cti")
 WAIT_S = 5.0

@@ -14,8 +14,9 @@ from edge.vision.aravis import search
 from edge.vision.camera import BadFrame, Capture, open_camera
 from edge.vision.genicam_camera import GenicamCamera
 from edge.vision.setup import TriggerMode
+from tests.camera_source import Source
 from tests.gige_peer import ADDRESS, SERIAL, fake_camera
-from tests.test_camera import Source, numbered, until
+from tests.test_camera import numbered, until
 
 pytestmark = pytest.mark.needs_aravis
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge import settings
-from edge.errors import ImageError, ModelError
+from edge.errors import ImageError, ModelError, SettingsError
 from edge.release import Loaded, load, load_all, proofs, prove
 from tests import tiny_models
 
@@ -122,3 +122,22 @@ def test_the_reference_of_a_view_is_measured_once_at_load(tmp_path: Path) -> Non
 def test_a_reference_that_is_no_picture_is_refused_at_load(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImageError, match=name):
         load(entry(tmp_path, NG + REFERENCE.format(name)), RUNTIME, unsigned=True)
+
+
+def test_a_limit_in_mm_does_not_run_on_a_camera_that_is_not_calibrated(tmp_path: Path) -> None:
+    in_mm = entry(tmp_path, NG.replace("[[golden]]", "min_size_mm = 0.1\n[[golden]]"))
+    with pytest.raises(SettingsError, match=r"min_size_mm = 0.1: needs mm_per_px .*\[camera c1\]"):
+        load(in_mm, RUNTIME, unsigned=True, scales={"c1": None, "c2": 0.1})
+    assert load(in_mm, RUNTIME, unsigned=True, scales={"c1": 0.1}).trust == "pinned"
+
+
+def test_a_golden_picture_is_judged_by_the_zones_of_its_camera(tmp_path: Path) -> None:
+    zone = """
+[[zone]]
+name = "stamp"
+kind = "ignored"
+camera = "c1"
+polygon = [[0, 0], [64, 0], [64, 64], [0, 64]]
+"""
+    stamped = entry(tmp_path, zone + NG + golden("ng.png", "ok") + 'camera = "c1"\n')
+    assert load(stamped, RUNTIME, unsigned=False, scales={"c1": None}).trust == "pinned"

@@ -19,8 +19,9 @@ from edge.settings import Runtime
 from edge.terms import Code, Mode, Part, Reason, Trigger
 from edge.vision.camera import KEPT, Capture
 from edge.vision.shared_memory import SharedMemoryWriter
+from tests.camera_source import Source
 from tests.small_line import draw
-from tests.test_camera import Source, until
+from tests.test_camera import until
 from tests.test_release import NG, OK, entry
 
 WAIT_S = 20.0

@@ -15,7 +15,7 @@ const ALERTS = {
   consecutive_ng: "连续不合格", undecided_share: "未判定过多", camera_lost: "相机断开",
   plc_lost: "PLC 通信中断", map_wrong: "PLC 寄存器不符", ledger_fault: "台账无法写入",
   recipe_unknown: "配方不存在", pairing_lost: "图像与编号对不上", parts_missed: "有工件未检",
-  bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行",
+  bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行", stop_request: "请求停线",
 };
 const FAULTS = {
   frozen: "画面冻结", repeated: "画面重复", dark: "过暗", saturated: "过曝", defocused: "失焦",

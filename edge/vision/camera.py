@@ -22,14 +22,19 @@ from typing import Protocol
 from edge.errors import CameraError
 from edge.limits import Light, View
 from edge.terms import Frame
+from edge.vision.address import redacted
+from edge.vision.csi import CsiCamera
 from edge.vision.folder import FolderCamera
 from edge.vision.genicam_camera import GenicamCamera
 from edge.vision.gentl import GentlTransport
 from edge.vision.gige import AravisTransport
+from edge.vision.gstreamer import GstreamerCamera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
+from edge.vision.rtsp import RtspCamera
 from edge.vision.setup import CameraSettings, TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
-from edge.vision.stream import StreamCamera
+from edge.vision.v4l2 import V4l2Camera, Wiring
+from edge.vision.video import VideoCamera
 
 _log = logging.getLogger(__name__)
 
@@ -95,15 +100,30 @@ def open_camera(settings: CameraSettings, trigger: TriggerMode = "free_run") -> 
         return SharedMemoryCamera(settings.name, Path(settings.source))
     if settings.kind == "folder":
         return FolderCamera(settings.name, Path(settings.source), loop=settings.loop)
+    if settings.kind == "video":
+        return VideoCamera(settings.name, Path(settings.source), loop=settings.loop)
     if settings.kind in ("gige", "usb3"):
         return GenicamCamera(settings, trigger, AravisTransport(settings.kind, settings.source))
     if settings.kind == "gentl":
         transport = GentlTransport(Path(settings.source), settings.device)
         return GenicamCamera(settings, trigger, transport)
+    return _timeless(settings)
+
+
+def _timeless(settings: CameraSettings) -> Camera:
+    """A camera of a kind that does not say when it exposed."""
+    name, source, size, fps = settings.name, settings.source, settings.size, settings.fps
+    secret = Path(settings.password_file) if settings.password_file else None
     delay_s = (settings.delay_ms or 0) / 1000
-    return StreamCamera(
-        settings.name, settings.kind, settings.source, loop=settings.loop, delay_s=delay_s
-    )
+    if settings.kind == "rtsp":
+        transport = settings.transport
+        return RtspCamera(name, source, transport=transport, password_file=secret, delay_s=delay_s)
+    if settings.kind == "v4l2":
+        wiring = Wiring(size, fps, settings.pixel_format, settings.controls)
+        return V4l2Camera(name, source, wiring, delay_s=delay_s)
+    if settings.kind == "csi":
+        return CsiCamera(name, source, size, fps, delay_s=delay_s)
+    return GstreamerCamera(name, source, password_file=secret, delay_s=delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +324,7 @@ class Capture:
         self._connections += 1
         self.reconnects = self._connections - 1
         self._told = False
-        _log.info("camera %s: pictures from %s", self.name, self._settings.source)
+        _log.info("camera %s: pictures from %s", self.name, redacted(self._settings.source))
 
     def _lost(self, exc: CameraError) -> None:
         """Tell it once; the attempts that follow are silent."""

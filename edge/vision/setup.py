@@ -1,6 +1,6 @@
 """What edge.toml and a [[view]] ask of a camera, and the answer of one that cannot do it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal, Protocol
 
 from edge.errors import CameraError
@@ -8,6 +8,8 @@ from edge.limits import View
 
 TriggerMode = Literal["hardware", "software", "free_run"]
 """What starts an exposure: the sensor's wire, our request, or the camera itself."""
+
+StreamTransport = Literal["tcp", "udp"]
 
 KEYS = ("exposure_us", "gain_db", "region", "strobe")
 """Keys of a [[view]] that the camera itself carries out; lights have a controller of their own."""
@@ -26,7 +28,7 @@ class CameraSettings(Protocol):
 
     @property
     def source(self) -> str:
-        """File, folder, address or device."""
+        """File, folder, address, device, pipeline or number."""
 
     @property
     def loop(self) -> bool:
@@ -38,7 +40,7 @@ class CameraSettings(Protocol):
 
     @property
     def pixel_format(self) -> str | None:
-        """GigE, USB3 and GenTL: what the pixels are sent as; None: as the camera is set."""
+        """V4L2, GigE, USB3 and GenTL: what the pixels are sent as; None: as the camera is set."""
 
     @property
     def trigger_line(self) -> str | None:
@@ -50,7 +52,27 @@ class CameraSettings(Protocol):
 
     @property
     def delay_ms(self) -> int | None:
-        """RTSP and V4L2: from exposure to arrival, at the most."""
+        """Of kinds without exposure times: from exposure to arrival, at the most."""
+
+    @property
+    def transport(self) -> StreamTransport:
+        """RTSP: what carries the pictures."""
+
+    @property
+    def password_file(self) -> str | None:
+        """RTSP and GStreamer: file with user:password."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """V4L2 and CSI: width and height, px."""
+
+    @property
+    def fps(self) -> float | None:
+        """V4L2 and CSI: frames per second."""
+
+    @property
+    def controls(self) -> Mapping[str, int]:
+        """V4L2: values by name."""
 
 
 def asked(view: View) -> list[str]:
