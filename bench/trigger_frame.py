@@ -36,12 +36,14 @@ from edge.plc.blocks import StatusFlags
 from edge.plc.bus import Bus, BusStation
 from edge.plc.handshake import Triggered
 from edge.release import Loaded, load
+from edge.setups import Setup
 from edge.terms import Mode, Part, Trigger
 from edge.vision.camera import Capture
 
 BASE = Path(__file__).parent.parent / "models" / "base"
 MAX_WITHOUT = 0.005  # share of parts whose frame is missing or not trusted
 WAIT_S = 30.0
+SETUPS = {1: Setup()}  # the camera as it is
 EDGE_AGO_S = 0.01  # the PLC tells of an edge no sooner
 FAKE_ADDRESS = "127.0.0.1"
 
@@ -77,7 +79,7 @@ def simulated(parts: int, rate: float) -> dict[str, Any]:
         wiring = _station()
         capture = Capture(_camera("shared_memory", str(root / "camera")))
         stack.callback(capture.close)
-        eye = Eye(capture, Pairing("hardware", wiring.tolerance_s, 0.0, 0.1), None)
+        eye = Eye(capture, Pairing("hardware", wiring.tolerance_s, 0.0, 0.1), None, SETUPS)
         bus = Bus(settings.Bus(name="b1", port=str(root / "plc")), [wiring], {})
         stack.callback(bus.close)
         bus.start()
@@ -129,7 +131,7 @@ def aravis(parts: int, rate: float) -> dict[str, Any]:
         capture = Capture(_camera("gige", FAKE_ADDRESS), "software")
         stack.callback(capture.close)
         _until_online(capture)
-        eye = Eye(capture, Pairing("software", 1.0), None)
+        eye = Eye(capture, Pairing("software", 1.0), None, SETUPS)
         loaded, handed_ms = _loaded(), []
         for number in range(parts):
             asked_s = time.monotonic()

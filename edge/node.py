@@ -29,6 +29,7 @@ from edge.release import load_all
 from edge.rows import Rows
 from edge.settings import Bus as BusSettings
 from edge.settings import Settings, Station
+from edge.setups import setups
 from edge.standing import Standing
 from edge.station import StationPage
 from edge.vision.camera import Capture
@@ -59,7 +60,11 @@ class Node:
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
-        self._captures = {camera.name: Capture(camera) for camera in settings.camera}
+        triggers = {name: s.trigger for s in settings.station for name in s.cameras}
+        self._captures = {
+            camera.name: Capture(camera, triggers.get(camera.name, "free_run"))
+            for camera in settings.camera
+        }
         self._link = (
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
         )
@@ -153,7 +158,8 @@ class Node:
             station.offset_s(settings),
             1 / station.max_rate_per_s,
         )
-        return Eye(self._captures[camera], pairing, settings.mm_per_px)
+        recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
+        return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))
 
     # -- running ------------------------------------------------------------------------------
 

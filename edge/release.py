@@ -20,6 +20,7 @@ from edge.errors import EdgeError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
+from edge.setups import gaps
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
@@ -154,4 +155,8 @@ def load_all(
             loaded[entry.number] = load(entry, runtime, unsigned, scales)
         except EdgeError as wrong:
             failed.append(wrong)
+    paths = {entry.number: entry.path for entry in entries}
+    for number, problems in gaps({n: one.recipe for n, one in loaded.items()}).items():
+        failed.append(SettingsError(paths[number], problems))
+        del loaded[number]
     return loaded, failed
