@@ -158,7 +158,7 @@ class Eye:
         return Look(self.capture.name, verdict, frame, fault=fault, source=path)
 
 
-def view(look: Look, edge_s: float, picture: str | None, thumbnail: str | None) -> View:
+def view(look: Look, edge_s: float) -> View:
     """A look as it stands in the part's row; scores in 1e-4, boxes in 0.1 px."""
     frame = look.frame
     return View(
@@ -170,8 +170,6 @@ def view(look: Look, edge_s: float, picture: str | None, thumbnail: str | None) 
         width=frame.image.shape[1] if frame else None,
         height=frame.image.shape[0] if frame else None,
         marks=tuple(_mark(d) for d in _strongest(look.detections)),
-        picture=picture,
-        thumbnail=thumbnail,
         source=look.source[-200:] if look.source else None,
     )
 

@@ -79,11 +79,11 @@ class Recipe(Section, frozen=True, kw_only=True):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{key}: {twice} more than once")
-        self._check_references()
         if self.spots is not None and self.spots.role == "screen" and self.tiles is None:
             raise ValueError("[spots] role: a screen chooses tiles; there is no [tiles]")
         if self.web is not None and self.spots is None and self.tiles is None:
             raise ValueError("[web]: a strip is large; it needs [tiles] or [spots]")
+        self._check_references()
 
     def _check_references(self) -> None:
         """What is compared with a reference needs one, in every view."""

@@ -38,6 +38,7 @@ class Loaded:
     detector: Sees = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
     references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
+    workers: int = 1  # views of a part judged at once
 
 
 def load(
@@ -45,12 +46,14 @@ def load(
     runtime: settings.Runtime,
     unsigned: bool,
     scales: Mapping[str, float | None] | None = None,
+    warm: dict[str, Detector] | None = None,
 ) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
 
     Args:
         scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
             not known, and sizes in mm excuse nothing.
+        warm: models that are loaded already, by file; gets this one.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
@@ -62,7 +65,8 @@ def load(
     if entry.model is not None:
         pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    model = _model(entry, runtime, recipe) if entry.model is not None else None
+    warm = {} if warm is None else warm
+    model = _model(entry, runtime, recipe, warm) if entry.model is not None else None
     detector = sight.assemble(
         recipe,
         model,
@@ -88,21 +92,20 @@ def load(
         for view in recipe.views
         if view.reference is not None
     }
-    loaded = Loaded(entry.number, recipe, trust, detector, golden, references)
+    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
 
 
-def _model(entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe) -> Detector:
-    return Detector(
-        Path(entry.model or ""),
-        sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=recipe.score_floor,
-    )
+def _model(
+    entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe, warm: dict[str, Detector]
+) -> Detector:
+    """The recipe's model; one file is one session, however many recipes name it."""
+    path = entry.model or ""
+    if path not in warm or warm[path].sha256 != (entry.model_sha256 or warm[path].sha256):
+        warm[path] = Detector(Path(path), sha256=entry.model_sha256, runtime=runtime)
+    return warm[path].with_floor(recipe.score_floor)
 
 
 def proofs(loaded: Loaded) -> range:
@@ -149,10 +152,11 @@ def load_all(
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
+    warm: dict[str, Detector] = {}
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned, scales)
+            loaded[entry.number] = load(entry, runtime, unsigned, scales, warm)
         except EdgeError as wrong:
             failed.append(wrong)
     paths = {entry.number: entry.path for entry in entries}
