@@ -206,7 +206,7 @@ def write_settings(
     """hub.toml and edge.toml of this run, and the node's token, mode 0600.
 
     Args:
-        rate: parts/s of the line; the node believes twice that.
+        rate: parts/s of the line; the node believes half as many again.
 
     Raises:
         DemoError: recipe or model cannot be read.
@@ -221,7 +221,7 @@ def write_settings(
         "serial": _text(folder.serial), "camera": _text(own or folder.camera),
         "kind": "folder" if own else "shared_memory",
         "trigger": "software" if own else "hardware", "deadline_ms": 1000 if own else 400,
-        "tolerance_ms": 900 if own else 60, "max_rate": min(200.0, 2 * rate),
+        "tolerance_ms": 900 if own else 60, "max_rate": min(200.0, 1.5 * rate),
         "recipe": _text(recipe), "model": _text(model),
     }  # fmt: skip
     folder.token.touch(mode=0o600)
