@@ -139,7 +139,7 @@ def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
         with contextlib.suppress(SettingsError):  # told where the recipes are tried
             read[one.number] = recipes.read(Path(one.path))
     views = {setup.view for setup in setups(entry.name, read).values() if setup.view is not None}
-    if not views:
+    if not views and entry.kind not in settings.GENICAM:
         return
     camera = open_camera(entry, own.trigger if own is not None else "free_run")
     try:

@@ -62,6 +62,15 @@ class Eye:
         self._mm_per_px = mm_per_px
         self._check = ImageCheck()
 
+    def prepare(self, recipe: int) -> None:
+        """Have the camera set up for this recipe; `is_prepared` says when it is."""
+        setup = self._setups[recipe]
+        self.capture.apply(setup.number, setup.view)
+
+    def is_prepared(self, recipe: int) -> bool:
+        """Does every frame exposed from now on show what this recipe was made for?"""
+        return self.capture.setup == self._setups[recipe].number
+
     def expect(self, trigger: Trigger) -> None:
         """The PLC has told of this part."""
         with self._lock:
@@ -71,15 +80,6 @@ class Eye:
         """The PLC counts anew."""
         with self._lock:
             self._pairing.lose()
-
-    def prepare(self, recipe: int) -> None:
-        """Have the camera set up for this recipe; `is_prepared` says when it is."""
-        setup = self._setups[recipe]
-        self.capture.apply(setup.number, setup.view)
-
-    def is_prepared(self, recipe: int) -> bool:
-        """Does every frame exposed from now on show what this recipe was made for?"""
-        return self.capture.setup == self._setups[recipe].number
 
     def take(
         self, trigger: Trigger, deadline_s: float, loaded: Loaded, alone: Callable[[], bool]

@@ -252,7 +252,8 @@ class Standing:
     def sentence(self) -> str:
         """The counts of this run, for the log."""
         counts = ", ".join(f"{self.counts[word]} {word}" for word in WORDS)
-        return f"{self._state}, {self.triggers} triggers in epoch {self.epoch}: {counts}"
+        cameras = "".join(f"; {eye.capture.sentence()}" for eye in self.eyes)
+        return f"{self._state}, {self.triggers} triggers in epoch {self.epoch}: {counts}{cameras}"
 
     @property
     def unsigned(self) -> bool:

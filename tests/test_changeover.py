@@ -114,6 +114,13 @@ def test_a_camera_that_cannot_be_set_so_is_a_fault_until_another_recipe_is_wante
     assert until(line.ready)
 
 
+def test_the_log_tells_what_became_of_each_cameras_frames(line: Line) -> None:
+    line.wants(1)
+    assert until(line.ready)
+    line.take(1)
+    assert line.standing.sentence().endswith("; c1 1 frames, 0 bad, 0 dropped, 0 reconnects")
+
+
 def test_a_recipe_that_leaves_what_another_one_sets_is_not_run(tmp_path: Path) -> None:
     tiny_models.write(tmp_path / "tiny.onnx")
     more = RECIPE.replace('camera = "c1"', 'camera = "c1"\nexposure_us = 500.0')
