@@ -167,7 +167,7 @@ class Node:
             station.trigger,
             station.tolerance_s,
             station.offset_s(settings),
-            1 / station.max_rate_per_s,
+            station.takt_s,
         )
         recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
         return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))

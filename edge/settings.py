@@ -168,6 +168,11 @@ class Station(Section, frozen=True, kw_only=True):
             return self.frame_tolerance_ms / 1000
         return 0.06 if self.trigger == "hardware" else 1 / self.max_rate_per_s
 
+    @property
+    def takt_s(self) -> float:
+        """No part follows another faster."""
+        return 1 / self.max_rate_per_s
+
     def offset_s(self, camera: Camera) -> float:
         """From the sensor edge to the part's arrival at this camera."""
         if camera.offset_mm and self.speed_mm_s:
