@@ -26,6 +26,7 @@ from edge.terms import Mode
 from edge.vision.camera import Capture
 from edge.vision.lamp import LEAST_STEP, fault
 from edge.vision.shared_memory import SharedMemoryWriter
+from edge.wiring import crossed
 from tests.camera_source import Source
 from tests.light_peer import PlayedController, wiring
 from tests.serial_peers import until
@@ -169,7 +170,7 @@ def test_two_pictures_prove_a_lamp_only_by_the_ratio_and_more_than_noise(
 
 
 def test_lights_of_a_node_are_wired_to_their_cameras() -> None:
-    problems = settings.crossed(
+    problems = crossed(
         settings.Settings(
             node=settings.Node(plant="p", line="l", name="n", data_dir="d"),
             bus=(settings.Bus(name="b1", port="/dev/a"),),
