@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import check, explain, inspect, settings, simulate, web_command
+from edge import check, explain, inspect, prepare, settings, simulate, tune, web_command
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
@@ -16,6 +16,8 @@ EXAMPLES = """examples:
   quanjian-edge run --config edge.toml            inspect until stopped
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
   quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
+  quanjian-edge tune --config edge.toml --write   the fastest threads, workers and provider here
+  quanjian-edge prepare --config edge.toml        build the engines of every model ahead
   quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
@@ -54,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "inspect until stopped", _add_run, _run),
         ("check", "find every mistake and try every device", _add_config, check.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
+        ("tune", "measure and write the fastest [runtime]", tune.add_arguments, tune.run),
+        ("prepare", "build the engines of every model ahead", _add_config, prepare.run),
         ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
         ("web", "inspect continuous material", _add_web, web_command.run),
         (
