@@ -7,7 +7,18 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import check, explain, inspect, prepare, settings, simulate, tune, web_command
+from edge import (
+    check,
+    explain,
+    inspect,
+    prepare,
+    record,
+    replay,
+    settings,
+    simulate,
+    tune,
+    web_command,
+)
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
@@ -18,6 +29,8 @@ EXAMPLES = """examples:
   quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
   quanjian-edge tune --config edge.toml --write   the fastest threads, workers and provider here
   quanjian-edge prepare --config edge.toml        build the engines of every model ahead
+  quanjian-edge record --for 30m                  keep every frame for half an hour
+  quanjian-edge replay data/recordings --model new.onnx --recipe r.toml
   quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
@@ -58,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
         ("tune", "measure and write the fastest [runtime]", tune.add_arguments, tune.run),
         ("prepare", "build the engines of every model ahead", _add_config, prepare.run),
+        ("record", "keep full frames for a while", record.add_arguments, record.run),
+        ("replay", "recorded frames again", replay.add_arguments, replay.run),
         ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
         ("web", "inspect continuous material", _add_web, web_command.run),
         (

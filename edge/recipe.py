@@ -83,6 +83,17 @@ class Recipe(Section, frozen=True, kw_only=True):
             raise ValueError("[spots] role: a screen chooses tiles; there is no [tiles]")
         if self.web is not None and self.spots is None and self.tiles is None:
             raise ValueError("[web]: a strip is large; it needs [tiles] or [spots]")
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """What is compared with a reference needs one, in every view."""
+        compared = [key for key in ("sharpness_share", "shift_px") if getattr(self.image, key)]
+        without = [view.camera for view in self.views if view.reference is None]
+        if compared and (without or not self.views):
+            raise ValueError(
+                f"[image] {compared[0]}: needs a [[view]] with a reference for every camera; "
+                + (f"{without} have none" if without else "there is no [[view]]")
+            )
 
 
 def read(path: Path) -> Recipe:

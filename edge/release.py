@@ -23,6 +23,7 @@ from edge.recipe import Recipe
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
+from edge.vision.reference import Reference
 from edge.vision.tiled import Sees
 
 
@@ -35,6 +36,7 @@ class Loaded:
     trust: Trust
     detector: Sees = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
+    references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
     workers: int = 1  # views of a part judged at once
 
 
@@ -54,6 +56,7 @@ def load(
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
+        ImageError: a golden or reference picture cannot be used.
         SettingsError: mistakes in the recipe.
     """
     recipe_path = Path(entry.path)
@@ -83,7 +86,12 @@ def load(
     golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
     pinned = pinned and any(g.expect == "ng" for g in recipe.golden)
     trust: Trust = "pinned" if pinned else "unsigned"
-    loaded = Loaded(entry.number, recipe, trust, detector, golden, runtime.workers)
+    references = {
+        view.camera: Reference(decode_image(recipe_path.parent / view.reference))
+        for view in recipe.views
+        if view.reference is not None
+    }
+    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded

@@ -106,6 +106,10 @@ class Camera(Section, frozen=True, kw_only=True):
     fps: Annotated[float, Meta(gt=0, le=1000)] | None = None  # v4l2, csi
     controls: dict[str, int] = {}  # v4l2: by name, as `v4l2-ctl --list-ctrls` shows them
     mm_per_px: Positive | None = None  # sizes in mm only where this is known
+    exposure_us: Positive | None = None  # where no recipe can set it; for `check` on moving parts
+    # where the part is when this camera looks, from the sensor on: as time, or as way
+    offset_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None
+    offset_mm: Annotated[float, Meta(ge=0, le=100_000)] | None = None
     device: str | None = None  # gentl: serial number or name; None = the producer's only camera
     # v4l2: e.g. "MJPG"; gige, usb3, gentl: e.g. "Mono8"; None = as the camera is set
     pixel_format: str | None = None
@@ -139,7 +143,10 @@ class Station(Section, frozen=True, kw_only=True):
     deadline_ms: Annotated[int, Meta(ge=20, le=60_000)] = (
         400  # sensor edge to verdict, at the latest
     )
-    # latest exposure after the sensor edge; None: 60 for hardware, else 1000 / max_rate_per_s
+    # of the part under the cameras; 0 = parts stand still; None = nobody has said so
+    speed_mm_s: Annotated[float, Meta(ge=0, le=20_000)] | None = None
+    scan_ms: Annotated[float, Meta(gt=0, le=1000)] = 10.0  # of the PLC's program
+    # latest exposure after edge and offset; None: 60 for hardware, else 1000 / max_rate_per_s
     frame_tolerance_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     # parts; a faster counter is not believed
     max_rate_per_s: Annotated[float, Meta(gt=0, le=200)] = 10.0
@@ -150,6 +157,12 @@ class Station(Section, frozen=True, kw_only=True):
         if self.frame_tolerance_ms is not None:
             return self.frame_tolerance_ms / 1000
         return 0.06 if self.trigger == "hardware" else 1 / self.max_rate_per_s
+
+    def offset_s(self, camera: Camera) -> float:
+        """From the sensor edge to the part's arrival at this camera."""
+        if camera.offset_mm and self.speed_mm_s:
+            return camera.offset_mm / self.speed_mm_s
+        return (camera.offset_ms or 0.0) / 1000
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -323,4 +336,51 @@ def misplaced(settings: Settings) -> list[str]:
                     f'part sensor is wired to, such as "Line0", because [station {station.name}] '
                     "has trigger = 'hardware'"
                 )
-    return problems
+    return problems + moving(settings)
+
+
+UNTIMED = ("rtsp", "v4l2", "gstreamer")
+"""Kinds of cameras whose pictures carry no exposure time."""
+
+
+def moving(settings: Settings) -> list[str]:
+    """What moving parts forbid, and ways from the sensor that nobody can reckon with."""
+    cameras = {camera.name: camera for camera in settings.camera or () if camera.name}
+    return [
+        problem
+        for station in settings.station or ()
+        for name in station.cameras or ()
+        if name in cameras
+        for problem in (*untimed(station, cameras[name]), *misset(station, cameras[name]))
+    ]
+
+
+def untimed(station: Station, camera: Camera) -> list[str]:
+    """A moving part is only where its picture's exposure time says."""
+    if camera.kind not in UNTIMED or station.speed_mm_s == 0:
+        return []
+    why = f"{camera.name!r} ({camera.kind}) does not say when it exposed"
+    if station.speed_mm_s is None:
+        return [f"[station {station.name}] speed_mm_s: missing; expected 0 = parts stand, as {why}"]
+    return [
+        f"[station {station.name}] cameras: parts move at {station.speed_mm_s:g} mm/s, and {why}; "
+        "expected a camera with exposure times, or parts that stand"
+    ]
+
+
+def misset(station: Station, camera: Camera) -> list[str]:
+    """An offset that is said twice, cannot be reckoned, or leaves no time for a verdict."""
+    where = f"[camera {camera.name}]"
+    if camera.offset_ms is not None and camera.offset_mm is not None:
+        return [f"{where} offset_mm: offset_ms stands there too; expected one of them"]
+    if camera.offset_mm and not station.speed_mm_s:
+        return [f"{where} offset_mm: needs speed_mm_s above 0 in [station {station.name}]"]
+    if not (station.trigger and station.deadline_ms and station.max_rate_per_s):
+        return []  # wrong, and told already
+    latest_ms = (station.offset_s(camera) + station.tolerance_s) * 1000
+    if station.offset_s(camera) > 0 and latest_ms >= station.deadline_ms:
+        return [
+            f"{where} offset: its picture may come {latest_ms:.0f} ms after the sensor edge, but "
+            f"[station {station.name}] deadline_ms is {station.deadline_ms}; expected more"
+        ]
+    return []

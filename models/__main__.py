@@ -15,6 +15,7 @@ from typing import Any
 from edge.errors import EdgeError
 from models.deeppcb import convert
 from models.export import HEADS, export
+from models.importer import take_in
 from models.quantize import quantize
 from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(commands)
     _add_train(commands)
     _add_export(commands)
+    _add_import(commands)
     _add_convert(commands)
     _add_recipe(commands)
     _add_quantize(commands)
@@ -154,7 +156,37 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
         help="raw: the node does the NMS; end_to_end: a head that needs none; nms: it is built in",
     )
     made.add_argument("--card", type=Path, help="JSON card whose classes and limits go along")
+    folded = made.add_mutually_exclusive_group()
+    folded.add_argument(
+        "--fold",
+        dest="fold",
+        action="store_const",
+        const="bgr",
+        default="no",
+        help="take the camera's bytes: preprocessing goes into the first convolution",
+    )
+    folded.add_argument(
+        "--gray",
+        dest="fold",
+        action="store_const",
+        const="gray",
+        help="the same with one channel, for cameras without colour",
+    )
     _add_python(made)
+
+
+def _add_import(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "import",
+        help="make an ONNX export ready for the line, and prove that it is the same",
+        epilog="example: quanjian-models import yolo.onnx --out model.onnx --gray",
+    )
+    made.add_argument("model", type=Path, help="ONNX export of ultralytics, FP32 or FP16")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument("--gray", action="store_true", help="one channel in: no colour camera")
+    made.add_argument(
+        "--pictures", type=Path, help="folder of pictures to compare on (default: simulated plates)"
+    )
 
 
 def _add_convert(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -244,8 +276,17 @@ def _run(args: argparse.Namespace) -> _Answer:
         return _train(args)
     if args.command == "export":
         return export(
-            args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures, args.head
+            args.weights,
+            args.out,
+            args.imgsz,
+            args.card,
+            args.trainer_python,
+            _figures,
+            args.head,
+            args.fold,
         )
+    if args.command == "import":
+        return take_in(args.model, args.out, args.gray, args.pictures)
     if args.command == "quantize":
         return quantize(args.model, args.pictures, args.out, args.count, args.engine, _say)
     if args.command == "recipe":

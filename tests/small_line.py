@@ -71,6 +71,7 @@ trigger = "software"
 cameras = ["c1"]
 deadline_ms = 3000
 frame_tolerance_ms = 2900
+speed_mm_s = 0
 """
 
 SECOND = """
@@ -90,6 +91,7 @@ trigger = "software"
 cameras = ["c2"]
 deadline_ms = 3000
 frame_tolerance_ms = 2900
+speed_mm_s = 0
 """
 
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from edge import settings
-from edge.errors import ModelError, SettingsError
+from edge.errors import ImageError, ModelError, SettingsError
 from edge.release import Loaded, load, load_all, proofs, prove
 from edge.vision.detector import Detector
 from tests import tiny_models
@@ -139,3 +139,22 @@ def test_recipes_of_one_model_file_share_one_session(tmp_path: Path) -> None:
     assert one.session is two.session
     assert one.score_floor == loaded[1].recipe.score_floor
     assert two.score_floor == loaded[2].recipe.score_floor < one.score_floor
+
+
+REFERENCE = """
+[[view]]
+camera = "c1"
+reference = "{}"
+"""
+
+
+def test_the_reference_of_a_view_is_measured_once_at_load(tmp_path: Path) -> None:
+    loaded = load(entry(tmp_path, NG + OK + REFERENCE.format("ok.png")), RUNTIME, unsigned=False)
+    assert list(loaded.references) == ["c1"]
+    assert (loaded.references["c1"].height, loaded.references["c1"].width) == (64, 64)
+
+
+@pytest.mark.parametrize("name", ["gone.png", "squares.toml"])
+def test_a_reference_that_is_no_picture_is_refused_at_load(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match=name):
+        load(entry(tmp_path, NG + REFERENCE.format(name)), RUNTIME, unsigned=True)

@@ -206,6 +206,11 @@ class Capture:
             usable = (f for f in reversed(self._kept) if not isinstance(f, BadFrame))
             return next(usable, None)
 
+    def kept(self) -> tuple[Frame, ...]:
+        """The last frames, bad ones among them, the oldest first."""
+        with self._changed:
+            return tuple(self._kept)
+
     def before(self, frame: Frame) -> Frame | None:
         """The frame that came just before this one, if it is still kept."""
         with self._changed:

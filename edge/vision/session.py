@@ -141,6 +141,10 @@ def _session_options(threads: int, spinning: bool, only_asked: bool) -> onnxrunt
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    # weights in another file would run without having been hashed: there is no such folder
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
     options.log_severity_level = 4  # every failure is raised; it need not be printed as well
     if _keeps_record():
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
