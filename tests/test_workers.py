@@ -15,6 +15,7 @@ from edge.flights import Flight
 from edge.judging import Judged, Judging
 from edge.pairing import Pairing
 from edge.release import load
+from edge.setups import Setup
 from edge.terms import Code, Mode, Part, Trigger
 from edge.vision.camera import Capture
 from tests import tiny_models
@@ -58,7 +59,7 @@ def judged(tmp_path: Path, captures: list[Capture], workers: int) -> list[Judged
     model = tiny_models.write(tmp_path / "tiny.onnx")
     entry = settings.Recipe(number=1, path=str(recipe), model=str(model))
     loaded = load(entry, settings.Runtime(threads=1, workers=workers), unsigned=True)
-    eyes = [Eye(capture, Pairing("software", WAIT_S), None) for capture in captures]
+    eyes = [Eye(capture, Pairing("software", WAIT_S), None, {1: Setup()}) for capture in captures]
     delivered: queue.Queue[Judged] = queue.Queue()
     judging = Judging(
         "s", eyes, {1: loaded}, lambda _number: True, lambda _number: None, delivered.put
