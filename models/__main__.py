@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.errors import EdgeError
 from models.deeppcb import convert
-from models.export import export
+from models.export import HEADS, export
 from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
 from models.train import Training, train
@@ -55,6 +55,11 @@ _count = _number(int, lambda v: v >= 1, "a whole number of 1 or more")
 _whole = _number(int, lambda v: v >= 0, "a whole number of 0 or more")
 _above = _number(float, lambda v: 0 < v < 1e6, "a number above 0")
 _side = _number(int, lambda v: v >= 32 and v % 32 == 0, "a multiple of 32 px")
+
+
+def _sides(text: str) -> tuple[int, int]:
+    height, _comma, width = text.partition(",")
+    return _side(height), _side(width or height)
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -116,6 +121,7 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, required=True, help="folder for weights, log, run.json")
     made.add_argument("--base", type=Path, help="weights to start from; without: from scratch")
     made.add_argument("--architecture", default="yolo11n", help="network, when from scratch")
+    made.add_argument("--transfer", type=Path, help="weights whose fitting layers it starts from")
     made.add_argument("--imgsz", type=_side, default=320, help="side of the network's input, px")
     made.add_argument("--batch", type=_count, default=8, help="pictures per step")
     length = made.add_mutually_exclusive_group()
@@ -136,7 +142,15 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     made.add_argument("--weights", type=Path, required=True, help=".pt of the trainer")
     made.add_argument("--out", type=Path, required=True, help=".onnx to write")
-    made.add_argument("--imgsz", type=_side, default=320, help="side of the network's input, px")
+    made.add_argument(
+        "--imgsz", type=_sides, default=(320, 320), help="network's input, px: SIDE or HEIGHT,WIDTH"
+    )
+    made.add_argument(
+        "--head",
+        choices=HEADS,
+        default="raw",
+        help="raw: the node does the NMS; end_to_end: a head that needs none; nms: it is built in",
+    )
     made.add_argument("--card", type=Path, help="JSON card whose classes and limits go along")
     _add_python(made)
 
@@ -187,6 +201,7 @@ def _train(args: argparse.Namespace) -> _Answer:
         out=args.out,
         base=args.base,
         architecture=args.architecture,
+        transfer=args.transfer,
         imgsz=args.imgsz,
         batch=args.batch,
         epochs=args.epochs,
@@ -206,7 +221,9 @@ def _run(args: argparse.Namespace) -> _Answer:
     if args.command == "train":
         return _train(args)
     if args.command == "export":
-        return export(args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures)
+        return export(
+            args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures, args.head
+        )
     if args.command == "recipe":
         return write_recipe(args.card, args.out)
     return convert(args.source, args.out, args.holdout_groups, args.val_groups, args.templates)

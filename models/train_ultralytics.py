@@ -52,6 +52,8 @@ def _train(job: dict[str, Any]) -> dict[str, Any]:
     random.seed(job["seed"])
     torch.manual_seed(job["seed"])
     model = YOLO(job["base"] or f"{job['architecture']}.yaml")
+    if job["transfer"]:
+        model.load(job["transfer"])
     history: list[dict[str, float]] = []
 
     def all_cores(_trainer: Any) -> None:
@@ -158,8 +160,16 @@ def _export(job: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.pt"  # the exporter writes beside its input
         shutil.copyfile(job["weights"], weights)
+        # ultralytics from 8.4.142 on: nms None = raw boxes, False = the head without NMS
+        nms = {"raw": None, "end_to_end": False, "nms": True}[job["head"]]
         made = YOLO(str(weights)).export(
-            format="onnx", imgsz=job["imgsz"], opset=17, simplify=False, dynamic=False, device="cpu"
+            format="onnx",
+            imgsz=job["imgsz"],
+            opset=17,
+            simplify=False,
+            dynamic=False,
+            device="cpu",
+            nms=nms,
         )
         graph = onnx.load(made)
     kept = {p.key: p.value for p in graph.metadata_props}
