@@ -35,7 +35,18 @@ from msgspec import Meta
 
 from edge import sections
 from edge.errors import SettingsError
-from edge.limits import ClassLimits, Golden, ImageLimits, Motion, Section, Stop, View, Zone
+from edge.limits import (
+    AnomalyModel,
+    ClassLimits,
+    Golden,
+    ImageLimits,
+    Motion,
+    Section,
+    Stop,
+    TemplateLimits,
+    View,
+    Zone,
+)
 from edge.terms import Code, Detection, Reason, Verdict
 
 
@@ -50,6 +61,8 @@ class Recipe(Section, frozen=True, kw_only=True):
     views: tuple[View, ...] = msgspec.field(name="view", default=())
     zones: tuple[Zone, ...] = msgspec.field(name="zone", default=())
     classes: Annotated[tuple[ClassLimits, ...], Meta(min_length=1)] = msgspec.field(name="class")
+    templates: tuple[TemplateLimits, ...] = msgspec.field(name="template", default=())
+    anomalies: tuple[AnomalyModel, ...] = msgspec.field(name="anomaly", default=())
     golden: tuple[Golden, ...] = ()
 
     @property
@@ -114,6 +127,7 @@ def simple(labels: Sequence[str], threshold: float) -> Recipe:
 def check_labels(recipe: Recipe, labels: Sequence[str]) -> list[str]:
     """Where recipe and model do not fit; [] = they fit.
 
+    `labels` are those of everything that the recipe detects with, templates and anomaly models too.
     A class without limits would never make a part NG; one that the model does not have is a
     typing mistake or the wrong model.
     """

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edge import comparisons, settings
 from edge import recipe as recipes
-from edge import settings
-from edge.errors import EdgeError, ModelError
+from edge.errors import EdgeError, ImageError, ModelError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
-from edge.terms import Code
+from edge.terms import Code, Reason, Verdict
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from edge.vision.image import decode_image
 
 
@@ -31,7 +32,7 @@ class Loaded:
     number: int  # what the PLC asks for
     recipe: Recipe
     trust: Trust
-    detector: Detector = field(repr=False)
+    detector: Detectors = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
 
 
@@ -46,14 +47,14 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     pinned = _verified(recipe_path, entry.sha256, unsigned)
     pinned = _verified(model_path, entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    detector = Detector(
-        model_path,
-        sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=recipe.score_floor,
+    model = _model(model_path, entry.model_sha256, runtime, comparisons.model_floor(recipe))
+    seconds, all_pinned = comparisons.seconds(
+        recipe,
+        recipe_path.parent,
+        lambda path, pin: _verified(path, pin, unsigned),
+        lambda path, pin: _model(path, pin, runtime, recipe.score_floor),
     )
+    detector, pinned = Detectors(model, seconds), pinned and all_pinned
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
         raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
@@ -70,6 +71,18 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     return loaded
 
 
+def _model(path: Path, pin: str | None, runtime: settings.Runtime, score_floor: float) -> Detector:
+    """A model's file as this node runs it."""
+    return Detector(
+        path,
+        sha256=pin,
+        providers=runtime.providers,
+        threads=runtime.threads,
+        spinning=runtime.spinning,
+        score_floor=score_floor,
+    )
+
+
 def proofs(loaded: Loaded) -> range:
     """The places of a recipe's proofs, for `prove`; one even where it has no golden picture."""
     return range(max(1, len(loaded.golden)))
@@ -82,15 +95,24 @@ def prove(loaded: Loaded, place: int) -> None:
         ModelError: the detector fails, or the picture gets another verdict than the recipe expects.
     """
     if not loaded.golden:
-        loaded.detector.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
+        loaded.detector.model.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
         return
     golden, image = loaded.golden[place]
-    verdict = recipes.judge(loaded.detector.detect(image), loaded.recipe)
+    verdict = _judged(loaded, image)
     if verdict.code is not golden.code:
         raise ModelError(
             f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
             f"expected {golden.code.name}"
         )
+
+
+def _judged(loaded: Loaded, image: npt.NDArray[np.uint8]) -> Verdict:
+    """As the eye judges: a part that cannot be compared is undecided."""
+    try:
+        detections = loaded.detector.seen_by(None).detect(image)
+    except ImageError:
+        return Verdict(Code.UNDECIDED, Reason.BAD_IMAGE)
+    return recipes.judge(detections, loaded.recipe)
 
 
 def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:

@@ -72,6 +72,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": ("edge.vision.detector", "models"),
     "onnx": ("models", "tests"),
+    "google": ("models.anomaly",),  # protobuf: what onnx raises
     "torch": ("models.train_ultralytics", "models.torchvision_cpu"),
     "torchvision": ("models.train_ultralytics", "models.torchvision_cpu"),
     "ultralytics": ("models.train_ultralytics",),
@@ -104,6 +105,8 @@ SANS_IO = (
     "edge.plc.program",
     "edge.vision.preprocess",
     "edge.vision.postprocess",
+    "edge.vision.confirm",
+    "edge.vision.regions",
     "hub.intake",
     "hub.tally",
     "hub.metrics",

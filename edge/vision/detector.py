@@ -108,6 +108,11 @@ class Detector:
         """Height and width of the model's input, px."""
         return self._spec.height, self._spec.width
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """The metadata of the file, as it stands there."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def detect(
         self, image: npt.NDArray[np.uint8], mm_per_px: float | None = None
     ) -> list[Detection]:

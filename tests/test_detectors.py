@@ -1,0 +1,176 @@
+"""A recipe with several detectors: all its files held to the pins, all its classes to limits."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import settings
+from edge.errors import ModelError, SettingsError
+from edge.eye import Eye
+from edge.pairing import Pairing
+from edge.recipe import parse
+from edge.release import Loaded, load
+from edge.terms import Code, Frame, Reason
+from edge.vision.camera import Capture
+from models.anomaly import Making, make
+from tests import tiny_backbone, tiny_models
+from tests.flat_parts import Image, board, seen
+
+CLASSES = """
+name = "boards"
+
+[image]
+dark_below = 0.0
+
+[[class]]
+label = "bright"
+threshold = 0.9
+
+[[class]]
+label = "red"
+threshold = 0.9
+"""
+
+DIFFERENCE = '\n[[class]]\nlabel = "difference"\nthreshold = 0.5\n'
+TEMPLATE = '\n[[template]]\npictures = ["good.png"]\nmax_shift_px = 12\n'
+GOLDEN = '\n[[golden]]\npicture = "bad.png"\nexpect = "ng"\n'
+
+RUNTIME = settings.Runtime(threads=1)
+
+
+def bad_board() -> Image:
+    picture = board()
+    picture[120:134, 104:118] = 225
+    return picture
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def pins(folder: Path) -> str:
+    return f'sha256 = ["{digest(folder / "good.png")}"]\n'
+
+
+def entry(folder: Path, recipe: str) -> settings.Recipe:
+    """The recipe with its model, pinned."""
+    cv2.imwrite(str(folder / "good.png"), board())
+    cv2.imwrite(str(folder / "bad.png"), bad_board())
+    path, model = folder / "boards.toml", tiny_models.write(folder / "tiny.onnx")
+    path.write_text(recipe.replace("PINS", pins(folder)), encoding="utf-8")
+    return settings.Recipe(
+        number=1,
+        path=str(path),
+        sha256=digest(path),
+        model=str(model),
+        model_sha256=digest(model),
+    )
+
+
+def whole(folder: Path) -> Loaded:
+    return load(entry(folder, CLASSES + DIFFERENCE + TEMPLATE + "PINS" + GOLDEN), RUNTIME, False)
+
+
+def test_a_pinned_template_runs_pinned_and_its_golden_picture_proves_it(tmp_path: Path) -> None:
+    loaded = whole(tmp_path)
+    assert loaded.trust == "pinned"
+    assert loaded.detector.labels == ("bright", "red", "difference")
+    assert {d.label for d in loaded.detector.detect(bad_board())} >= {"difference"}
+
+
+def test_a_template_without_a_pin_runs_unsigned_only(tmp_path: Path) -> None:
+    loose = entry(tmp_path, CLASSES + DIFFERENCE + TEMPLATE + GOLDEN)
+    with pytest.raises(ModelError, match=r"good\.png: not pinned; its sha256 is"):
+        load(loose, RUNTIME, unsigned=False)
+    assert load(loose, RUNTIME, unsigned=True).trust == "unsigned"
+
+
+def test_a_template_with_other_bytes_than_pinned_never_runs(tmp_path: Path) -> None:
+    pinned = entry(tmp_path, CLASSES + DIFFERENCE + TEMPLATE + "PINS" + GOLDEN)
+    cv2.imwrite(str(tmp_path / "good.png"), bad_board())
+    with pytest.raises(ModelError, match=r"good\.png: sha256 is .* expected"):
+        load(pinned, RUNTIME, unsigned=True)
+
+
+def test_a_picture_that_can_be_no_template_is_named_with_its_section(tmp_path: Path) -> None:
+    loose = entry(tmp_path, CLASSES + DIFFERENCE + TEMPLATE)
+    (tmp_path / "good.png").write_bytes(b"no picture")
+    with pytest.raises(ModelError, match=r"\[\[template\]\] difference: .*good\.png"):
+        load(loose, RUNTIME, unsigned=True)
+
+
+def test_the_classes_of_every_detector_need_limits(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="class 'difference' is missing"):
+        load(entry(tmp_path, CLASSES + TEMPLATE), RUNTIME, unsigned=True)
+    with pytest.raises(ModelError, match="'difference' is no class of the model"):
+        load(entry(tmp_path, CLASSES + DIFFERENCE), RUNTIME, unsigned=True)
+
+
+def test_an_anomaly_model_runs_beside_the_model_under_its_pin(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    good.mkdir()
+    for number in range(10):
+        part = seen(board(), number - 5, 5 - number, noise=2)
+        cv2.imwrite(str(good / f"{number}.png"), part)
+    base = tiny_backbone.write(tmp_path / "base.onnx")
+    made = make(Making(good, base, tmp_path / "odd.onnx", "odd", 14), lambda _text: None)
+    limits = '\n[[class]]\nlabel = "odd"\nthreshold = 0.5\n'
+    section = f'\n[[anomaly]]\nfile = "odd.onnx"\nsha256 = "{made["sha256"]}"\n'
+    loaded = load(entry(tmp_path, CLASSES + limits + section + GOLDEN), RUNTIME, unsigned=False)
+    assert loaded.trust == "pinned"
+    assert "odd" in {d.label for d in loaded.detector.detect(bad_board()) if d.score > 0.5}
+    assert "odd" not in {d.label for d in loaded.detector.detect(board()) if d.score > 0.5}
+    other = section.replace(str(made["sha256"]), "0" * 64)
+    with pytest.raises(ModelError, match=r"odd\.onnx: sha256 is .* expected 000"):
+        load(entry(tmp_path, CLASSES + limits + other + GOLDEN), RUNTIME, unsigned=True)
+
+
+def test_a_camera_is_looked_at_by_its_own_sections_only(tmp_path: Path) -> None:
+    text = CLASSES + DIFFERENCE + TEMPLATE + 'camera = "c1"\nconfirms = true\nmargin_px = 3\n'
+    detector = load(entry(tmp_path, text), RUNTIME, unsigned=True).detector
+    for camera, sections in (("c1", 1), ("c2", 0), (None, 0)):
+        assert len(detector.seen_by(camera).seconds) == sections
+    assert detector.seen_by("c2").labels == ("bright", "red")
+    assert detector.model.score_floor == 0.01
+    found = detector.seen_by("c1").detect(bad_board())
+    assert "difference" in {d.label for d in found}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('sha256 = ["' + "0" * 64 + '", "' + "1" * 64 + '"]', "2 sha256 for 1 pictures"),
+        ("margin_px = 3", "margin_px means nothing without confirms"),
+        ("contrast = 0", "contrast"),
+    ],
+)
+def test_a_template_section_that_makes_no_sense_is_refused(line: str, sentence: str) -> None:
+    text = CLASSES + DIFFERENCE + TEMPLATE + line
+    with pytest.raises(SettingsError, match=sentence):
+        parse(text.encode(), "recipe")
+
+
+@pytest.fixture
+def eye(tmp_path: Path) -> Iterator[Eye]:
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    camera = settings.Camera(name="c1", kind="folder", source=str(folder))
+    capture = Capture(camera)
+    yield Eye(capture, Pairing("software", 0.1), None)
+    capture.close()
+
+
+def test_a_part_that_cannot_be_compared_is_a_bad_image_with_the_reason(
+    tmp_path: Path, eye: Eye
+) -> None:
+    loaded = whole(tmp_path)
+    look = eye.judge(Frame("c1", 0, 0.0, np.full((160, 160), 90, np.uint8)), loaded)
+    assert (look.verdict.code, look.verdict.reason) == (Code.UNDECIDED, Reason.BAD_IMAGE)
+    assert look.fault is not None
+    assert "not in the picture" in look.fault
+    assert eye.judge(Frame("c1", 1, 0.0, board()), loaded).verdict.code is Code.OK
+    assert eye.judge(Frame("c1", 2, 0.0, bad_board()), loaded).verdict.code is Code.NG
