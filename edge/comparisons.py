@@ -8,30 +8,28 @@ from pathlib import Path
 
 from edge.errors import ImageError, ModelError
 from edge.limits import TemplateLimits
+from edge.pins import verified
 from edge.recipe import Recipe
 from edge.vision import confirm
 from edge.vision.anomaly import Anomaly
 from edge.vision.detector import Detector
-from edge.vision.detectors import Second
+from edge.vision.detectors import Detectors, Second
 from edge.vision.image import decode_image
 from edge.vision.template import Template
-
-Verified = Callable[[Path, str | None], bool]
-"""True if a file is pinned and as pinned, False if it may run without; else ModelError."""
 
 OpenModel = Callable[[Path, str | None], Detector]
 """Loads a model's file, with its pin, as this node runs models."""
 
 
 def seconds(
-    recipe: Recipe, folder: Path, verified: Verified, open_model: OpenModel
+    recipe: Recipe, folder: Path, unsigned: bool, open_model: OpenModel
 ) -> tuple[tuple[Second, ...], bool]:
     """Everything a recipe detects with beside its model, and whether all its files are pinned.
 
     Args:
         recipe: with its sections.
         folder: of the recipe; files are named from there.
-        verified: the node's rule for files.
+        unsigned: whether a file without a pin may run.
         open_model: the node's way of running models.
 
     Raises:
@@ -42,14 +40,30 @@ def seconds(
         pins = section.sha256 or (None,) * len(section.pictures)
         paths = [folder / name for name in section.pictures]
         for path, pin in zip(paths, pins, strict=True):
-            pinned = verified(path, pin) and pinned
+            pinned = verified(path, pin, unsigned) and pinned
         margin_px = section.margin_px if section.confirms else None
         made.append(Second(section.camera, _template(section, paths), margin_px))
     for anomaly in recipe.anomalies:
         path = folder / anomaly.file
-        pinned = verified(path, anomaly.sha256) and pinned
+        pinned = verified(path, anomaly.sha256, unsigned) and pinned
         made.append(Second(anomaly.camera, Anomaly(open_model(path, anomaly.sha256))))
     return tuple(made), pinned
+
+
+def complete(recipe: Recipe, folder: Path, model: Detector) -> Detectors:
+    """A model with the recipe's second detectors, where a recipe is tried without a node.
+
+    Raises:
+        ModelError: as `seconds`; a pin that is there must hold, but none is needed.
+    """
+    model.score_floor = min(model.score_floor, model_floor(recipe))
+    made, _pinned = seconds(
+        recipe,
+        folder,
+        True,
+        lambda path, pin: Detector(path, pin, score_floor=model.score_floor),
+    )
+    return Detectors(model, made)
 
 
 def model_floor(recipe: Recipe) -> float:

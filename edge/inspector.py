@@ -160,6 +160,8 @@ class Inspector:
                 self._hold(AlertCode.MAP_WRONG, True, text)
             case ResetPressed():
                 log.info("%s: reset pressed at the PLC", self.name)
+                self.standing.reset()
+                self._tell_stop()
 
     def _epoch_opened(self, seen: EpochOpened) -> None:
         log.warning(
@@ -168,7 +170,7 @@ class Inspector:
         self._settling.open_epoch(seen.epoch, seen.base)
         self.standing.epoch, self.standing.triggers = seen.epoch, 0
         for eye in self.standing.eyes:
-            eye.pairing.lose()
+            eye.lose()
         row = EpochRow(
             **self._rows.stamp(seen.epoch),
             base=seen.base,
@@ -213,8 +215,6 @@ class Inspector:
         self.standing.passed("missed", last - first + 1)
         self.standing.overrun = cause is Cause.OVERRUN
         self._line.acquired(last)  # nobody will take a picture of it: it may move
-        for eye in self.standing.eyes:
-            eye.pairing.lose()
         self._hold(AlertCode.PARTS_MISSED, True, f"{first} to {last}: {cause.value}")
         row = MissedRow(**self._rows.stamp(epoch), first=first, last=last, cause=cause)
         self._settling.pass_by(row)
@@ -255,6 +255,9 @@ class Inspector:
         self._store(shots, code)
         self.standing.saw(row, judged.looks)
         self._hold(AlertCode.PAIRING_LOST, row.computed_reason is Reason.PAIRING, None)
+        if judged.loaded is not None:
+            self.standing.judged(judged.loaded, flight.trigger.mode, code)
+            self._tell_stop()
         if code is not Code.OK:
             self._announce(self._rows.notice(row))
 
@@ -290,6 +293,11 @@ class Inspector:
         changes = self.standing.hold(code, holds, detail)
         self._settling.append(*(self._rows.alert(epoch, change) for change in changes))
 
+    def _tell_stop(self) -> None:
+        """The PLC hears of it with the status at the next tick."""
+        wanted = self.standing.stop_reason
+        self._hold(AlertCode.STOP_REQUEST, wanted is not None, wanted)
+
     # -- health -------------------------------------------------------------------------------
 
     def _tend(self, now_s: float) -> None:
@@ -314,6 +322,7 @@ class Inspector:
         self._hold(AlertCode.CAMERA_LOST, lost is not None, lost)
         self._hold(AlertCode.LEDGER_FAULT, ledger.fault is not None, ledger.fault)
         self._hold(AlertCode.UNSIGNED, standing.unsigned, None)
+        self._tell_stop()
         if standing.changed_state():
             settling.append(self._rows.state(settling.current.epoch, standing.state()))
         self._line.status(standing.flags(), standing.active_recipe, standing.error_code)

@@ -53,7 +53,9 @@ class Node:
         data = Path(settings.node.data_dir)
         self.ledger = Outbox(data / "ledger.db")
         self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
-        self._recipes, failed = load_all(settings.recipe, settings.runtime, unsigned)
+        self._recipes, failed = load_all(
+            settings.recipe, settings.runtime, unsigned, settings.scales
+        )
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
@@ -145,7 +147,12 @@ class Node:
 
     def _make_eye(self, station: Station, camera: str) -> Eye:
         settings = next(c for c in self.settings.camera if c.name == camera)
-        pairing = Pairing(station.trigger, station.tolerance_s)
+        pairing = Pairing(
+            station.trigger,
+            station.tolerance_s,
+            station.offset_s(settings),
+            1 / station.max_rate_per_s,
+        )
         return Eye(self._captures[camera], pairing, settings.mm_per_px)
 
     # -- running ------------------------------------------------------------------------------

@@ -6,23 +6,25 @@ bring a golden picture that its model has to find NG. A file without a pin runs 
 pin never runs.
 """
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edge import comparisons, settings
+from edge import comparisons, judgement, settings, sight
 from edge import recipe as recipes
-from edge.errors import EdgeError, ImageError, ModelError
+from edge.errors import EdgeError, ImageError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
+from edge.pins import verified
 from edge.recipe import Recipe
 from edge.terms import Code, Reason, Verdict
 from edge.vision.detector import Detector
 from edge.vision.detectors import Detectors
 from edge.vision.image import decode_image
+from edge.vision.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +36,55 @@ class Loaded:
     trust: Trust
     detector: Detectors = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
+    references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
 
 
-def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> Loaded:
+def load(
+    entry: settings.Recipe,
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
+) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
+
+    Args:
+        scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
+            not known, and sizes in mm excuse nothing.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
+        ImageError: a golden or reference picture cannot be used.
         SettingsError: mistakes in the recipe.
     """
-    recipe_path, model_path = Path(entry.path), Path(entry.model)
-    pinned = _verified(recipe_path, entry.sha256, unsigned)
-    pinned = _verified(model_path, entry.model_sha256, unsigned) and pinned
+    recipe_path = Path(entry.path)
+    pinned = verified(recipe_path, entry.sha256, unsigned)
+    if entry.model is not None:
+        pinned = verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    model = _model(model_path, entry.model_sha256, runtime, comparisons.model_floor(recipe))
+    model = None
+    if entry.model is not None:
+        floor = comparisons.model_floor(recipe)
+        model = _model(Path(entry.model), entry.model_sha256, runtime, floor)
+    sees = sight.assemble(
+        recipe,
+        model,
+        workers=sight.workers(runtime.threads),
+        prepare=sight.flattened(recipe, recipe_path.parent),
+    )
     seconds, all_pinned = comparisons.seconds(
         recipe,
         recipe_path.parent,
-        lambda path, pin: _verified(path, pin, unsigned),
+        unsigned,
         lambda path, pin: _model(path, pin, runtime, recipe.score_floor),
     )
-    detector, pinned = Detectors(model, seconds), pinned and all_pinned
+    detector, pinned = Detectors(sees, seconds), pinned and all_pinned
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
-        raise ModelError(f"{recipe_path}: does not fit {model_path}: {'; '.join(problems)}")
+        name = entry.model or "[spots]"
+        raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
+    problems = recipes.check_scales(recipe, scales) if scales is not None else []
+    if problems:
+        raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
         raise ModelError(
             f'{recipe_path}: no [[golden]] with expect = "ng": nothing proves that the model sees'
@@ -65,7 +92,12 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
     pinned = pinned and any(g.expect == "ng" for g in recipe.golden)
     trust: Trust = "pinned" if pinned else "unsigned"
-    loaded = Loaded(entry.number, recipe, trust, detector, golden)
+    references = {
+        view.camera: Reference(decode_image(recipe_path.parent / view.reference))
+        for view in recipe.views
+        if view.reference is not None
+    }
+    loaded = Loaded(entry.number, recipe, trust, detector, golden, references)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
@@ -98,7 +130,7 @@ def prove(loaded: Loaded, place: int) -> None:
         loaded.detector.model.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
         return
     golden, image = loaded.golden[place]
-    verdict = _judged(loaded, image)
+    verdict = _judged(loaded, golden, image)
     if verdict.code is not golden.code:
         raise ModelError(
             f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
@@ -106,37 +138,27 @@ def prove(loaded: Loaded, place: int) -> None:
         )
 
 
-def _judged(loaded: Loaded, image: npt.NDArray[np.uint8]) -> Verdict:
+def _judged(loaded: Loaded, golden: Golden, image: npt.NDArray[np.uint8]) -> Verdict:
     """As the eye judges: a part that cannot be compared is undecided."""
     try:
-        detections = loaded.detector.seen_by(None).detect(image)
+        detections = loaded.detector.seen_by(golden.camera).detect(image)
     except ImageError:
         return Verdict(Code.UNDECIDED, Reason.BAD_IMAGE)
-    return recipes.judge(detections, loaded.recipe)
-
-
-def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:
-    """True if `path` is pinned and as pinned; False if it is not pinned and may run unsigned."""
-    try:
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as wrong:
-        raise ModelError(f"{path}: cannot be read: {wrong}") from wrong
-    if expected is None and not unsigned:
-        raise ModelError(f"{path}: not pinned; its sha256 is {actual}")
-    if expected is not None and expected != actual:
-        raise ModelError(f"{path}: sha256 is {actual}, expected {expected}")
-    return expected is not None
+    return judgement.judge(detections, loaded.recipe, golden.camera)
 
 
 def load_all(
-    entries: tuple[settings.Recipe, ...], runtime: settings.Runtime, unsigned: bool
+    entries: tuple[settings.Recipe, ...],
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned)
+            loaded[entry.number] = load(entry, runtime, unsigned, scales)
         except EdgeError as wrong:
             failed.append(wrong)
     return loaded, failed

@@ -193,9 +193,9 @@ class Features:
 
     def of(self, image: Image) -> Maps:
         """(features, rows, columns) of one picture."""
-        blob, _placed = self._preparer.prepare(image)
+        self._preparer.prepare(image)
         name = self._session.get_inputs()[0].name
-        return np.array(self._session.run(None, {name: blob})[0][0], np.float32)
+        return np.array(self._session.run(None, {name: self._preparer.input})[0][0], np.float32)
 
 
 def assemble(backbone: Any, name: str, usual: Usual) -> Any:

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from edge.terms import Detection
 from edge.vision.anomaly import Anomaly
 from edge.vision.confirm import confirmed
-from edge.vision.detector import Detector
 from edge.vision.template import Template
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,11 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
-    """One view's detectors. `detect` may be called from several threads at once."""
+    """All of a recipe's detectors. `detect` may be called from several threads at once."""
 
-    model: Detector
-    seconds: tuple[Second, ...]
+    model: Sees
+    seconds: tuple[Second, ...] = ()
+    camera: str | None = None  # whose view it is; None: only what is for every view looks at it
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -61,8 +62,8 @@ class Detectors:
         return self.model.providers
 
     def seen_by(self, camera: str | None) -> Detectors:
-        """Those that look at this camera's view."""
-        return replace(self, seconds=tuple(s for s in self.seconds if s.camera in (None, camera)))
+        """The same for this camera's view."""
+        return replace(self, camera=camera)
 
     def detect(
         self, image: npt.NDArray[np.uint8], mm_per_px: float | None = None
@@ -73,7 +74,8 @@ class Detectors:
             ImageError: not a picture, or the part is not where a second detector needs it.
             ModelError: an inference failed, or gave numbers that mean nothing.
         """
-        compared = [(s, s.detector.detect(image, mm_per_px)) for s in self.seconds]
+        looking = [s for s in self.seconds if s.camera in (None, self.camera)]
+        compared = [(s, s.detector.detect(image, mm_per_px)) for s in looking]
         found: Sequence[Detection] = self.model.detect(image, mm_per_px)
         others: list[Detection] = []
         for second, seen in compared:
