@@ -97,9 +97,20 @@ def test_the_same_pictures_make_the_same_file(good: Path, model: Path, tmp_path:
 
 
 def test_the_score_is_half_three_deviations_above_what_good_parts_reach() -> None:
-    maps = np.random.default_rng(0).normal(0, 1, (20, 6, 5, 5)).astype(np.float32)
+    maps = np.zeros((11, 1, 1, 2), np.float32)  # one feature of two cells
+    maps[:, 0, 0, 0] = [-1, 1] * 5 + [5]  # the last part stands out, in the first cell
+    highest = []
+    for part in range(11):
+        others = np.delete(maps[:, 0, 0, 0], part)
+        deviation = np.sqrt(others.var() + 0.1 * others.var() / 2)
+        highest.append(abs(maps[part, 0, 0, 0] - others.mean()) / deviation)
     usual = learn(maps)
-    assert usual.limit > usual.step > 0
+    assert usual.mean[0, 0].tolist() == pytest.approx([5 / 11, 0])
+    assert usual.step == pytest.approx(np.std(highest), rel=1e-4)
+    assert usual.limit == pytest.approx(np.mean(highest) + 3 * np.std(highest), rel=1e-4)
+
+
+def test_parts_that_do_not_differ_at_all_still_make_a_model() -> None:
     flat = learn(np.ones((12, 6, 5, 5), np.float32))
     assert flat.deviation.min() > 0
     assert flat.step > 0

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from edge import settings
+from edge.comparisons import complete, model_floor
 from edge.errors import ModelError, SettingsError
 from edge.eye import Eye
 from edge.pairing import Pairing
-from edge.recipe import parse
+from edge.recipe import parse, read
 from edge.release import Loaded, load
+from edge.still import judge_still
 from edge.terms import Code, Frame, Reason
 from edge.vision.camera import Capture
+from edge.vision.detector import Detector
 from models.anomaly import Making, make
 from tests import tiny_backbone, tiny_models
 from tests.flat_parts import Image, board, seen
@@ -137,6 +140,23 @@ def test_a_camera_is_looked_at_by_its_own_sections_only(tmp_path: Path) -> None:
         found = {d.label for d in detector.seen_by(camera).detect(bad_board())}
         assert ("difference" in found) == compared
     assert detector.labels == ("bright", "red", "difference")
+
+
+def test_a_guess_may_be_weak_where_a_template_confirms_it() -> None:
+    text = CLASSES + DIFFERENCE + TEMPLATE
+    assert model_floor(parse(text.encode(), "recipe")) == 0.5
+    assert model_floor(parse(f"{text}confirms = true\n".encode(), "recipe")) == 0.01
+
+
+def test_a_picture_tried_without_a_line_that_cannot_be_compared_is_a_bad_image(
+    tmp_path: Path,
+) -> None:
+    entry(tmp_path, CLASSES + DIFFERENCE + TEMPLATE)
+    recipe = read(tmp_path / "boards.toml")
+    detector = complete(recipe, tmp_path, Detector(tmp_path / "tiny.onnx", threads=1))
+    still = judge_still(np.full((160, 160), 90, np.uint8), detector, recipe)
+    assert still.verdict.reason is Reason.BAD_IMAGE
+    assert judge_still(bad_board(), detector, recipe).verdict.code is Code.NG
 
 
 @pytest.mark.parametrize(
