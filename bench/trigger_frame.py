@@ -36,6 +36,7 @@ from edge.plc.blocks import StatusFlags
 from edge.plc.bus import Bus, BusStation
 from edge.plc.handshake import Triggered
 from edge.release import Loaded, load
+from edge.setups import Setup
 from edge.terms import Mode, Part, Trigger
 from edge.vision.camera import Capture
 
@@ -76,7 +77,7 @@ def simulated(parts: int, rate: float) -> dict[str, Any]:
         wiring = _station()
         capture = Capture(_camera("shared_memory", str(root / "camera")))
         stack.callback(capture.close)
-        eye = Eye(capture, Pairing("hardware", wiring.tolerance_s, 0.0, 0.1), None)
+        eye = Eye(capture, Pairing("hardware", wiring.tolerance_s, 0.0, 0.1), None, {1: Setup()})
         bus = Bus(settings.Bus(name="b1", port=str(root / "plc")), [wiring], {})
         stack.callback(bus.close)
         bus.start()
@@ -128,7 +129,7 @@ def aravis(parts: int, rate: float) -> dict[str, Any]:
         capture = Capture(_camera("gige", FAKE_ADDRESS), "software")
         stack.callback(capture.close)
         _until_online(capture)
-        eye = Eye(capture, Pairing("software", 1.0), None)
+        eye = Eye(capture, Pairing("software", 1.0), None, {1: Setup()})
         loaded, handed_ms = _loaded(), []
         for number in range(parts):
             edge_s = time.monotonic()

@@ -5,6 +5,7 @@ settings.
 """
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -23,6 +24,7 @@ from edge.plc.links import SerialLink
 from edge.plc.plan import poll_s
 from edge.release import load
 from edge.settings import Settings
+from edge.setups import gaps, setups
 from edge.terms import MAP_VERSION
 from edge.vision.camera import open_camera
 
@@ -60,8 +62,10 @@ def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
         web = speed.web_of(recipe)
         if web is not None:
             yield f"web {recipe.number}", partial(speed.fits, wiring, recipe, web)
+    if len(wiring.recipe) > 1:
+        yield "recipes together", partial(_try_recipes, wiring)
     for camera in wiring.camera:
-        yield f"camera {camera.name}", partial(_try_camera, camera)
+        yield f"camera {camera.name}", partial(_try_camera, camera, wiring)
     for station in wiring.station:
         bus = next(b for b in wiring.bus if b.name == station.bus)
         yield f"station {station.name}", partial(_try_station, bus, station)
@@ -102,7 +106,17 @@ def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str
     )
 
 
-def _try_camera(entry: settings.Camera) -> str:
+def _try_recipes(wiring: Settings) -> str:
+    paths = {entry.number: Path(entry.path) for entry in wiring.recipe}
+    found = gaps({number: recipes.read(path) for number, path in paths.items()})
+    if found:
+        number, problems = next(iter(found.items()))
+        raise SettingsError(str(paths[number]), problems)
+    return "each sets up the cameras by itself"
+
+
+def _try_camera(entry: settings.Camera, wiring: Settings) -> str:
+    _try_setups(entry, wiring)
     camera = open_camera(entry)
     try:
         deadline_s = time.monotonic() + FRAME_S
@@ -115,6 +129,24 @@ def _try_camera(entry: settings.Camera) -> str:
     finally:
         camera.close()
     raise CameraError(f"{entry.source}: connected, but no picture within {FRAME_S:.0f} s")
+
+
+def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
+    """Set the camera to every view that a recipe asks of it, triggered as it will be."""
+    own = next((station for station in wiring.station if entry.name in station.cameras), None)
+    read: dict[int, recipes.Recipe] = {}
+    for one in wiring.recipe:
+        with contextlib.suppress(SettingsError):  # told where the recipes are tried
+            read[one.number] = recipes.read(Path(one.path))
+    views = {setup.view for setup in setups(entry.name, read).values() if setup.view is not None}
+    if not views and entry.kind not in settings.GENICAM:
+        return
+    camera = open_camera(entry, own.trigger if own is not None else "free_run")
+    try:
+        for view in views:
+            camera.apply(view)
+    finally:
+        camera.close()
 
 
 def _try_station(bus: settings.Bus, station: settings.Station) -> str:

@@ -56,7 +56,7 @@ def complete(recipe: Recipe, folder: Path, model: Detector) -> Detectors:
     Raises:
         ModelError: as `seconds`; a pin that is there must hold, but none is needed.
     """
-    model.score_floor = min(model.score_floor, model_floor(recipe))
+    model = model.with_floor(min(model.score_floor, model_floor(recipe)))
     made, _pinned = seconds(
         recipe,
         folder,

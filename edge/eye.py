@@ -6,7 +6,7 @@ part and a run of the verified detector on it.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge import judgement
@@ -14,6 +14,7 @@ from edge.errors import EdgeError, ImageError
 from edge.mqtt.message import Mark, View
 from edge.pairing import Pairing
 from edge.release import Loaded
+from edge.setups import Setup
 from edge.terms import Code, Detection, Frame, Reason, Trigger, Verdict
 from edge.vision.camera import BadFrame, Capture
 from edge.vision.quality import ImageCheck
@@ -42,12 +43,29 @@ class Look:
 class Eye:
     """One camera of a station, with what must be remembered from part to part."""
 
-    def __init__(self, capture: Capture, pairing: Pairing, mm_per_px: float | None) -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        pairing: Pairing,
+        mm_per_px: float | None,
+        setups: Mapping[int, Setup],
+    ) -> None:
+        """`setups`: what the camera must be set to, by the number of the recipe."""
         self.capture = capture
+        self._setups = setups
         self._pairing = pairing
         self._lock = threading.Lock()  # guards the pairing: triggers come from another thread
         self._mm_per_px = mm_per_px
         self._check = ImageCheck()
+
+    def prepare(self, recipe: int) -> None:
+        """Have the camera set up for this recipe; `is_prepared` says when it is."""
+        setup = self._setups[recipe]
+        self.capture.apply(setup.number, setup.view)
+
+    def is_prepared(self, recipe: int) -> bool:
+        """Does every frame exposed from now on show what this recipe was made for?"""
+        return self.capture.setup == self._setups[recipe].number
 
     def expect(self, trigger: Trigger) -> None:
         """The PLC has told of this part."""
@@ -82,6 +100,8 @@ class Eye:
             return self._undecided(Reason.BAD_IMAGE, found.text, source=found.path)
         if distrust is not None:
             return self._undecided(distrust, DISAGREE, found)
+        if found.setup != self._setups[loaded.number].number:
+            return self._undecided(Reason.BAD_IMAGE, "taken under another recipe's setup", found)
         before = self.capture.before(found)
         fault = self._check.fault(
             found.image,
@@ -136,7 +156,7 @@ class Eye:
         return Look(self.capture.name, verdict, frame, fault=fault, source=path)
 
 
-def view(look: Look, edge_s: float, picture: str | None, thumbnail: str | None) -> View:
+def view(look: Look, edge_s: float) -> View:
     """A look as it stands in the part's row; scores in 1e-4, boxes in 0.1 px."""
     frame = look.frame
     return View(
@@ -148,8 +168,6 @@ def view(look: Look, edge_s: float, picture: str | None, thumbnail: str | None) 
         width=frame.image.shape[1] if frame else None,
         height=frame.image.shape[0] if frame else None,
         marks=tuple(_mark(d) for d in _strongest(look.detections)),
-        picture=picture,
-        thumbnail=thumbnail,
         source=look.source[-200:] if look.source else None,
     )
 

@@ -14,11 +14,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from edge.alerts import AlertCode, Change
 from edge.errors import LedgerError
-from edge.evidence import Evidence, Shot
+from edge.evidence import Evidence
 from edge.flights import Flight
 from edge.judging import Judged, Judging
 from edge.mqtt.message import AnyRow, BypassedRow, EpochRow, MissedRow, Notice, PartRow
@@ -62,8 +62,11 @@ class Inspector:
         evidence: Evidence,
         rows: Rows,
         announce: Callable[[Notice], None],
+        record: Callable[[Judged], None],
     ) -> None:
-        """`announce` sends a preview of a not-OK part and must not block."""
+        """`announce` sends a preview of a not-OK part, `record` keeps frames where an engineer
+        asked for it; both must not block.
+        """
         self.name = standing.name
         self.standing = standing
         self._line = line
@@ -71,7 +74,8 @@ class Inspector:
         self._evidence = evidence
         self._rows = rows
         self._announce = announce
-        self._settling = Settling(self.name, ledger, rows, line, self._settled)
+        self._record = record
+        self._settling = Settling(self.name, ledger, rows, line, self._settled, evidence)
         self._resumed_epoch = self._settling.current.epoch
         standing.resumed(self._settling.current)
         self._judging = Judging(
@@ -238,21 +242,18 @@ class Inspector:
     def _deliver(self, judged: Judged) -> None:
         """Commit the computed row, then tell the PLC: never the other way round."""
         flight, code = judged.flight, judged.verdict.code
-        shots = [
-            self._evidence.take(look, code, flight.trigger.part.number) for look in judged.looks
-        ]
-        row = self._rows.part(judged, [shot.hashes() for shot in shots])
+        row = self._rows.part(judged)
         try:
             self._ledger.open(row)
         except LedgerError as wrong:
             self._refused(row, wrong)
             return
+        self._evidence.hold(row, judged.looks)  # before anybody can close the row
         in_time = self._settling.opened(flight, row)
         if in_time:
             self._submit(row, code)
         else:
             self._settling.close(row, Code.UNDECIDED, Reason.LATE, None)
-        self._store(shots, code)
         self.standing.saw(row, judged.looks)
         self._hold(AlertCode.PAIRING_LOST, row.computed_reason is Reason.PAIRING, None)
         if judged.loaded is not None:
@@ -260,6 +261,7 @@ class Inspector:
             self._tell_stop()
         if code is not Code.OK:
             self._announce(self._rows.notice(row))
+        self._record(judged)
 
     def _submit(self, row: PartRow, code: Code) -> None:
         defect = self.standing.defect_number(row)
@@ -273,13 +275,6 @@ class Inspector:
         log.error("%s: part %d: %s %s", self.name, row.number, wrong, wrong.hint)
         self._submit(row, Code.UNDECIDED)
         self._missed(row.epoch, row.number, row.number, Cause.LEDGER)
-
-    def _store(self, shots: Sequence[Shot], code: Code) -> None:
-        for shot in shots:
-            try:
-                self._evidence.store(shot, code)
-            except LedgerError as wrong:
-                log.error("%s: a picture was not kept: %s %s", self.name, wrong, wrong.hint)
 
     # -- alerts -------------------------------------------------------------------------------
 
@@ -309,6 +304,8 @@ class Inspector:
             settling.probe()
         settling.sample_again()
         standing.judging = settling.judging() > 0
+        if not standing.judging:
+            standing.prepare()
         standing.judge_health(
             now_s,
             ledger.proved_s,

@@ -71,6 +71,12 @@ class Judging:
         self._proofs = itertools.cycle(
             [(loaded, place) for loaded in recipes_by_number.values() for place in proofs(loaded)]
         )
+        workers = max((loaded.workers for loaded in recipes_by_number.values()), default=1)
+        self._crew = (  # views side by side, all in the one session of their model
+            ThreadPoolExecutor(min(workers, len(eyes)), f"{name} view")
+            if min(workers, len(eyes)) > 1
+            else None
+        )
         self._alone = alone
         self._acquired = acquired
         self._deliver = deliver
@@ -119,6 +125,8 @@ class Judging:
             self._thread.join(timeout_s)
         for taker in self._takers:
             taker.shutdown(wait=False, cancel_futures=True)
+        if self._crew is not None:
+            self._crew.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         proof_due_s = time.monotonic()
@@ -152,10 +160,17 @@ class Judging:
         looks = [eye.missing() for eye in self._eyes]
         left_s = job.flight.deadline_s + READOUT_S - time.monotonic()
         try:
+            judged: dict[int, Future[Look]] = {}
             with contextlib.suppress(FutureTimeoutError):  # a view that hangs is missing
                 for view in as_completed(job.views, max(0.0, left_s)):
                     place = job.views.index(view)
-                    looks[place] = self._eyes[place].judge(view.result(), loaded)
+                    eye, taken = self._eyes[place], view.result()
+                    if self._crew is None:
+                        looks[place] = eye.judge(taken, loaded)
+                    else:
+                        judged[place] = self._crew.submit(eye.judge, taken, loaded)
+            for place, look in judged.items():
+                looks[place] = look.result()
             return tuple(
                 eye.confirm(trigger, look) for eye, look in zip(self._eyes, looks, strict=True)
             )

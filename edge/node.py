@@ -25,10 +25,12 @@ from edge.pairing import Pairing
 from edge.pictures import PictureStore
 from edge.plc.bus import Bus
 from edge.plc.handshake import Resume
+from edge.recording import Recording
 from edge.release import load_all
 from edge.rows import Rows
 from edge.settings import Bus as BusSettings
 from edge.settings import Settings, Station
+from edge.setups import setups
 from edge.standing import Standing
 from edge.station import StationPage
 from edge.vision.camera import Capture
@@ -59,7 +61,12 @@ class Node:
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
-        self._captures = {camera.name: Capture(camera) for camera in settings.camera}
+        self._recording = Recording(data, settings.scales)
+        triggers = {name: s.trigger for s in settings.station for name in s.cameras}
+        self._captures = {
+            camera.name: Capture(camera, triggers.get(camera.name, "free_run"))
+            for camera in settings.camera
+        }
         self._link = (
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
         )
@@ -82,6 +89,7 @@ class Node:
     def run(self, stop: threading.Event) -> None:
         """Run until `stop`; then settle what is on its way and close everything."""
         self._page.start()
+        self._recording.start()
         if self._link is not None:
             self._link.start()
         if self._uploads is not None:
@@ -102,6 +110,7 @@ class Node:
         """Stop taking parts, settle, drain, close. Safe to call twice."""
         for inspector in self._inspectors:
             inspector.close()
+        self._recording.close()
         for bus in self._buses.values():
             bus.close()
         for capture in self._captures.values():
@@ -143,6 +152,7 @@ class Node:
             Evidence(self._pictures),
             Rows(station.name),
             self._announce,
+            self._recording.offer,
         )
 
     def _make_eye(self, station: Station, camera: str) -> Eye:
@@ -153,7 +163,8 @@ class Node:
             station.offset_s(settings),
             1 / station.max_rate_per_s,
         )
-        return Eye(self._captures[camera], pairing, settings.mm_per_px)
+        recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
+        return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))
 
     # -- running ------------------------------------------------------------------------------
 

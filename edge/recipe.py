@@ -164,6 +164,8 @@ def check_scales(
             ("[[view]] camera", named),
             ("[[zone]] camera", [zone.camera for zone in recipe.zones]),
             ("[[golden]] camera", [golden.camera for golden in recipe.golden]),
+            ("[[template]] camera", [template.camera for template in recipe.templates]),
+            ("[[anomaly]] camera", [anomaly.camera for anomaly in recipe.anomalies]),
         )
         for camera in sorted({camera for camera in cameras if camera})
         if camera not in scales

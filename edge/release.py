@@ -20,6 +20,7 @@ from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.pins import verified
 from edge.recipe import Recipe
+from edge.setups import gaps
 from edge.terms import Code, Reason, Verdict
 from edge.vision.detector import Detector
 from edge.vision.detectors import Detectors
@@ -37,6 +38,7 @@ class Loaded:
     detector: Detectors = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
     references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
+    workers: int = 1  # views of a part judged at once
 
 
 def load(
@@ -44,12 +46,14 @@ def load(
     runtime: settings.Runtime,
     unsigned: bool,
     scales: Mapping[str, float | None] | None = None,
+    warm: dict[str, Detector] | None = None,
 ) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
 
     Args:
         scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
             not known, and sizes in mm excuse nothing.
+        warm: models that are loaded already, by file; gets this one.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
@@ -61,10 +65,11 @@ def load(
     if entry.model is not None:
         pinned = verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
+    warm = {} if warm is None else warm
     model = None
     if entry.model is not None:
-        floor = comparisons.model_floor(recipe)
-        model = _model(Path(entry.model), entry.model_sha256, runtime, floor)
+        opened = _opened(Path(entry.model), entry.model_sha256, runtime, warm)
+        model = opened.with_floor(comparisons.model_floor(recipe))
     sees = sight.assemble(
         recipe,
         model,
@@ -75,7 +80,7 @@ def load(
         recipe,
         recipe_path.parent,
         unsigned,
-        lambda path, pin: _model(path, pin, runtime, recipe.score_floor),
+        lambda path, pin: _opened(path, pin, runtime, warm).with_floor(recipe.score_floor),
     )
     detector, pinned = Detectors(sees, seconds), pinned and all_pinned
     problems = recipes.check_labels(recipe, detector.labels)
@@ -97,22 +102,20 @@ def load(
         for view in recipe.views
         if view.reference is not None
     }
-    loaded = Loaded(entry.number, recipe, trust, detector, golden, references)
+    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
 
 
-def _model(path: Path, pin: str | None, runtime: settings.Runtime, score_floor: float) -> Detector:
-    """A model's file as this node runs it."""
-    return Detector(
-        path,
-        sha256=pin,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=score_floor,
-    )
+def _opened(
+    path: Path, pin: str | None, runtime: settings.Runtime, warm: dict[str, Detector]
+) -> Detector:
+    """A model's file; one file is one session, however many recipes name it."""
+    name = str(path)
+    if name not in warm or warm[name].sha256 != (pin or warm[name].sha256):
+        warm[name] = Detector(path, sha256=pin, runtime=runtime)
+    return warm[name]
 
 
 def proofs(loaded: Loaded) -> range:
@@ -155,10 +158,15 @@ def load_all(
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
+    warm: dict[str, Detector] = {}
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned, scales)
+            loaded[entry.number] = load(entry, runtime, unsigned, scales, warm)
         except EdgeError as wrong:
             failed.append(wrong)
+    paths = {entry.number: entry.path for entry in entries}
+    for number, problems in gaps({n: one.recipe for n, one in loaded.items()}).items():
+        failed.append(SettingsError(paths[number], problems))
+        del loaded[number]
     return loaded, failed

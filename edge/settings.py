@@ -68,9 +68,15 @@ class Page(Section, frozen=True, kw_only=True):
 class Runtime(Section, frozen=True, kw_only=True):
     """[runtime] how the detector runs."""
 
-    providers: tuple[str, ...] = ("CPUExecutionProvider",)  # in order; none silently skipped
+    providers: tuple[str, ...] = ("cpu",)  # in order, best first; none silently skipped
     threads: Annotated[int, Meta(ge=0, le=64)] = 0  # inside one inference; 0 = cores - 1
     spinning: bool = False  # threads that spin while waiting: only for a node with idle cores
+    workers: Annotated[int, Meta(ge=1, le=16)] = 1  # views judged at once, in one session
+    fp16: bool = False  # TensorRT may compute in half precision
+    allow_fallback: bool = False  # run on the CPU, with a warning, where a provider fails
+    engine_dir: str | None = None  # TensorRT's engines; None: "engines" in data_dir
+    # over ours, by provider, such as {"cuda": {"gpu_mem_limit": "2000000000"}}
+    provider_options: dict[str, dict[str, str]] | None = None
 
 
 class Bus(Section, frozen=True, kw_only=True):
@@ -199,10 +205,15 @@ def resolve(settings: Settings, folder: Path) -> Settings:
     hub = settings.hub
     if hub is not None and hub.token_file is not None:
         hub = replace(hub, token_file=str(folder / hub.token_file))
+    data_dir = folder / settings.node.data_dir
+    engine_dir = data_dir / "engines"
+    if settings.runtime.engine_dir is not None:
+        engine_dir = folder / settings.runtime.engine_dir
     return replace(
         settings,
-        node=replace(settings.node, data_dir=str(folder / settings.node.data_dir)),
+        node=replace(settings.node, data_dir=str(data_dir)),
         hub=hub,
+        runtime=replace(settings.runtime, engine_dir=str(engine_dir)),
         camera=tuple(
             replace(
                 c,

@@ -26,7 +26,7 @@ STRIPS = 4
 
 FIRST_STRIP_S = 20.0
 
-MARGIN = 0.7
+MARGIN = 0.6
 """Share of the throughput that a line may use: the camera's driver and other work take time too."""
 
 EXAMPLES = """examples:

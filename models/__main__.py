@@ -12,9 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.errors import EdgeError, TrainingError
+from edge.errors import EdgeError
+from models import anomaly
 from models.deeppcb import convert
 from models.export import HEADS, export
+from models.importer import take_in
+from models.quantize import quantize
 from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
 from models.train import Training, train
@@ -83,8 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(commands)
     _add_train(commands)
     _add_export(commands)
+    _add_import(commands)
     _add_convert(commands)
     _add_recipe(commands)
+    _add_quantize(commands)
     _add_anomaly(commands)
     return parser
 
@@ -153,7 +158,37 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
         help="raw: the node does the NMS; end_to_end: a head that needs none; nms: it is built in",
     )
     made.add_argument("--card", type=Path, help="JSON card whose classes and limits go along")
+    folded = made.add_mutually_exclusive_group()
+    folded.add_argument(
+        "--fold",
+        dest="fold",
+        action="store_const",
+        const="bgr",
+        default="no",
+        help="take the camera's bytes: preprocessing goes into the first convolution",
+    )
+    folded.add_argument(
+        "--gray",
+        dest="fold",
+        action="store_const",
+        const="gray",
+        help="the same with one channel, for cameras without colour",
+    )
     _add_python(made)
+
+
+def _add_import(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "import",
+        help="make an ONNX export ready for the line, and prove that it is the same",
+        epilog="example: quanjian-models import yolo.onnx --out model.onnx --gray",
+    )
+    made.add_argument("model", type=Path, help="ONNX export of ultralytics, FP32 or FP16")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument("--gray", action="store_true", help="one channel in: no colour camera")
+    made.add_argument(
+        "--pictures", type=Path, help="folder of pictures to compare on (default: simulated plates)"
+    )
 
 
 def _add_convert(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -205,6 +240,26 @@ def _add_anomaly(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
 
 
+def _add_quantize(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "quantize",
+        help="write the 8-bit form of a model, if its decisions stay the same",
+        epilog="example: quanjian-models quantize base.onnx --pictures plates --out base-int8.onnx",
+    )
+    made.add_argument("model", type=Path, help="FP32 .onnx of an ultralytics detector")
+    made.add_argument("--pictures", type=Path, required=True, help="folder with pictures")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument(
+        "--count", type=_count, default=100, help="pictures to calibrate with (default: 100)"
+    )
+    made.add_argument(
+        "--engine",
+        choices=("openvino", "tensorrt"),
+        default="openvino",
+        help="what will run it (default: openvino)",
+    )
+
+
 def _add_python(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--trainer-python",
@@ -234,10 +289,6 @@ def _train(args: argparse.Namespace) -> _Answer:
 
 
 def _anomaly(args: argparse.Namespace) -> _Answer:
-    try:
-        from models import anomaly  # the other commands run without onnx
-    except ImportError as exc:
-        raise TrainingError(f"{exc}: install quanjian[models]") from exc
     making = anomaly.Making(args.good, args.model, args.out, args.label, args.max_shift_px)
     return anomaly.make(making, _say)
 
@@ -250,8 +301,19 @@ def _run(args: argparse.Namespace) -> _Answer:
         return _train(args)
     if args.command == "export":
         return export(
-            args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures, args.head
+            args.weights,
+            args.out,
+            args.imgsz,
+            args.card,
+            args.trainer_python,
+            _figures,
+            args.head,
+            args.fold,
         )
+    if args.command == "import":
+        return take_in(args.model, args.out, args.gray, args.pictures)
+    if args.command == "quantize":
+        return quantize(args.model, args.pictures, args.out, args.count, args.engine, _say)
     if args.command == "recipe":
         return write_recipe(args.card, args.out)
     if args.command == "anomaly":

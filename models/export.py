@@ -11,9 +11,13 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from edge.errors import TrainingError
+from models.importer import take_in
 from models.trainer import delegate
+
+Fold = Literal["no", "bgr", "gray"]
 
 HEADS = ("raw", "end_to_end", "nms")
 """Boxes as they come out: one per anchor; chosen by a head without NMS; after NMS in the graph."""
@@ -27,8 +31,9 @@ def export(
     python: Path,
     progress: Callable[[dict[str, object]], None],
     head: str = "raw",
+    fold: Fold = "no",
 ) -> dict[str, object]:
-    """Write `out` and return {out, sha256, bytes, ir, opset, shape}.
+    """Write `out` and return {out, sha256, bytes, ir, opset, shape}; folded, also the proof's.
 
     Args:
         weights: a .pt checkpoint of the trainer.
@@ -38,23 +43,31 @@ def export(
         python: interpreter of the trainer's environment.
         progress: gets the trainer's notes.
         head: of HEADS; end_to_end only for a network that has such a head (yolo26).
+        fold: whether the file takes uint8 BGR, or gray; see `models.importer`.
 
     Raises:
         TrainingError: no weights, a card that is no JSON, or the exporter failed.
+        ModelError: the exported file cannot be folded.
     """
     if not weights.is_file():
         raise TrainingError(f"{weights}: no such weights")
     note = json.dumps(_note(card, head), ensure_ascii=False, sort_keys=True)
+    made = out if fold == "no" else out.with_name(f".{out.stem}.unfolded.onnx")
     job = {
         "do": "export",
         "weights": str(weights.resolve()),
-        "out": str(out.resolve()),
+        "out": str(made.resolve()),
         "imgsz": list(imgsz),
         "head": head,
         "metadata": {"quanjian": note},
     }
     answer = delegate(python, job, out.with_suffix(".export.log").resolve(), progress)
     out.with_suffix(".export.log").unlink()
+    if fold != "no":
+        try:
+            return {**answer, **take_in(made, out, fold == "gray", None)}
+        finally:
+            made.unlink(missing_ok=True)
     model = out.read_bytes()
     return {**answer, "sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model)}
 

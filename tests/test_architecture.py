@@ -39,6 +39,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.mqtt.message": ("edge.terms",),
     "edge.alerts": WORDS,
     "edge.sentences": ("edge.terms", "edge.limits", "edge.recipe", "edge.judgement"),
+    "edge.recorded": ("edge.terms", "edge.mqtt.message"),
     "edge.stopping": ("edge.terms", "edge.limits"),
     "edge.settings": ("edge.errors", "edge.sections", "edge.mqtt.message"),
     "edge.limits": ("edge.terms",),
@@ -69,12 +70,14 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "tests": PACKAGES,
 }
 
+RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
+
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc",),
     "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
     "sqlite3": (*LEDGER, "edge.pictures", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
-    "onnxruntime": ("edge.vision.detector", "edge.vision.binding", "models", "bench.turns"),
+    "onnxruntime": (*RUNTIME, "models", "bench.turns"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
     "google": ("models.anomaly",),  # protobuf: what onnx raises
     "gi": ("edge.vision.introspection", "tests.rtsp_server"),
@@ -107,6 +110,7 @@ SANS_IO = (
     "edge.judgement",
     "edge.stopping",
     "edge.sentences",
+    "edge.recorded",
     "edge.alerts",
     "edge.simulation.belt",
     "edge.mqtt.message",

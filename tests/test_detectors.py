@@ -13,7 +13,7 @@ from edge.comparisons import complete, model_floor
 from edge.errors import ModelError, SettingsError
 from edge.eye import Eye
 from edge.pairing import Pairing
-from edge.recipe import parse, read
+from edge.recipe import check_scales, parse, read
 from edge.release import Loaded, load
 from edge.still import judge_still
 from edge.terms import Code, Frame, Reason
@@ -142,6 +142,16 @@ def test_a_camera_is_looked_at_by_its_own_sections_only(tmp_path: Path) -> None:
     assert detector.labels == ("bright", "red", "difference")
 
 
+def test_a_section_for_a_camera_that_is_not_there_would_never_look_and_is_refused() -> None:
+    text = CLASSES + DIFFERENCE + TEMPLATE + 'camera = "c9"\n'
+    text += '\n[[anomaly]]\nfile = "odd.onnx"\ncamera = "c8"\n'
+    problems = check_scales(parse(text.encode(), "recipe"), {"c1": None})
+    assert [problem.split(":")[0] for problem in problems] == [
+        "[[template]] camera",
+        "[[anomaly]] camera",
+    ]
+
+
 def test_a_guess_may_be_weak_where_a_template_confirms_it() -> None:
     text = CLASSES + DIFFERENCE + TEMPLATE
     assert model_floor(parse(text.encode(), "recipe")) == 0.5
@@ -179,7 +189,7 @@ def eye(tmp_path: Path) -> Iterator[Eye]:
     folder.mkdir()
     camera = settings.Camera(name="c1", kind="folder", source=str(folder))
     capture = Capture(camera)
-    yield Eye(capture, Pairing("software", 0.1), None)
+    yield Eye(capture, Pairing("software", 0.1), None, {})
     capture.close()
 
 

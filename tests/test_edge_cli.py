@@ -35,6 +35,24 @@ def test_check_names_each_device_that_does_not_answer(
     assert any("not pinned; its sha256 is" in line for line in lines)
 
 
+def test_check_sets_each_camera_to_what_the_recipes_ask_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire(tmp_path, [False])
+    recipe = tmp_path / "squares.toml"
+    text = recipe.read_text(encoding="utf-8")
+    (tmp_path / "other.toml").write_text(text, encoding="utf-8")
+    asking = text.replace('camera = "c1"', 'camera = "c1"\nexposure_us = 500.0')
+    recipe.write_text(asking, encoding="utf-8")
+    with (tmp_path / "edge.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[[recipe]]\nnumber = 2\npath = "other.toml"\nmodel = "tiny.onnx"\n')
+    assert main(["check", "--unsigned", "--config", str(tmp_path / "edge.toml")]) == 1
+    told = capsys.readouterr().out
+    assert "FAULT  recipes together: " in told
+    assert "[[view]] c1: exposure_us missing; recipe 1 of this node sets it" in told
+    assert "[[view]] exposure_us: a folder camera cannot be set so" in told
+
+
 def test_check_is_content_with_a_line_that_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

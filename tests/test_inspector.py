@@ -26,6 +26,9 @@ def test_every_part_ends_as_one_closed_row_and_the_plc_has_the_same_verdict(
     assert [part.code for part in parts] == [Code.NG if s else Code.OK for s in spots]
     assert [part.number for part in parts] == list(range(parts[0].number, parts[0].number + 24))
     assert all(part.trust == "unsigned" and part.latency_ms is not None for part in parts)
+    kept = {path.stem for path in (tmp_path / "data" / "pictures").rglob("*.jpg")}
+    named = [part.views[0] for part in parts if part.code is Code.NG]
+    assert all({one.picture, one.thumbnail} <= kept for one in named)
     last = [row for row in rows if isinstance(row, CounterRow)][-1]
     epoch = next(row for row in rows if isinstance(row, EpochRow))
     assert (last.counter - epoch.base, last.open) == (24, 0)

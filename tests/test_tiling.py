@@ -133,6 +133,12 @@ def test_a_piece_at_a_side_belongs_to_the_whole_defect_beside_it() -> None:
     assert [s.detection.box for s in merged] == [(10, 10, 18, 18)]
 
 
+def test_a_sliver_of_a_defect_whose_whole_box_ends_just_short_of_it_is_no_second_one() -> None:
+    """Seen on a web: the last row of a spot before a frame's end, fainter than `contrast` later."""
+    merged = tiling.merge([_seen((10, 52, 18, 58), 0), _seen((13, 50, 17, 52), 1, cut=True)])
+    assert [s.detection.box for s in merged] == [(10, 50, 18, 58)]
+
+
 def test_pieces_of_a_defect_larger_than_the_overlap_become_one() -> None:
     pieces = [_seen((0, 10, 100, 20), 0, cut=True), _seen((90, 10, 200, 20), 1, cut=True)]
     pieces.append(_seen((190, 10, 230, 20), 2, cut=True))

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
+from bench.turns.frames import shots
 from bench.turns.peer import ROOT
 from edge.errors import TrainingError
 
 BASE = ROOT / "models" / "base" / "base.pt"
-CALIBRATION = 300
-"""Simulated plates that INT8 ranges are taken from; their seeds meet no other pictures."""
+CALIBRATION = 150
+"""Frames of four plates that INT8 ranges are taken from; their seeds meet no other pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,11 @@ def make(folder: Path, trainer: Path) -> Artefacts:
             command("models", "import", plain[side], "--out", folded[side])
     int8 = folder / "base-640-int8.onnx"
     if not int8.is_file():
-        plates = folder / "calibration"
-        command("models", "synth", "--out", plates, "--count", CALIBRATION, "--seed", 8_000_000)
-        words = ["--pictures", plates / "images" / "train", "--out", int8]
-        command("models", "quantize", folded[640], *words)
+        pictures = folder / "calibration"
+        for shot in shots(pictures, (640, 640), 320, CALIBRATION, 8_000_000):
+            cv2.imwrite(str(shot.path.with_suffix(".png")), np.load(shot.path))
+            shot.path.unlink()
+        command("models", "quantize", plain[640], "--pictures", pictures, "--out", int8)
     picked = folder / "tuned.json"
     if not picked.is_file():
         models = [word for path in (folded[640], int8) for word in ("--model", path)]

@@ -6,6 +6,7 @@ The machine is shared: what slows one block slows those around it too, so that o
 one comparison are to be trusted.
 """
 
+import contextlib
 import json
 import statistics
 import subprocess
@@ -92,8 +93,12 @@ class Peer:
                 raise PeerError(
                     f"{self.name}: {asked.python} cannot be started: {wrong}"
                 ) from wrong
-        self.ready: dict[str, Any] = self._line()["ready"]
-        """What it says of itself."""
+        try:
+            self.ready: dict[str, Any] = self._line()["ready"]
+            """What it says of itself."""
+        except PeerError:
+            self.close()
+            raise
 
     def block(self, paths: Sequence[Path]) -> Answers:
         """Let it look at these pictures, and nobody else meanwhile.
@@ -112,7 +117,10 @@ class Peer:
     def close(self) -> None:
         """End it; safe to call twice."""
         assert self._child.stdin is not None
-        self._child.stdin.close()
+        assert self._child.stdout is not None
+        with contextlib.suppress(OSError):  # it may have died with something still to read
+            self._child.stdin.close()
+        self._child.stdout.close()
         try:
             self._child.wait(10)
         except subprocess.TimeoutExpired:

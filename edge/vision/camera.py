@@ -242,6 +242,13 @@ class Capture:
         camera.request()
         return True
 
+    def sentence(self) -> str:
+        """The counts of this run, for the log."""
+        return (
+            f"{self.name} {self.frames} frames, {self.bad} bad, {self.dropped} dropped, "
+            f"{self.reconnects} reconnects"
+        )
+
     def close(self) -> None:
         """End the thread and let the camera go; safe to call twice."""
         self._closing.set()

@@ -5,9 +5,9 @@ output of a real run must tell the same story, and every provider asked for must
 onnxruntime would quietly fall back to the CPU and miss every deadline of the line.
 """
 
+import copy
 import hashlib
 import math
-import os
 import stat
 import threading
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from edge.errors import ModelError
+from edge.settings import Runtime
 from edge.terms import Detection
 from edge.vision import masks, metadata
 from edge.vision.binding import Array, Binding
 from edge.vision.postprocess import Layout, check, find, layout_of
 from edge.vision.preprocess import PAD, Fit
+from edge.vision.session import RUNTIME_ERRORS, Report, open_session
 
 SCORE_FLOOR = 0.05
 """Lowest score of a detection, far below any sensible limit of a recipe."""
@@ -32,20 +32,6 @@ OVERLAP = 0.5
 """IoU above which two boxes of one class are one defect."""
 
 _MAX_BYTES = 2**31  # protobuf's own limit
-_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
-    *(
-        kind
-        for kind in vars(onnxruntime_pybind11_state).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
-    RuntimeError,
-    ValueError,
-    TypeError,
-    MemoryError,
-)  # onnxruntime has no base class of its own
-
-# A node says nothing to anybody outside, and onnxruntime leaves no file of its own in a home.
-onnxruntime.disable_telemetry_events()
 
 
 class Detector:
@@ -55,29 +41,32 @@ class Detector:
         self,
         path: Path,
         sha256: str | None = None,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        providers: Sequence[str] = ("cpu",),
         threads: int = 0,
         spinning: bool = False,
         score_floor: float = SCORE_FLOOR,
         overlap: float = OVERLAP,
+        runtime: Runtime | None = None,
     ) -> None:
         """Load, check and warm up.
 
         Args:
             path: the ONNX file, weights inside.
             sha256: of the file, as pinned; None = not pinned, the caller marks that.
-            providers: onnxruntime execution providers, best first; every one must be there.
+            providers: best first, as in edge.toml or by onnxruntime's names; the first must run.
             threads: inside one inference; 0 = cores of this process less one, at least 1.
             spinning: let waiting threads spin: 25 % faster on a node with idle cores, slower than
                 one thread where anything else runs (measured: 2 cores, yolo26n 640).
             score_floor: lowest score of a detection.
             overlap: IoU above which two boxes of one class are one defect.
+            runtime: the whole of [runtime], in place of providers, threads and spinning.
 
         Raises:
             ModelError: file, hash, provider, metadata or layout is not as expected.
         """
         self.path = path
-        self.providers = tuple(providers)
+        if runtime is None:
+            runtime = Runtime(providers=tuple(providers), threads=threads, spinning=spinning)
         self.score_floor, self.overlap = score_floor, overlap
         content = _read(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
@@ -85,11 +74,13 @@ class Detector:
         if sha256 is not None and sha256 != self.sha256:
             raise ModelError(f"{path}: sha256 is {self.sha256}, expected {sha256}")
         try:
-            self.session = _session(content, self.providers, threads or _cores_less_one(), spinning)
+            self.session, report = open_session(content, runtime, self.sha256)
+            self.report: Report = report
+            """What really runs it."""
             self._load()
         except ModelError as exc:
             raise ModelError(f"{path}: {exc}") from exc
-        except _RUNTIME_ERRORS as exc:
+        except RUNTIME_ERRORS as exc:
             raise ModelError(f"{path}: cannot be loaded: {exc}") from exc
 
     def _load(self) -> None:
@@ -173,8 +164,29 @@ class Detector:
             return self.read(binding.run(), placed, mm_per_px)
         except ModelError as exc:
             raise ModelError(f"{self.path}: {exc}") from exc
-        except _RUNTIME_ERRORS as exc:
+        except RUNTIME_ERRORS as exc:
             raise ModelError(f"{self.path}: inference failed: {exc}") from exc
+
+    def fed(self, image: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+        """What the session is fed for a frame, by the name of its input: for calibration.
+
+        Raises:
+            ImageError: not a picture that `detect` takes.
+        """
+        binding = self.binding()
+        binding.prepare(image)
+        return {self.session.get_inputs()[0].name: binding.input.copy()}
+
+    def with_floor(self, score_floor: float) -> "Detector":
+        """The same session and memory, for a recipe with another lowest score."""
+        other = copy.copy(self)
+        other.score_floor = score_floor
+        return other
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What really runs it, in words."""
+        return (str(self.report),)
 
     def read(
         self, outputs: list[Array], placed: Fit, mm_per_px: float | None = None
@@ -220,34 +232,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError, MemoryError) as exc:
         raise ModelError(f"{path}: cannot be read: {exc}") from exc
-
-
-def _cores_less_one() -> int:
-    return max(1, len(os.sched_getaffinity(0)) - 1)
-
-
-def _session(
-    content: bytes, providers: tuple[str, ...], threads: int, spinning: bool
-) -> onnxruntime.InferenceSession:
-    """Open a session with exactly these providers.
-
-    Raises:
-        ModelError: a provider is not built in, or fell back when it met the device.
-    """
-    built_in = onnxruntime.get_available_providers()
-    missing = [name for name in providers if name not in built_in]
-    if missing or not providers:
-        raise ModelError(f"provider {missing} is not in this onnxruntime; it has {built_in}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    options.log_severity_level = 4  # every failure is raised; it need not be printed as well
-    session = onnxruntime.InferenceSession(content, options, providers=list(providers))
-    inactive = [name for name in providers if name not in session.get_providers()]
-    if inactive:
-        raise ModelError(f"provider {inactive} did not start; active: {session.get_providers()}")
-    return session
 
 
 def _detection(

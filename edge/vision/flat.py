@@ -167,8 +167,8 @@ class Flattener:
         columns = slice(left * channels, (left + part.shape[1]) * channels)
         flat = part.reshape(height, -1)
         lifted = cv2.subtract(flat, dark[:height, columns])
-        corrected = cv2.multiply(lifted, gain[:height, columns], scale=self._step)
-        return np.asarray(corrected, np.uint8).reshape(part.shape)
+        cv2.multiply(lifted, gain[:height, columns], dst=lifted, scale=self._step)
+        return np.asarray(lifted, np.uint8).reshape(part.shape)
 
     def _tall(self, height: int) -> tuple[Image, Image]:
         """Dark and gain, repeated for at least so many rows; a larger pair replaces the smaller."""

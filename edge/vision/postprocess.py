@@ -68,7 +68,7 @@ def layout_of(
     """
     rows, columns = 4 + classes + masks, 6 + masks
     end_to_end = len(shape) == 3 and shape[0] == 1 and shape[2] == columns
-    raw = len(shape) == 3 and shape[0] == 1 and shape[1] == rows
+    raw = len(shape) == 3 and shape[0] == 1 and shape[1] == rows and shape[2] > 0
     if end_to_end and raw:  # 6 anchors and 2 classes: only the metadata knows
         end_to_end, raw = bool(says_end_to_end), not says_end_to_end
     if not end_to_end and not raw:

@@ -55,12 +55,16 @@ class SpotDetector:
         small = self._small(image)
         around = cv2.blur(small, (self._around, self._around))
         smooth = small if self._shrink > 1 else cv2.blur(small, (3, 3))
-        if cv2.minMaxLoc(cv2.absdiff(around, smooth))[1] < self._contrast:
+        apart = cv2.absdiff(around, smooth)
+        if cv2.minMaxLoc(apart)[1] < self._contrast:
             return []
+        window = _window((apart >= self._contrast).view(np.uint8))
+        around, smooth = around[window], smooth[window]
+        corner = window[1].start, window[0].start
         dark, bright = cv2.subtract(around, smooth), cv2.subtract(smooth, around)
         found = [
-            *self._pieces(LABELS[0], np.asarray(dark, np.uint8)),
-            *self._pieces(LABELS[1], np.asarray(bright, np.uint8)),
+            *self._pieces(LABELS[0], np.asarray(dark, np.uint8), corner),
+            *self._pieces(LABELS[1], np.asarray(bright, np.uint8), corner),
         ]
         if len(found) > MAX_SPOTS:
             raise ModelError(f"{len(found)} spots; expected at most {MAX_SPOTS}")
@@ -85,7 +89,9 @@ class SpotDetector:
         size = image.shape[1] // by, image.shape[0] // by
         return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    def _pieces(self, label: str, apart: Gray) -> list[tuple[str, float, tuple[int, ...]]]:
+    def _pieces(
+        self, label: str, apart: Gray, corner: tuple[int, int]
+    ) -> list[tuple[str, float, tuple[int, ...]]]:
         """Label, highest contrast and x, y, width, height, in px of the shrunk picture."""
         mask = (apart >= self._contrast).view(np.uint8)
         joined = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # a rim or a gap of 2 px is one piece
@@ -96,7 +102,8 @@ class SpotDetector:
             inside = apart[y : y + height, x : x + width]
             columns = np.flatnonzero((inside >= self._contrast).any(axis=0))
             rows = np.flatnonzero((inside >= self._contrast).any(axis=1))
-            box = x + columns[0], y + rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+            size = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+            box = corner[0] + x + columns[0], corner[1] + y + rows[0], *size
             pieces.append((label, float(inside.max()), tuple(map(int, box))))
         return pieces
 
@@ -117,3 +124,9 @@ class SpotDetector:
         return Detection(
             label, score, box, (box[2] - box[0]) * mm_per_px, (box[3] - box[1]) * mm_per_px
         )
+
+
+def _window(mask: Gray) -> tuple[slice, slice]:
+    """Rows and columns that hold all of a mask: spots are few, the rest need not be searched."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return slice(y, y + height), slice(x, x + width)

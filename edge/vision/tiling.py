@@ -30,7 +30,7 @@ ALIKE = 0.25
 """... and the smaller has at least this part of the larger one's area: a pit in a stain is two."""
 
 INSIDE = 0.3
-"""A cut box with this part of it inside a whole one is a piece of that."""
+"""A cut box with this part of it inside a whole one, or EDGE_PX around it, is a piece of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,9 @@ def _order(seen: Seen) -> tuple[object, ...]:
 
 
 def _parted(found: Sequence[Seen]) -> tuple[list[Seen], list[Seen]]:
-    """Those that share no pixel with any other, which are most of them, and the rest."""
+    """Those that are near no other, which are most of them, and the rest."""
     x1, y1, x2, y2 = np.array([s.detection.box for s in found], np.float64).reshape(-1, 4).T
+    x1, y1, x2, y2 = x1 - EDGE_PX, y1 - EDGE_PX, x2 + EDGE_PX, y2 + EDGE_PX
     meet = (x1[:, None] < x2) & (x1 < x2[:, None]) & (y1[:, None] < y2) & (y1 < y2[:, None])
     near = meet.sum(axis=0) > 1  # each meets itself
     return (
@@ -180,18 +181,18 @@ def _one_defect(one: Seen, other: Seen) -> bool:
     if one.detection.label != other.detection.label:
         return False
     a, b = one.detection.box, other.detection.box
+    apart = one.looks.isdisjoint(other.looks)
+    if other.cut and not one.cut:
+        # in another tile's eyes the whole one may end a little short of what the piece shows
+        slack = EDGE_PX if apart else 0.0
+        near = a[0] - slack, a[1] - slack, a[2] + slack, a[3] + slack
+        return _shared(near, b) >= INSIDE * _area(b)
     shared = _shared(a, b)
-    if shared <= 0:
-        return False
-    if one.cut:  # both: what is larger than the overlap is in pieces everywhere
-        return True
-    if other.cut:
-        return shared >= INSIDE * _area(b)
+    if one.cut or shared <= 0:  # cut both: larger than the overlap, so in pieces everywhere
+        return shared > 0
     smaller, larger = sorted((_area(a), _area(b)))
     # a tile that shows two boxes means two: only different tiles can mean the same
-    return one.looks.isdisjoint(other.looks) and (
-        shared >= SAME * smaller and smaller >= ALIKE * larger
-    )
+    return apart and shared >= SAME * smaller and smaller >= ALIKE * larger
 
 
 def _union(one: Seen, other: Seen) -> Seen:
