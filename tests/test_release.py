@@ -133,7 +133,7 @@ def test_recipes_of_one_model_file_share_one_session(tmp_path: Path) -> None:
     second = replace(first, number=2, path=str(other), sha256=None)
     loaded, failed = load_all((first, second), RUNTIME, unsigned=True)
     assert failed == []
-    one, two = loaded[1].detector, loaded[2].detector
+    one, two = loaded[1].detector.model, loaded[2].detector.model
     assert isinstance(one, Detector)
     assert isinstance(two, Detector)
     assert one.session is two.session
