@@ -154,7 +154,7 @@ class Capture:
         self.bad = 0
         """Frames received that cannot be used: incomplete, unreadable."""
         self.dropped = 0
-        """Frames that the source counted and we did not get, or not yet."""
+        """Frames that the source counted and we did not get."""
         self.reconnects = 0
         """Connections made after the first."""
         self.fault: str | None = f"{settings.name}: not connected yet"
@@ -291,17 +291,11 @@ class Capture:
         under = setup if frame.exposed_s >= self._since_s else _OLDER
         kept = replace(frame, setup=under) if under != frame.setup else frame
         with self._changed:
-            self._count_lost(frame.number, expected)
+            self.dropped += 0 if expected is None else max(0, frame.number - expected)
             self.frames += 1
             self.bad += isinstance(frame, BadFrame)
             self._kept.append(kept)
             self._changed.notify_all()
-
-    def _count_lost(self, number: int, expected: int | None) -> None:
-        if expected is not None and number >= expected:
-            self.dropped += number - expected
-        elif expected is not None:
-            self.dropped -= 1  # it comes late: an earlier gap was this one
 
     def _set_up(self, camera: Camera) -> None:
         """Bring the camera under the setup that is wanted; frames of another one are let go."""
