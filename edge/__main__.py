@@ -1,4 +1,4 @@
-"""quanjian-edge: runs, checks and simulates a node, and inspects pictures."""
+"""quanjian-edge: runs, checks and simulates a node, inspects pictures, explains recipes."""
 
 import argparse
 import logging
@@ -7,7 +7,19 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import cameras, check, inspect, settings, simulate
+from edge import (
+    cameras,
+    check,
+    explain,
+    inspect,
+    prepare,
+    record,
+    replay,
+    settings,
+    simulate,
+    tune,
+    web_command,
+)
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
@@ -16,6 +28,12 @@ EXAMPLES = """examples:
   quanjian-edge run --config edge.toml            inspect until stopped
   quanjian-edge cameras --out snapshots           what is connected, and a picture of each
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
+  quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
+  quanjian-edge tune --config edge.toml --write   the fastest threads, workers and provider here
+  quanjian-edge prepare --config edge.toml        build the engines of every model ahead
+  quanjian-edge record --for 30m                  keep every frame for half an hour
+  quanjian-edge replay data/recordings --model new.onnx --recipe r.toml
+  quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
 
@@ -54,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "find every mistake and try every device", _add_config, check.run),
         ("cameras", "what is connected, and a picture of each", cameras.add_arguments, cameras.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
+        ("tune", "measure and write the fastest [runtime]", tune.add_arguments, tune.run),
+        ("prepare", "build the engines of every model ahead", _add_config, prepare.run),
+        ("record", "keep full frames for a while", record.add_arguments, record.run),
+        ("replay", "recorded frames again", replay.add_arguments, replay.run),
+        ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
+        ("web", "inspect continuous material", _add_web, web_command.run),
         (
             "simulate",
             "a simulated line: belt, camera and PLC",
@@ -84,6 +108,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: quanjian-edge run --config /etc/quanjian/edge.toml"
     _add_config(parser)
+
+
+def _add_web(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    web_command.add_arguments(parser)
 
 
 def _run(asked: argparse.Namespace) -> int:

@@ -12,21 +12,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
+from edge import motion, settings, speed
 from edge import recipe as recipes
-from edge import settings
 from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
 from edge.plc import modbus
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
+from edge.plc.light import LightController
 from edge.plc.links import SerialLink
+from edge.plc.plan import poll_s
 from edge.release import load
 from edge.settings import Settings
 from edge.setups import gaps, setups
 from edge.terms import MAP_VERSION
 from edge.vision.camera import open_camera
+from edge.wiring import GENICAM
 
 FRAME_S = 3.0  # a camera must send a picture within this
+PERIODS = 10  # between frames, of which the longest counts
 CONNECT_S = 3.0  # the broker must take a connection within this
 
 Trial = tuple[str, Callable[[], str]]
@@ -54,21 +59,34 @@ def run(asked: argparse.Namespace) -> int:
 def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
     """Everything edge.toml names, each with a way to try it that returns what was found."""
     yield "ledger", lambda: _try_disk(Path(wiring.node.data_dir))
-    for recipe in wiring.recipe:
-        yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
-    if len(wiring.recipe) > 1:
-        yield "recipes together", partial(_try_recipes, wiring)
+    yield from _recipe_trials(wiring, unsigned)
     for camera in wiring.camera:
         yield f"camera {camera.name}", partial(_try_camera, camera, wiring)
+    for light in wiring.light:
+        yield f"light {light.name}", partial(_try_light, light)
     for station in wiring.station:
         bus = next(b for b in wiring.bus if b.name == station.bus)
         yield f"station {station.name}", partial(_try_station, bus, station)
+        for camera in wiring.camera:
+            if camera.name in station.cameras:
+                name = f"motion {station.name} {camera.name}"
+                yield name, partial(_try_motion, station, camera, wiring)
     if wiring.hub is not None:
         hub = wiring.hub
         yield "broker", lambda: _try_broker(hub.broker_host, hub.broker_port)
         if hub.token_file is not None:
             token = Path(hub.token_file)
             yield "token", lambda: _try_token(token)
+
+
+def _recipe_trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
+    for recipe in wiring.recipe:
+        yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
+        web = speed.web_of(recipe)
+        if web is not None:
+            yield f"web {recipe.number}", partial(speed.fits, wiring, recipe, web)
+    if len(wiring.recipe) > 1:
+        yield "recipes together", partial(_try_recipes, wiring)
 
 
 def _try_disk(folder: Path) -> str:
@@ -88,9 +106,10 @@ def _try_disk(folder: Path) -> str:
 
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
-    loaded = load(entry, wiring.runtime, unsigned)
+    loaded = load(entry, wiring.runtime, unsigned, wiring.scales)
+    eye = Path(entry.model).name if entry.model is not None else "[spots]"
     return (
-        f"{loaded.recipe.name} with {Path(entry.model).name}, {loaded.trust}, "
+        f"{loaded.recipe.name} with {eye}, {loaded.trust}, "
         f"runs on {', '.join(loaded.detector.providers)}"
     )
 
@@ -114,10 +133,21 @@ def _try_camera(entry: settings.Camera, wiring: Settings) -> str:
             frame = camera.read(deadline_s - time.monotonic())
             if frame is not None:
                 height, width = frame.image.shape[:2]
-                return f"{width} x {height} px from {entry.source}"
+                lossy = entry.kind == "rtsp" and entry.transport == "udp"
+                note = "; udp: a lost packet shows pieces of older pictures" if lossy else ""
+                return f"{width} x {height} px from {entry.source}{note}"
     finally:
         camera.close()
     raise CameraError(f"{entry.source}: connected, but no picture within {FRAME_S:.0f} s")
+
+
+def _try_light(entry: settings.Light) -> str:
+    controller = LightController(entry)
+    try:
+        brightness = [controller.get(channel + 1) for channel in range(entry.channels)]
+    finally:
+        controller.close()
+    return f"channels 1 to {entry.channels} at {entry.port}: {', '.join(map(str, brightness))}"
 
 
 def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
@@ -128,7 +158,7 @@ def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
         with contextlib.suppress(SettingsError):  # told where the recipes are tried
             read[one.number] = recipes.read(Path(one.path))
     views = {setup.view for setup in setups(entry.name, read).values() if setup.view is not None}
-    if not views and entry.kind not in settings.GENICAM:
+    if not views and entry.kind not in GENICAM:
         return
     camera = open_camera(entry, own.trigger if own is not None else "free_run")
     try:
@@ -152,6 +182,58 @@ def _try_station(bus: settings.Bus, station: settings.Station) -> str:
             f"{block.map_version}, expected {MAP_VERSION}"
         )
     return f"unit {station.unit} on {bus.port}: counter {block.counter}, map {block.map_version}"
+
+
+def _try_motion(station: settings.Station, camera: settings.Camera, wiring: Settings) -> str:
+    where = f"[station {station.name}]"
+    if station.speed_mm_s is None:
+        wanted = "the speed of parts under the cameras, or 0 = they stand still"
+        raise SettingsError(where, [f"speed_mm_s: missing; expected {wanted}"])
+    if station.speed_mm_s == 0:
+        return "parts stand still"
+    bus = next(b for b in wiring.bus if b.name == station.bus)
+    sharing = [other for other in wiring.station if other.bus == station.bus]
+    line = motion.Line(
+        station.trigger,
+        station.speed_mm_s,
+        station.scan_ms / 1000,
+        poll_s(bus, sharing),
+        frame_period_s(camera) if station.trigger == "free_run" else 0.0,
+    )
+    told, wrong = [f"{line.displacement_mm:.1f} mm from its place at the most"], []
+    for entry in wiring.recipe:
+        recipe = recipes.read(Path(entry.path))
+        view = next((view for view in recipe.views if view.camera == camera.name), None)
+        exposure_us = (view and view.exposure_us) or camera.exposure_us
+        found = motion.problems(line, recipe.motion, exposure_us, camera.mm_per_px)
+        wrong += [f"{recipe.name}: {problem}" for problem in found]
+        if exposure_us is not None and camera.mm_per_px is not None:
+            told.append(f"{recipe.name} {line.blur_px(exposure_us, camera.mm_per_px):.2f} px blur")
+    sentence = "; ".join(told)
+    if wrong:
+        raise SettingsError(f"{where} {camera.name}: {sentence}", wrong)
+    return sentence
+
+
+def frame_period_s(entry: settings.Camera, within_s: float = FRAME_S) -> float:
+    """Of a camera that runs freely, as it does now.
+
+    Raises:
+        CameraError: it does not, or is not there.
+    """
+    camera = open_camera(entry)
+    exposed_s: list[float] = []
+    try:
+        deadline_s = time.monotonic() + within_s
+        while len(exposed_s) < PERIODS + 1 and time.monotonic() < deadline_s:
+            camera.request()
+            frame = camera.read(deadline_s - time.monotonic())
+            exposed_s += [frame.exposed_s] if frame is not None else []
+    finally:
+        camera.close()
+    if len(exposed_s) < 2:
+        raise CameraError(f"{entry.source}: no second picture within {within_s:g} s")
+    return max(after - before for before, after in pairwise(exposed_s))
 
 
 def _try_broker(host: str, port: int) -> str:

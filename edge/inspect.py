@@ -20,12 +20,13 @@ import numpy.typing as npt
 from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, ImageError, ModelError
 from edge.recipe import Recipe
+from edge.still import assemble, judge_still
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision import annotate
 from edge.vision.detector import Detector
 from edge.vision.folder import pictures_in
 from edge.vision.image import decode_image
-from edge.vision.quality import ImageCheck
+from edge.vision.tiled import Sees
 
 THRESHOLD = 0.3
 """Score from which a detection makes a picture NG, where no recipe says otherwise."""
@@ -83,8 +84,9 @@ def run(asked: argparse.Namespace) -> int:
     """Judge every picture; 0 done, 1 the output cannot be written, 2 nothing could be judged."""
     try:
         paths = _pictures(asked.paths)
-        detector = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
-        recipe = _recipe(asked.recipe, asked.threshold, detector)
+        model = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
+        recipe = _recipe(asked.recipe, asked.threshold, model)
+        detector = assemble(recipe, (asked.recipe or asked.model).parent, model)
     except EdgeError as wrong:
         return _say(f"{wrong}\n{wrong.hint}", 2)
     writer = None
@@ -140,7 +142,7 @@ def _recipe(path: Path | None, threshold: float, detector: Detector) -> Recipe:
 
 
 def _inspected(
-    paths: Sequence[Path], detector: Detector, recipe: Recipe, writer: "_Pictures | None"
+    paths: Sequence[Path], detector: Sees, recipe: Recipe, writer: "_Pictures | None"
 ) -> Iterator[Inspected]:
     for path in paths:
         try:
@@ -154,22 +156,12 @@ def _inspected(
         yield one
 
 
-def _judged(
-    path: Path, image: npt.NDArray[np.uint8], detector: Detector, recipe: Recipe
-) -> Inspected:
+def _judged(path: Path, image: npt.NDArray[np.uint8], detector: Sees, recipe: Recipe) -> Inspected:
     began_s = time.perf_counter()
-    # a check of its own for each: pictures of a folder may well be the same twice
-    fault = ImageCheck().fault(image, recipe.image)
-    verdict, detections = Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), []
-    if fault is None:
-        try:
-            detections = detector.detect(image)
-            verdict = recipes.judge(detections, recipe)
-        except ModelError as wrong:
-            verdict, fault = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT), str(wrong)
+    still = judge_still(image, detector, recipe)
     ms = (time.perf_counter() - began_s) * 1000
-    reported = tuple(d for d in detections if d.score >= recipe.score_floor)
-    return Inspected(path, verdict, reported, ms, fault)
+    reported = tuple(d for d in still.detections if d.score >= recipe.score_floor)
+    return Inspected(path, still.verdict, reported, ms, still.fault)
 
 
 class _Pictures:

@@ -105,6 +105,11 @@ class ClassLimits(Section, frozen=True, kw_only=True):
                 f"undecided_from {self.undecided_from} is above threshold {self.threshold}"
             )
 
+    @property
+    def lowest_score(self) -> float:
+        """The score from which a detection is not simply passed over."""
+        return self.threshold if self.undecided_from is None else self.undecided_from
+
 
 class Zone(Section, frozen=True, kw_only=True):
     """[[zone]] a polygon in a view where other rules hold; px of the picture that is judged."""
@@ -117,6 +122,13 @@ class Zone(Section, frozen=True, kw_only=True):
     min_size_px: Annotated[float, Meta(ge=0)] = 0.0  # tolerant: these take the class's place
     min_size_mm: Annotated[float, Meta(ge=0)] = 0.0
 
+    def __post_init__(self) -> None:
+        has_sizes = self.min_size_px > 0 or self.min_size_mm > 0
+        if self.kind == "tolerant" and not has_sizes:
+            raise ValueError("a tolerant zone needs min_size_px or min_size_mm: what it tolerates")
+        if self.kind != "tolerant" and has_sizes:
+            raise ValueError(f"min_size_px and min_size_mm mean nothing in a {self.kind} zone")
+
 
 class Stop(Section, frozen=True, kw_only=True):
     """[stop] when so many bad parts mean that the line must be stopped, not sorted."""
@@ -126,11 +138,47 @@ class Stop(Section, frozen=True, kw_only=True):
     of_parts: Annotated[int, Meta(ge=10, le=10_000)] = 100
 
 
+class Tiles(Section, frozen=True, kw_only=True):
+    """[tiles] look at a large picture in pieces of the model's own size: nothing shrinks."""
+
+    # >= the largest defect; None: 20 % of a tile
+    overlap_px: Annotated[int, Meta(ge=1, le=8192)] | None = None
+    scale: Annotated[float, Meta(ge=0.1, le=4)] = 1.0  # the model's px per px of the picture
+
+
+class Spots(Section, frozen=True, kw_only=True):
+    """[spots] what stands out from its surroundings, on uniform material."""
+
+    contrast: Annotated[float, Meta(ge=1, le=255)] = 20.0  # grey values off the local mean
+    smallest_px: Annotated[int, Meta(ge=2, le=1000)] = 4  # of a defect that must be found
+    largest_px: Annotated[int, Meta(ge=4, le=512)] = 64  # the local mean is taken far wider
+    role: Literal["detector", "screen"] = "detector"  # screen: where the model has to look
+
+    def __post_init__(self) -> None:
+        if self.smallest_px > self.largest_px:
+            raise ValueError(
+                f"smallest_px {self.smallest_px} is above largest_px {self.largest_px}"
+            )
+
+
+class Web(Section, frozen=True, kw_only=True):
+    """[web] continuous material under a line-scan camera whose rows an encoder triggers."""
+
+    camera: CameraName
+    rows_per_mm: Annotated[float, Meta(gt=0, le=1000)]  # encoder pulses that fire a row
+    square_share: Annotated[float, Meta(gt=0, le=0.5)] = 0.02  # px may be so far from square
+    overlap_mm: Annotated[float, Meta(gt=0, le=1000)]  # >= the largest defect along the web
+    interval_mm: Annotated[float, Meta(ge=10, le=100_000)] = 1000.0  # one self-counted part
+    speed_m_min: Annotated[float, Meta(gt=0, le=3000)]  # highest speed of the line
+    flat_field: Annotated[str, Meta(min_length=1)] | None = None  # file; recipe's folder
+
+
 class Golden(Section, frozen=True, kw_only=True):
     """[[golden]] a picture with a known verdict; another one means that the model does not see."""
 
     picture: Annotated[str, Meta(min_length=1)]  # path, taken from the recipe's folder
     expect: Literal["ok", "ng", "undecided"]
+    camera: CameraName | None = None  # whose view it is: for zones of one camera
 
     @property
     def code(self) -> Code:

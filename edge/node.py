@@ -16,6 +16,7 @@ from edge.evidence import Evidence
 from edge.eye import Eye
 from edge.inspector import Inspector
 from edge.ledger.epochs import LastEpoch
+from edge.lights import Lights
 from edge.mqtt.link import Link
 from edge.mqtt.message import Notice, State
 from edge.mqtt.uploads import Uploads
@@ -25,6 +26,7 @@ from edge.pairing import Pairing
 from edge.pictures import PictureStore
 from edge.plc.bus import Bus
 from edge.plc.handshake import Resume
+from edge.recording import Recording
 from edge.release import load_all
 from edge.rows import Rows
 from edge.settings import Bus as BusSettings
@@ -54,13 +56,20 @@ class Node:
         data = Path(settings.node.data_dir)
         self.ledger = Outbox(data / "ledger.db")
         self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
-        self._recipes, failed = load_all(settings.recipe, settings.runtime, unsigned)
+        self._recipes, failed = load_all(
+            settings.recipe, settings.runtime, unsigned, settings.scales
+        )
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
+        self._recording = Recording(data, settings.scales)
+        self._lights = Lights(settings)
+        lamps = self._lights.lamps
         triggers = {name: s.trigger for s in settings.station for name in s.cameras}
         self._captures = {
-            camera.name: Capture(camera, triggers.get(camera.name, "free_run"))
+            camera.name: Capture(
+                camera, triggers.get(camera.name, "free_run"), lamps.get(camera.name)
+            )
             for camera in settings.camera
         }
         self._link = (
@@ -85,6 +94,7 @@ class Node:
     def run(self, stop: threading.Event) -> None:
         """Run until `stop`; then settle what is on its way and close everything."""
         self._page.start()
+        self._recording.start()
         if self._link is not None:
             self._link.start()
         if self._uploads is not None:
@@ -105,10 +115,12 @@ class Node:
         """Stop taking parts, settle, drain, close. Safe to call twice."""
         for inspector in self._inspectors:
             inspector.close()
+        self._recording.close()
         for bus in self._buses.values():
             bus.close()
         for capture in self._captures.values():
             capture.close()
+        self._lights.close()
         if self._uploads is not None:
             self._uploads.close()
         if self._link is not None:
@@ -146,11 +158,17 @@ class Node:
             Evidence(self._pictures),
             Rows(station.name),
             self._announce,
+            self._recording.offer,
         )
 
     def _make_eye(self, station: Station, camera: str) -> Eye:
         settings = next(c for c in self.settings.camera if c.name == camera)
-        pairing = Pairing(station.trigger, station.tolerance_s)
+        pairing = Pairing(
+            station.trigger,
+            station.tolerance_s,
+            station.offset_s(settings),
+            station.takt_s,
+        )
         recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
         return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))
 

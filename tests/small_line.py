@@ -74,6 +74,7 @@ trigger = "software"
 cameras = ["c1"]
 deadline_ms = 3000
 frame_tolerance_ms = 2900
+speed_mm_s = 0
 """
 
 SECOND = """
@@ -93,6 +94,7 @@ trigger = "software"
 cameras = ["c2"]
 deadline_ms = 3000
 frame_tolerance_ms = 2900
+speed_mm_s = 0
 """
 
 
@@ -129,10 +131,11 @@ class SimulatedPlc:
         rate: float,
         when_ready: bool = True,
         name: str = "plc",
-        more: Sequence[str] = (),
+        at: Sequence[str] = (),
     ) -> None:
-        """`when_ready`: the first part waits until the node is ready; `name` of its port; `more`
-        options of the command.
+        """`when_ready`: the first part waits until the node is ready; `name` of its port.
+
+        `at`: what happens on the line, SECONDS:KIND.
         """
         self._summary = folder / f"{name}-summary.json"
         command = [sys.executable, "-m", "edge", "simulate", "--camera", "none"]
@@ -142,7 +145,7 @@ class SimulatedPlc:
                 *("--parts", str(parts), "--rate", str(rate)),
                 *("--state", str(folder / f"{name}-state")),
                 *(("--start-when-ready",) if when_ready else ()),
-                *more,
+                *(word for event in at for word in ("--at", event)),
             ],
             stdout=subprocess.DEVNULL,
         )

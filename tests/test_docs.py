@@ -23,7 +23,12 @@ from hub.web.words import WORDS
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"
-PROGRAMS = {"quanjian-edge": "edge", "quanjian-hub": "hub", "quanjian-models": "models"}
+PROGRAMS = {
+    "quanjian-edge": "edge",
+    "quanjian-hub": "hub",
+    "quanjian-models": "models",
+    "quanjian-calibration": "calibration",
+}
 
 Rows = dict[str, list[str]]
 """First cell of each row of a table, without its backticks -> the other cells."""

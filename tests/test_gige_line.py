@@ -39,7 +39,7 @@ def asking(folder: Path) -> settings.Settings:
 def test_no_part_is_judged_under_another_recipes_setup(tmp_path: Path) -> None:
     with fake_camera():
         node = Node(asking(tmp_path), unsigned=True)
-        plc = SimulatedPlc(tmp_path, PARTS, rate=4, more=("--at", "2:recipe=2"))
+        plc = SimulatedPlc(tmp_path, PARTS, rate=4, at=["2:recipe=2"])
         with running(node):
             plc.summary()
     parts = [row for row in rows_of(tmp_path) if isinstance(row, PartRow)]

@@ -43,6 +43,7 @@ name = "s1"
 bus = "b1"
 trigger = "software"
 cameras = ["c1", "c2"]
+speed_mm_s = 0
 """
 
 
@@ -129,6 +130,7 @@ name = "s2"
 bus = "b1"
 trigger = "software"
 cameras = ["c2"]
+speed_mm_s = 0
 """
 
 
@@ -156,6 +158,15 @@ def test_a_camera_can_serve_one_station_once(tmp_path: Path) -> None:
 def test_a_port_can_be_one_bus_only(tmp_path: Path) -> None:
     again = WHOLE + '\n[[bus]]\nname = "b2"\nport = "/dev/ttyUSB0"\n'
     assert problems_of(tmp_path, again) == ["[[bus]] port: '/dev/ttyUSB0' is used twice"]
+
+
+def test_a_login_in_an_address_is_a_mistake_that_is_told_without_it(tmp_path: Path) -> None:
+    (found,) = problems_of(tmp_path, WHOLE.replace("//127.0.0.1/one", "//cam:secret@127.0.0.1/one"))
+    assert found.startswith("[camera c2] source: a login in it is a mistake; put user:password")
+    assert "secret" not in found
+    pipeline = 'kind = "gstreamer"\nsource = "rtspsrc location=rtsp://{login}@host/one ! decodebin"'
+    whole = WHOLE.replace('kind = "rtsp"\nsource = "rtsp://127.0.0.1/one"', pipeline)
+    assert settings.read(written(tmp_path, whole)).camera[1].kind == "gstreamer"
 
 
 def test_a_source_without_exposure_times_must_say_how_late_it_is(tmp_path: Path) -> None:
@@ -194,3 +205,49 @@ def test_a_standing_part_is_believed_to_stand_until_the_next_can_be_there(
 ) -> None:
     (station,) = settings.read(written(tmp_path, WHOLE + more)).station
     assert station.tolerance_s == tolerance_s
+
+
+@pytest.mark.parametrize(
+    ("speed", "told"),
+    [
+        ("", "[station s1] speed_mm_s: missing; expected 0 = parts stand, as 'c2' (rtsp) does not"),
+        ("speed_mm_s = 80\n", "[station s1] cameras: parts move at 80 mm/s, and 'c2' (rtsp) does"),
+    ],
+)
+def test_moving_parts_need_exposure_times_and_nobody_may_forget_to_say_that_they_move(
+    tmp_path: Path, speed: str, told: str
+) -> None:
+    (found,) = problems_of(tmp_path, WHOLE.replace("speed_mm_s = 0\n", speed))
+    assert found.startswith(told)
+
+
+def on_the_belt(offset: str, station: str = "") -> str:
+    """Two cameras one after the other over a moving belt."""
+    pictures = WHOLE.replace('kind = "rtsp"', 'kind = "folder"')
+    return pictures.replace("delay_ms = 400\n", offset).replace("speed_mm_s = 0\n", station)
+
+
+@pytest.mark.parametrize(
+    ("offset", "offset_s"), [("offset_ms = 250\n", 0.25), ("offset_mm = 200\n", 0.2), ("", 0.0)]
+)
+def test_the_way_from_sensor_to_camera_is_a_time_or_a_length(
+    tmp_path: Path, offset: str, offset_s: float
+) -> None:
+    read = settings.read(written(tmp_path, on_the_belt(offset, "speed_mm_s = 1000\n")))
+    assert [read.station[0].offset_s(camera) for camera in read.camera] == [0.0, offset_s]
+
+
+@pytest.mark.parametrize(
+    ("offset", "station", "told"),
+    [
+        ("offset_mm = 200\n", "", "offset_mm: needs speed_mm_s above 0 in [station s1]"),
+        ("offset_ms = 1\noffset_mm = 1\n", "", "offset_mm: offset_ms stands there too"),
+        ("offset_ms = 350\n", "", "offset: its picture may come 450 ms after the sensor edge, but"),
+        ("offset_mm = 350\n", "speed_mm_s = 1000\n", "offset: its picture may come 450 ms after"),
+    ],
+)
+def test_an_offset_that_cannot_be_reckoned_or_leaves_no_time_is_a_mistake(
+    tmp_path: Path, offset: str, station: str, told: str
+) -> None:
+    (found,) = problems_of(tmp_path, on_the_belt(offset, station))
+    assert found.startswith(f"[camera c2] {told}")

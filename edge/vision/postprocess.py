@@ -1,7 +1,9 @@
 """From the model's output to boxes in the frame. No IO.
 
-    raw head     (1, 4 + classes, anchors): cx cy w h in input px, one score per class; needs NMS
-    end to end   (1, rows, 6): x1 y1 x2 y2 in input px, score, class; already chosen by the graph
+    raw head     (1, 4 + classes + masks, anchors): cx cy w h in input px, one score per class
+    end to end   (1, rows, 6 + masks): x1 y1 x2 y2 in input px, score, class; chosen by the graph
+
+`masks` is the number of mask coefficients, 0 where nothing is segmented. A raw head needs NMS.
 
 Every (anchor, class) whose score reaches the floor is a candidate, not only an anchor's best class:
 a recipe may have a low limit for the second best. Numbers that are not finite are refused: they
@@ -36,32 +38,49 @@ class Found:
     boxes: Array
     scores: Array
     kinds: npt.NDArray[np.int64]
+    input_boxes: Array  # (n, 4) in input px, not cut at the frame
+    coefficients: Array  # (n, masks)
 
 
-def layout_of(shape: tuple[int, ...], classes: int, says_end_to_end: bool | None) -> Layout:
+def layout_of(
+    shape: tuple[int, ...], classes: int, says_end_to_end: bool | None, masks: int = 0
+) -> Layout:
     """Which layout an output has, by its shape and by what the model's metadata says.
 
     Args:
         shape: of the output of one real run.
         classes: number of class names.
         says_end_to_end: the metadata's word, None where it has none.
+        masks: number of mask prototypes.
 
     Raises:
         ModelError: neither layout, or the metadata says the other one.
     """
-    end_to_end = len(shape) == 3 and shape[0] == 1 and shape[2] == 6
-    raw = len(shape) == 3 and shape[0] == 1 and shape[1] == 4 + classes
+    rows, columns = 4 + classes + masks, 6 + masks
+    end_to_end = len(shape) == 3 and shape[0] == 1 and shape[2] == columns
+    raw = len(shape) == 3 and shape[0] == 1 and shape[1] == rows and shape[2] > 0
     if end_to_end and raw:  # 6 anchors and 2 classes: only the metadata knows
         end_to_end, raw = bool(says_end_to_end), not says_end_to_end
     if not end_to_end and not raw:
         raise ModelError(
             f"output {list(shape)} is no detection head of {classes} classes; expected "
-            f"[1, {4 + classes}, anchors] or [1, rows, 6]"
+            f"[1, {rows}, anchors] or [1, rows, {columns}]"
         )
     if says_end_to_end is not None and says_end_to_end != end_to_end:
-        said = "end to end [1, rows, 6]" if says_end_to_end else f"raw [1, {4 + classes}, anchors]"
+        said = (
+            f"end to end [1, rows, {columns}]" if says_end_to_end else f"raw [1, {rows}, anchors]"
+        )
         raise ModelError(f"the metadata says {said}, but the output is {list(shape)}")
     return "end_to_end" if end_to_end else "raw"
+
+
+def check(output: Array, layout: Layout, classes: int) -> None:
+    """Refuse scores that mean nothing, whatever the picture was.
+
+    Raises:
+        ModelError: scores that are not finite or outside 0..1.
+    """
+    _check_range(output[0, 4 : 4 + classes] if layout == "raw" else output[0, :, 4])
 
 
 def find(
@@ -73,77 +92,108 @@ def find(
         output: as in the module's drawing.
         placed: how the frame lies in the input.
         floor: lowest score given back.
-        overlap: of two boxes of one class with an IoU above this, the better one stays.
+        overlap: of two boxes of one class with an IoU above this, the better one stays. Measured in
+            input px before boxes are cut at the frame, as in training.
 
     Raises:
         ModelError: scores or boxes are not finite, scores outside 0..1, a class that is not there,
             or more candidates than a picture can have.
     """
-    _check_range(output[:, 4:] if layout == "raw" else output[:, :, 4])
-    take = _raw_candidates if layout == "raw" else _end_to_end_candidates
-    boxes, scores, kinds = take(output[0], floor)
-    if kinds.size and not (kinds.min() >= 0 and kinds.max() < classes):
-        raise ModelError(f"the model gave class {kinds.max()}; expected 0..{classes - 1}")
-    if len(scores) > MAX_CANDIDATES:
-        raise ModelError(f"{len(scores)} candidates, expected at most {MAX_CANDIDATES}")
-    scores = np.minimum(scores, 1.0)  # half precision may round a little above
-    best = np.argsort(-scores, kind="stable")
-    boxes, visible = _to_frame(boxes[best], placed)
-    best, boxes = best[visible], boxes[visible]
-    found = Found(boxes, scores[best], kinds[best])
-    if layout == "raw" and len(best) > 1:
-        found = _without_overlaps(found, overlap)
-    return found
+    rows = output[0]
+    if layout == "raw":
+        corners, scores, kinds, coefficients = _raw_candidates(rows, classes, floor)
+    else:
+        corners, scores, kinds, coefficients = _end_to_end_candidates(rows, classes, floor)
+    if not (np.abs(corners) <= _FAR_PX).all():  # not so for NaN, either
+        raise ModelError("the model gave a box that is not a number or far outside its input")
+    boxes = _in_frame(corners, placed)
+    np.minimum(scores, 1.0, out=scores)  # half precision may round a little above
+    found = (boxes, scores, kinds, corners, coefficients)
+    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    if not visible.all():
+        found = _only(found, visible)
+    if layout == "raw" and len(found[0]) > 1:
+        found = _only(found, _without_overlaps(found[3], found[1], found[2], overlap))
+    return Found(*found)
 
 
-def _check_range(scores: Array) -> None:
-    """NaN survives min and max, so two passes see everything."""
+_Candidates = tuple[Array, Array, npt.NDArray[np.int64], Array]
+"""Corners in input px, scores, class numbers, mask coefficients; best first."""
+
+
+def _raw_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
+    """Two passes over the scores; only anchors with a class above the floor are looked at again."""
+    every = rows[4 : 4 + classes]
+    near = (every.max(axis=0) >= floor).nonzero()[0]
+    few = rows[:, near]
+    high = few[4 : 4 + classes]
+    _check_range(every, high)
+    chosen = high >= floor
+    scores = high[chosen]
+    _check_count(len(scores))
+    kinds, which = chosen.nonzero()
+    best = (-scores).argsort(kind="stable")
+    columns = few.T[which[best]]
+    half = columns[:, 2:4] / 2
+    corners = np.empty((len(best), 4), np.float32)
+    np.subtract(columns[:, :2], half, out=corners[:, :2])
+    np.add(columns[:, :2], half, out=corners[:, 2:])
+    return corners, scores[best], kinds[best], columns[:, 4 + classes :]
+
+
+def _end_to_end_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
+    _check_range(rows[:, 4])
+    rows = rows[rows[:, 4] >= floor]
+    _check_count(len(rows))
+    rows = rows[(-rows[:, 4]).argsort(kind="stable")]
+    kinds = rows[:, 5]
+    if not ((kinds >= 0) & (kinds < classes)).all():  # not so for NaN, either
+        raise ModelError(f"the model gave classes {kinds.tolist()}; expected 0..{classes - 1}")
+    return rows[:, :4], rows[:, 4].copy(), kinds.astype(np.int64), rows[:, 6:]
+
+
+def _check_count(candidates: int) -> None:
+    if candidates > MAX_CANDIDATES:
+        raise ModelError(f"{candidates} candidates, expected at most {MAX_CANDIDATES}")
+
+
+def _check_range(scores: Array, highest: Array | None = None) -> None:
+    """NaN survives min, so nothing that is not a number gets by; `highest` holds the largest."""
     if scores.size == 0:
         return
-    low, high = float(scores.min()), float(scores.max())
+    low, high = float(scores.min()), float((scores if highest is None else highest).max(initial=0))
     if not (low >= -_SLACK and high <= 1 + _SLACK):
         raise ModelError(f"the model gave scores from {low:g} to {high:g}; expected 0..1")
 
 
-def _raw_candidates(rows: Array, floor: float) -> tuple[Array, Array, npt.NDArray[np.int64]]:
-    scores = rows[4:]
-    kinds, anchors = np.nonzero(scores >= floor)
-    centre_x, centre_y, width, height = _checked(rows[:4, anchors])
-    half_x, half_y = width / 2, height / 2
-    corners = (centre_x - half_x, centre_y - half_y, centre_x + half_x, centre_y + half_y)
-    return np.stack(corners, axis=1), scores[kinds, anchors], kinds
+def _in_frame(corners: Array, placed: Fit) -> Array:
+    """Boxes in frame px, cut at the frame."""
+    scale_x, scale_y = placed.scale
+    offset = np.array([placed.left, placed.top, placed.left, placed.top], np.float32)
+    scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+    width, height = placed.frame_width, placed.frame_height
+    moved = corners - offset
+    moved /= scale
+    np.maximum(moved, 0, out=moved)
+    np.minimum(moved, np.array([width, height, width, height], np.float32), out=moved)
+    return moved
 
 
-def _end_to_end_candidates(rows: Array, floor: float) -> tuple[Array, Array, npt.NDArray[np.int64]]:
-    rows = rows[rows[:, 4] >= floor]
-    if not np.isfinite(rows[:, 5]).all():
-        raise ModelError("the model gave a class that is not a number")
-    return _checked(rows[:, :4]), rows[:, 4], rows[:, 5].astype(np.int64)
+_Columns = tuple[Array, Array, npt.NDArray[np.int64], Array, Array]
+"""Those of `Found`."""
 
 
-def _checked(boxes: Array) -> Array:
-    if not (np.abs(boxes) <= _FAR_PX).all():  # not so for NaN, either
-        raise ModelError("the model gave a box that is not a number or far outside its input")
-    return boxes
+def _only(found: _Columns, chosen: npt.NDArray[np.bool_] | list[int]) -> _Columns:
+    boxes, scores, kinds, corners, coefficients = found
+    return boxes[chosen], scores[chosen], kinds[chosen], corners[chosen], coefficients[chosen]
 
 
-def _to_frame(boxes: Array, placed: Fit) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Boxes in frame px, cut at the frame; which of them have any area in it."""
-    offset: Array = np.array([placed.left, placed.top] * 2, np.float32)
-    scale: Array = np.array([*placed.scale, *placed.scale], np.float32)
-    moved: Array = (boxes - offset) / scale
-    limits = np.array([placed.frame_width, placed.frame_height] * 2, np.float32)
-    moved = np.clip(moved, 0, limits).astype(np.float32, copy=False)
-    return moved, (moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])
-
-
-def _without_overlaps(found: Found, overlap: float) -> Found:
+def _without_overlaps(
+    corners: Array, scores: Array, kinds: npt.NDArray[np.int64], overlap: float
+) -> list[int]:
     """Non-maximum suppression per class; the order stays: best first."""
-    sides = found.boxes.copy()
+    sides = corners.copy()
     sides[:, 2:] -= sides[:, :2]
-    kept: list[int] = sorted(
-        cv2.dnn.NMSBoxesBatched(
-            sides.tolist(), found.scores.tolist(), found.kinds.tolist(), -1.0, overlap
-        )
+    return sorted(
+        cv2.dnn.NMSBoxesBatched(sides.tolist(), scores.tolist(), kinds.tolist(), -1.0, overlap)
     )
-    return Found(found.boxes[kept], found.scores[kept], found.kinds[kept])
