@@ -6,10 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edge import settings
 from edge.errors import ImageError, ModelError, SettingsError
 from edge.release import Loaded, load, load_all, proofs, prove
+from edge.vision.detector import Detector
 from tests import tiny_models
 
 CLASSES = """
@@ -122,6 +124,21 @@ polygon = [[0, 0], [64, 0], [64, 64], [0, 64]]
 """
     stamped = entry(tmp_path, zone + NG + golden("ng.png", "ok") + 'camera = "c1"\n')
     assert load(stamped, RUNTIME, unsigned=False, scales={"c1": None}).trust == "pinned"
+
+
+def test_recipes_of_one_model_file_share_one_session(tmp_path: Path) -> None:
+    first = entry(tmp_path, NG)
+    other = tmp_path / "faint.toml"
+    other.write_text(CLASSES.replace("0.5", "0.02") + NG, encoding="utf-8")
+    second = replace(first, number=2, path=str(other), sha256=None)
+    loaded, failed = load_all((first, second), RUNTIME, unsigned=True)
+    assert failed == []
+    one, two = loaded[1].detector, loaded[2].detector
+    assert isinstance(one, Detector)
+    assert isinstance(two, Detector)
+    assert one.session is two.session
+    assert one.score_floor == loaded[1].recipe.score_floor
+    assert two.score_floor == loaded[2].recipe.score_floor < one.score_floor
 
 
 REFERENCE = """
