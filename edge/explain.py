@@ -92,7 +92,8 @@ def _mistakes(path: Path, model: Path, config: Path | None) -> Iterator[Mistake]
     if recipe is None:
         return
     problems = recipes.check_labels(recipe, detector.labels) if detector is not None else []
-    problems += recipes.check_scales(recipe, scales) if scales is not None else []
+    areas = detector is None or detector.segments
+    problems += recipes.check_scales(recipe, scales, areas) if scales is not None else []
     yield from ((f"{path}: {problem}", 2) for problem in problems)
     if all(golden.expect != "ng" for golden in recipe.golden):
         yield f'{path}: no [[golden]] with expect = "ng": nothing proves that the model sees', 2

@@ -77,7 +77,8 @@ def load(
     if problems:
         name = entry.model or "[spots]"
         raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
-    problems = recipes.check_scales(recipe, scales) if scales is not None else []
+    areas = model is not None and model.segments
+    problems = recipes.check_scales(recipe, scales, areas) if scales is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
