@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
@@ -164,13 +165,20 @@ def _preload() -> None:
 
 
 def _make_folder(chosen: dict[str, dict[str, str]]) -> None:
-    folder = chosen.get(providers.FULL["tensorrt"], {}).get("trt_engine_cache_path")
-    if folder is None:
+    named = chosen.get(providers.FULL["tensorrt"], {}).get("trt_engine_cache_path")
+    if named is None:
         return
+    folder = Path(named)
     try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.glob("*.engine")):
+            log.warning(
+                "%s: no engine yet, building it takes minutes; `quanjian-edge prepare` does so "
+                "before a node needs it",
+                folder,
+            )
     except OSError as exc:
-        raise ModelError(f"engine_dir: {folder} cannot be made: {exc}") from exc
+        raise ModelError(f"engine_dir: {folder} cannot be used: {exc}") from exc
 
 
 def _add_plugin(
