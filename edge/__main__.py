@@ -1,4 +1,4 @@
-"""quanjian-edge: runs, checks and simulates a node, and inspects pictures."""
+"""quanjian-edge: runs, checks and simulates a node, inspects pictures, explains recipes."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import check, inspect, settings, simulate, web_command
+from edge import check, explain, inspect, record, replay, settings, simulate, web_command
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
@@ -15,6 +15,9 @@ EXAMPLES = """examples:
   quanjian-edge check --config edge.toml          find every mistake, try camera, PLC, model, broker
   quanjian-edge run --config edge.toml            inspect until stopped
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
+  quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
+  quanjian-edge record --for 30m                  keep every frame for half an hour
+  quanjian-edge replay data/recordings --model new.onnx --recipe r.toml
   quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
@@ -53,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "inspect until stopped", _add_run, _run),
         ("check", "find every mistake and try every device", _add_config, check.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
+        ("record", "keep full frames for a while", record.add_arguments, record.run),
+        ("replay", "recorded frames again", replay.add_arguments, replay.run),
+        ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
         ("web", "inspect continuous material", _add_web, web_command.run),
         (
             "simulate",

@@ -26,6 +26,7 @@ class AlertCode(str, Enum):
     PARTS_MISSED = "parts_missed"  # the PLC counted parts nobody judged
     BYPASS = "bypass"  # parts pass uninspected
     UNSIGNED = "unsigned"  # a model or recipe without a valid pin is running
+    STOP_REQUEST = "stop_request"  # the recipe's [stop] rules ask the PLC to stop the line
 
 
 @dataclass(frozen=True, slots=True)

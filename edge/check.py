@@ -11,19 +11,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
-from edge import settings, speed
-from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError
+from edge import motion, settings, speed
+from edge import recipe as recipes
+from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
 from edge.plc import modbus
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
 from edge.plc.links import SerialLink
+from edge.plc.plan import poll_s
 from edge.release import load
 from edge.settings import Settings
 from edge.terms import MAP_VERSION
 from edge.vision.camera import open_camera
 
 FRAME_S = 3.0  # a camera must send a picture within this
+PERIODS = 10  # between frames, of which the longest counts
 CONNECT_S = 3.0  # the broker must take a connection within this
 
 Trial = tuple[str, Callable[[], str]]
@@ -61,6 +65,10 @@ def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
     for station in wiring.station:
         bus = next(b for b in wiring.bus if b.name == station.bus)
         yield f"station {station.name}", partial(_try_station, bus, station)
+        for camera in wiring.camera:
+            if camera.name in station.cameras:
+                name = f"motion {station.name} {camera.name}"
+                yield name, partial(_try_motion, station, camera, wiring)
     if wiring.hub is not None:
         hub = wiring.hub
         yield "broker", lambda: _try_broker(hub.broker_host, hub.broker_port)
@@ -86,7 +94,7 @@ def _try_disk(folder: Path) -> str:
 
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
-    loaded = load(entry, wiring.runtime, unsigned)
+    loaded = load(entry, wiring.runtime, unsigned, wiring.scales)
     eye = Path(entry.model).name if entry.model is not None else "[spots]"
     return (
         f"{loaded.recipe.name} with {eye}, {loaded.trust}, "
@@ -123,6 +131,58 @@ def _try_station(bus: settings.Bus, station: settings.Station) -> str:
             f"{block.map_version}, expected {MAP_VERSION}"
         )
     return f"unit {station.unit} on {bus.port}: counter {block.counter}, map {block.map_version}"
+
+
+def _try_motion(station: settings.Station, camera: settings.Camera, wiring: Settings) -> str:
+    where = f"[station {station.name}]"
+    if station.speed_mm_s is None:
+        wanted = "the speed of parts under the cameras, or 0 = they stand still"
+        raise SettingsError(where, [f"speed_mm_s: missing; expected {wanted}"])
+    if station.speed_mm_s == 0:
+        return "parts stand still"
+    bus = next(b for b in wiring.bus if b.name == station.bus)
+    sharing = [other for other in wiring.station if other.bus == station.bus]
+    line = motion.Line(
+        station.trigger,
+        station.speed_mm_s,
+        station.scan_ms / 1000,
+        poll_s(bus, sharing),
+        frame_period_s(camera) if station.trigger == "free_run" else 0.0,
+    )
+    told, wrong = [f"{line.displacement_mm:.1f} mm from its place at the most"], []
+    for entry in wiring.recipe:
+        recipe = recipes.read(Path(entry.path))
+        view = next((view for view in recipe.views if view.camera == camera.name), None)
+        exposure_us = (view and view.exposure_us) or camera.exposure_us
+        found = motion.problems(line, recipe.motion, exposure_us, camera.mm_per_px)
+        wrong += [f"{recipe.name}: {problem}" for problem in found]
+        if exposure_us is not None and camera.mm_per_px is not None:
+            told.append(f"{recipe.name} {line.blur_px(exposure_us, camera.mm_per_px):.2f} px blur")
+    sentence = "; ".join(told)
+    if wrong:
+        raise SettingsError(f"{where} {camera.name}: {sentence}", wrong)
+    return sentence
+
+
+def frame_period_s(entry: settings.Camera, within_s: float = FRAME_S) -> float:
+    """Of a camera that runs freely, as it does now.
+
+    Raises:
+        CameraError: it does not, or is not there.
+    """
+    camera = open_camera(entry)
+    exposed_s: list[float] = []
+    try:
+        deadline_s = time.monotonic() + within_s
+        while len(exposed_s) < PERIODS + 1 and time.monotonic() < deadline_s:
+            camera.request()
+            frame = camera.read(deadline_s - time.monotonic())
+            exposed_s += [frame.exposed_s] if frame is not None else []
+    finally:
+        camera.close()
+    if len(exposed_s) < 2:
+        raise CameraError(f"{entry.source}: no second picture within {within_s:g} s")
+    return max(after - before for before, after in pairwise(exposed_s))
 
 
 def _try_broker(host: str, port: int) -> str:

@@ -4,10 +4,12 @@ Whatever goes wrong is a verdict with its reason; a part is OK only through a fr
 part and a run of the verified detector on it.
 """
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge import recipe as recipes
+from edge import judgement
 from edge.errors import EdgeError
 from edge.mqtt.message import Mark, View
 from edge.pairing import Pairing
@@ -21,6 +23,8 @@ READOUT_S = 0.05
 
 MAX_MARKS = 100
 
+DISAGREE = "picture and number disagree"
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -32,6 +36,7 @@ class Look:
     detections: tuple[Detection, ...] = ()
     fault: str | None = None  # in words, for the log and the page
     source: str | None = None
+    findings: tuple[judgement.Finding, ...] = ()  # the detections as weighed by the recipe
 
 
 class Eye:
@@ -39,33 +44,58 @@ class Eye:
 
     def __init__(self, capture: Capture, pairing: Pairing, mm_per_px: float | None) -> None:
         self.capture = capture
-        self.pairing = pairing
+        self._pairing = pairing
+        self._lock = threading.Lock()  # guards the pairing: triggers come from another thread
         self._mm_per_px = mm_per_px
         self._check = ImageCheck()
+
+    def expect(self, trigger: Trigger) -> None:
+        """The PLC has told of this part."""
+        with self._lock:
+            self._pairing.expect(trigger)
+
+    def lose(self) -> None:
+        """The PLC counts anew."""
+        with self._lock:
+            self._pairing.lose()
 
     def take(
         self, trigger: Trigger, deadline_s: float, loaded: Loaded, alone: Callable[[], bool]
     ) -> Frame | Look:
-        """The part's frame, or an undecided look; blocks until no frame can come any more."""
+        """The part's frame, or an undecided look; blocks until no frame can come any more.
+
+        Called for one part after the other, in their order. A camera that waits to be asked is
+        asked when the part arrives under it.
+        """
+        with self._lock:
+            earliest_s, latest_s = self._pairing.window(trigger)
+        time.sleep(max(0.0, min(earliest_s, deadline_s) - time.monotonic()))
         self.capture.request()
-        give_up_s = min(deadline_s, self.pairing.latest_s(trigger, deadline_s) + READOUT_S)
-        found = self.capture.wait_for(
-            lambda frame: self.pairing.is_candidate(trigger, frame), give_up_s
-        )
+        give_up_s = min(deadline_s, latest_s + READOUT_S)
+        found = self.capture.wait_for(lambda frame: self._is_candidate(trigger, frame), give_up_s)
         if found is None:
             return self._undecided(Reason.NO_FRAME, self.capture.fault or "no frame in time")
-        distrust = self.pairing.take(trigger, found, alone())
+        kept, sole = self.capture.kept(), alone()  # before the lock: they take locks of their own
+        with self._lock:
+            distrust = self._pairing.take(trigger, found, kept, sole)
         if isinstance(found, BadFrame):
             return self._undecided(Reason.BAD_IMAGE, found.text, source=found.path)
         if distrust is not None:
-            return self._undecided(distrust, "picture and number disagree", found)
+            return self._undecided(distrust, DISAGREE, found)
         before = self.capture.before(found)
         fault = self._check.fault(
-            found.image, loaded.recipe.image, before.image if before is not None else None
+            found.image,
+            loaded.recipe.image,
+            before.image if before is not None else None,
+            loaded.references.get(self.capture.name),
         )
         if fault is not None:
             return self._undecided(Reason.BAD_IMAGE, fault, found)
         return found
+
+    def _is_candidate(self, trigger: Trigger, frame: Frame) -> bool:
+        with self._lock:
+            return self._pairing.is_candidate(trigger, frame)
 
     def judge(self, taken: Frame | Look, loaded: Loaded) -> Look:
         """The verdict of this view; a look that is undecided already stays so."""
@@ -76,8 +106,24 @@ class Eye:
             detections = tuple(loaded.detector.detect(frame.image, self._mm_per_px))
         except EdgeError as wrong:
             return self._undecided(Reason.MODEL_FAULT, str(wrong), frame)
-        verdict = recipes.judge(detections, loaded.recipe)
-        return Look(self.capture.name, verdict, frame, detections, source=frame.path)
+        findings = judgement.weigh(detections, loaded.recipe, self.capture.name)
+        verdict = judgement.decide(findings, loaded.recipe)
+        return Look(
+            self.capture.name, verdict, frame, detections, source=frame.path, findings=findings
+        )
+
+    def confirm(self, trigger: Trigger, look: Look) -> Look:
+        """The same look, unless what came while it was judged speaks against its frame."""
+        if look.frame is None or look.verdict.reason is Reason.PAIRING:
+            return look
+        kept = self.capture.kept()
+        with self._lock:
+            doubtful = self._pairing.is_doubtful(trigger, look.frame, kept)
+        return self._undecided(Reason.PAIRING, DISAGREE, look.frame) if doubtful else look
+
+    def missing(self) -> Look:
+        """The look of a view that has not been taken when its part's time is over."""
+        return self._undecided(Reason.VIEW_MISSING, self.capture.fault or "not taken in time")
 
     def _undecided(
         self, reason: Reason, fault: str, frame: Frame | None = None, source: str | None = None
@@ -87,7 +133,7 @@ class Eye:
         return Look(self.capture.name, verdict, frame, fault=fault, source=path)
 
 
-def view(look: Look, edge_s: float, picture: str | None, thumbnail: str | None) -> View:
+def view(look: Look, edge_s: float) -> View:
     """A look as it stands in the part's row; scores in 1e-4, boxes in 0.1 px."""
     frame = look.frame
     return View(
@@ -99,8 +145,6 @@ def view(look: Look, edge_s: float, picture: str | None, thumbnail: str | None) 
         width=frame.image.shape[1] if frame else None,
         height=frame.image.shape[0] if frame else None,
         marks=tuple(_mark(d) for d in _strongest(look.detections)),
-        picture=picture,
-        thumbnail=thumbnail,
         source=look.source[-200:] if look.source else None,
     )
 

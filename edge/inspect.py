@@ -20,12 +20,12 @@ import numpy.typing as npt
 from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, ImageError, ModelError
 from edge.recipe import Recipe
+from edge.still import judge_still
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision import annotate
 from edge.vision.detector import Detector
 from edge.vision.folder import pictures_in
 from edge.vision.image import decode_image
-from edge.vision.quality import ImageCheck
 
 THRESHOLD = 0.3
 """Score from which a detection makes a picture NG, where no recipe says otherwise."""
@@ -158,18 +158,10 @@ def _judged(
     path: Path, image: npt.NDArray[np.uint8], detector: Detector, recipe: Recipe
 ) -> Inspected:
     began_s = time.perf_counter()
-    # a check of its own for each: pictures of a folder may well be the same twice
-    fault = ImageCheck().fault(image, recipe.image)
-    verdict, detections = Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), []
-    if fault is None:
-        try:
-            detections = detector.detect(image)
-            verdict = recipes.judge(detections, recipe)
-        except ModelError as wrong:
-            verdict, fault = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT), str(wrong)
+    still = judge_still(image, detector, recipe)
     ms = (time.perf_counter() - began_s) * 1000
-    reported = tuple(d for d in detections if d.score >= recipe.score_floor)
-    return Inspected(path, verdict, reported, ms, fault)
+    reported = tuple(d for d in still.detections if d.score >= recipe.score_floor)
+    return Inspected(path, still.verdict, reported, ms, still.fault)
 
 
 class _Pictures:

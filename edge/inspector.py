@@ -14,11 +14,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from edge.alerts import AlertCode, Change
 from edge.errors import LedgerError
-from edge.evidence import Evidence, Shot
+from edge.evidence import Evidence
 from edge.flights import Flight
 from edge.judging import Judged, Judging
 from edge.mqtt.message import AnyRow, BypassedRow, EpochRow, MissedRow, Notice, PartRow
@@ -62,8 +62,11 @@ class Inspector:
         evidence: Evidence,
         rows: Rows,
         announce: Callable[[Notice], None],
+        record: Callable[[Judged], None],
     ) -> None:
-        """`announce` sends a preview of a not-OK part and must not block."""
+        """`announce` sends a preview of a not-OK part, `record` keeps frames where an engineer
+        asked for it; both must not block.
+        """
         self.name = standing.name
         self.standing = standing
         self._line = line
@@ -71,7 +74,8 @@ class Inspector:
         self._evidence = evidence
         self._rows = rows
         self._announce = announce
-        self._settling = Settling(self.name, ledger, rows, line, self._settled)
+        self._record = record
+        self._settling = Settling(self.name, ledger, rows, line, self._settled, evidence)
         self._resumed_epoch = self._settling.current.epoch
         standing.resumed(self._settling.current)
         self._judging = Judging(
@@ -160,6 +164,8 @@ class Inspector:
                 self._hold(AlertCode.MAP_WRONG, True, text)
             case ResetPressed():
                 log.info("%s: reset pressed at the PLC", self.name)
+                self.standing.reset()
+                self._tell_stop()
 
     def _epoch_opened(self, seen: EpochOpened) -> None:
         log.warning(
@@ -168,7 +174,7 @@ class Inspector:
         self._settling.open_epoch(seen.epoch, seen.base)
         self.standing.epoch, self.standing.triggers = seen.epoch, 0
         for eye in self.standing.eyes:
-            eye.pairing.lose()
+            eye.lose()
         row = EpochRow(
             **self._rows.stamp(seen.epoch),
             base=seen.base,
@@ -213,8 +219,6 @@ class Inspector:
         self.standing.passed("missed", last - first + 1)
         self.standing.overrun = cause is Cause.OVERRUN
         self._line.acquired(last)  # nobody will take a picture of it: it may move
-        for eye in self.standing.eyes:
-            eye.pairing.lose()
         self._hold(AlertCode.PARTS_MISSED, True, f"{first} to {last}: {cause.value}")
         row = MissedRow(**self._rows.stamp(epoch), first=first, last=last, cause=cause)
         self._settling.pass_by(row)
@@ -238,25 +242,26 @@ class Inspector:
     def _deliver(self, judged: Judged) -> None:
         """Commit the computed row, then tell the PLC: never the other way round."""
         flight, code = judged.flight, judged.verdict.code
-        shots = [
-            self._evidence.take(look, code, flight.trigger.part.number) for look in judged.looks
-        ]
-        row = self._rows.part(judged, [shot.hashes() for shot in shots])
+        row = self._rows.part(judged)
         try:
             self._ledger.open(row)
         except LedgerError as wrong:
             self._refused(row, wrong)
             return
+        self._evidence.hold(row, judged.looks)  # before anybody can close the row
         in_time = self._settling.opened(flight, row)
         if in_time:
             self._submit(row, code)
         else:
             self._settling.close(row, Code.UNDECIDED, Reason.LATE, None)
-        self._store(shots, code)
         self.standing.saw(row, judged.looks)
         self._hold(AlertCode.PAIRING_LOST, row.computed_reason is Reason.PAIRING, None)
+        if judged.loaded is not None:
+            self.standing.judged(judged.loaded, flight.trigger.mode, code)
+            self._tell_stop()
         if code is not Code.OK:
             self._announce(self._rows.notice(row))
+        self._record(judged)
 
     def _submit(self, row: PartRow, code: Code) -> None:
         defect = self.standing.defect_number(row)
@@ -271,13 +276,6 @@ class Inspector:
         self._submit(row, Code.UNDECIDED)
         self._missed(row.epoch, row.number, row.number, Cause.LEDGER)
 
-    def _store(self, shots: Sequence[Shot], code: Code) -> None:
-        for shot in shots:
-            try:
-                self._evidence.store(shot, code)
-            except LedgerError as wrong:
-                log.error("%s: a picture was not kept: %s %s", self.name, wrong, wrong.hint)
-
     # -- alerts -------------------------------------------------------------------------------
 
     def _settled(self, code: Code) -> list[AnyRow]:
@@ -289,6 +287,11 @@ class Inspector:
         epoch = self._settling.current.epoch
         changes = self.standing.hold(code, holds, detail)
         self._settling.append(*(self._rows.alert(epoch, change) for change in changes))
+
+    def _tell_stop(self) -> None:
+        """The PLC hears of it with the status at the next tick."""
+        wanted = self.standing.stop_reason
+        self._hold(AlertCode.STOP_REQUEST, wanted is not None, wanted)
 
     # -- health -------------------------------------------------------------------------------
 
@@ -314,6 +317,7 @@ class Inspector:
         self._hold(AlertCode.CAMERA_LOST, lost is not None, lost)
         self._hold(AlertCode.LEDGER_FAULT, ledger.fault is not None, ledger.fault)
         self._hold(AlertCode.UNSIGNED, standing.unsigned, None)
+        self._tell_stop()
         if standing.changed_state():
             settling.append(self._rows.state(settling.current.epoch, standing.state()))
         self._line.status(standing.flags(), standing.active_recipe, standing.error_code)

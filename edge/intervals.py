@@ -10,7 +10,7 @@ An interval with a row that nobody looked at is never OK.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge import recipe as recipes
+from edge import judgement
 from edge.recipe import Recipe
 from edge.terms import Code, Detection, Verdict
 from edge.vision.tiling import moved
@@ -76,7 +76,7 @@ class Intervals:
             for d in (*self._defects, *growing)
             if d.box[1] < last and d.box[3] > first
         ]
-        views = [recipes.judge(inside, self._recipe)]
+        views = [judgement.judge(inside, self._recipe, self._camera)]
         views += [
             Verdict(Code.UNDECIDED, s.reason)
             for s in self._stretches
@@ -85,4 +85,4 @@ class Intervals:
         begun = sum(first <= d.box[1] < last for d in self._defects)
         self._defects = [d for d in self._defects if d.box[3] > last]
         self._stretches = [s for s in self._stretches if s.last > last]
-        return Interval(number, first, last, recipes.fuse(views), begun)
+        return Interval(number, first, last, judgement.fuse(views), begun)

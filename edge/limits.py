@@ -105,6 +105,11 @@ class ClassLimits(Section, frozen=True, kw_only=True):
                 f"undecided_from {self.undecided_from} is above threshold {self.threshold}"
             )
 
+    @property
+    def lowest_score(self) -> float:
+        """The score from which a detection is not simply passed over."""
+        return self.threshold if self.undecided_from is None else self.undecided_from
+
 
 class Zone(Section, frozen=True, kw_only=True):
     """[[zone]] a polygon in a view where other rules hold; px of the picture that is judged."""
@@ -116,6 +121,13 @@ class Zone(Section, frozen=True, kw_only=True):
     labels: tuple[Label, ...] = ()  # (): every class
     min_size_px: Annotated[float, Meta(ge=0)] = 0.0  # tolerant: these take the class's place
     min_size_mm: Annotated[float, Meta(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        has_sizes = self.min_size_px > 0 or self.min_size_mm > 0
+        if self.kind == "tolerant" and not has_sizes:
+            raise ValueError("a tolerant zone needs min_size_px or min_size_mm: what it tolerates")
+        if self.kind != "tolerant" and has_sizes:
+            raise ValueError(f"min_size_px and min_size_mm mean nothing in a {self.kind} zone")
 
 
 class Stop(Section, frozen=True, kw_only=True):
@@ -158,6 +170,7 @@ class Web(Section, frozen=True, kw_only=True):
     overlap_mm: Annotated[float, Meta(gt=0, le=1000)]  # >= the largest defect along the web
     interval_mm: Annotated[float, Meta(ge=10, le=100_000)] = 1000.0  # one self-counted part
     speed_m_min: Annotated[float, Meta(gt=0, le=3000)]  # highest speed of the line
+    row_counter: bool = False  # a frame's trigger count is the encoder's count at its first row
     flat_field: Annotated[str, Meta(min_length=1)] | None = None  # file; recipe's folder
 
 
@@ -166,6 +179,7 @@ class Golden(Section, frozen=True, kw_only=True):
 
     picture: Annotated[str, Meta(min_length=1)]  # path, taken from the recipe's folder
     expect: Literal["ok", "ng", "undecided"]
+    camera: CameraName | None = None  # whose view it is: for zones of one camera
 
     @property
     def code(self) -> Code:

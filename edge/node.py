@@ -25,6 +25,7 @@ from edge.pairing import Pairing
 from edge.pictures import PictureStore
 from edge.plc.bus import Bus
 from edge.plc.handshake import Resume
+from edge.recording import Recording
 from edge.release import load_all
 from edge.rows import Rows
 from edge.settings import Bus as BusSettings
@@ -53,10 +54,13 @@ class Node:
         data = Path(settings.node.data_dir)
         self.ledger = Outbox(data / "ledger.db")
         self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
-        self._recipes, failed = load_all(settings.recipe, settings.runtime, unsigned)
+        self._recipes, failed = load_all(
+            settings.recipe, settings.runtime, unsigned, settings.scales
+        )
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
+        self._recording = Recording(data, settings.scales)
         self._captures = {camera.name: Capture(camera) for camera in settings.camera}
         self._link = (
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
@@ -80,6 +84,7 @@ class Node:
     def run(self, stop: threading.Event) -> None:
         """Run until `stop`; then settle what is on its way and close everything."""
         self._page.start()
+        self._recording.start()
         if self._link is not None:
             self._link.start()
         if self._uploads is not None:
@@ -100,6 +105,7 @@ class Node:
         """Stop taking parts, settle, drain, close. Safe to call twice."""
         for inspector in self._inspectors:
             inspector.close()
+        self._recording.close()
         for bus in self._buses.values():
             bus.close()
         for capture in self._captures.values():
@@ -141,11 +147,17 @@ class Node:
             Evidence(self._pictures),
             Rows(station.name),
             self._announce,
+            self._recording.offer,
         )
 
     def _make_eye(self, station: Station, camera: str) -> Eye:
         settings = next(c for c in self.settings.camera if c.name == camera)
-        pairing = Pairing(station.trigger, station.tolerance_s)
+        pairing = Pairing(
+            station.trigger,
+            station.tolerance_s,
+            station.offset_s(settings),
+            1 / station.max_rate_per_s,
+        )
         return Eye(self._captures[camera], pairing, settings.mm_per_px)
 
     # -- running ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ nothing of it is kept, and the next operation tries again.
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
 from functools import partial
@@ -103,10 +103,17 @@ class Outbox:
         code: Code,
         reason: Reason | None,
         latency_ms: int | None,
+        pictures: Sequence[tuple[str | None, str | None]] = (),
     ) -> None:
-        """Settle an open part: it is counted, numbered, chained, and will be sent."""
+        """Settle an open part: it is counted, numbered, chained, and will be sent.
+
+        Args:
+            pictures: sha256 of picture and thumbnail of each view; () = as the open row says.
+        """
         key = (station, epoch, number)
-        self.transact(lambda db: ledger_rows.close_part(db, key, code, reason, latency_ms))
+        self.transact(
+            lambda db: ledger_rows.close_part(db, key, code, reason, latency_ms, pictures)
+        )
 
     def append(self, *rows: AnyRow) -> None:
         """Append rows that are closed at once, all of them or none."""

@@ -1,63 +1,115 @@
 """Which frame shows which part. No IO; one `Pairing` per camera of a station.
 
-hardware    the part's sensor also fires the camera: the frame's own trigger count must keep its
-            distance to the PLC's number, and its exposure must lie in
-            [sensor edge, sensor edge + tolerance]. Any disagreement makes parts
-            undecided(pairing) until one part alone on its way shows the new distance.
-software,   the part stands still or is slow: the first frame exposed in
-free_run    [sensor edge, sensor edge + tolerance]; after that the next part may be there
+        sensor edge            offset: the way to this camera          tolerance
+    ----[error]|----------------------------------------[ window of this part ]---------> time
+
+hardware    the part's sensor also fires the camera: the exposure lies in the part's window, alone,
+            and in no other part's; and the frame's own trigger count keeps its distance to the
+            PLC's number. A part that disagrees is undecided(pairing); its distance is believed
+            again once the next part shows the same (decision 0009).
+software,   the part stands still or is slow: the first frame exposed in the window, which ends
+free_run    where the next part may be there
 """
 
+from collections import deque
+from collections.abc import Iterable
 from typing import Literal
 
 from edge.terms import Frame, Reason, Trigger
 
 TriggerMode = Literal["hardware", "software", "free_run"]
 
+REMEMBERED = 16
+"""Triggers kept: more than parts can be between a sensor and a camera."""
+
 
 class Pairing:
-    """Pairs the frames of one camera with the PLC's triggers."""
+    """Pairs the frames of one camera with the PLC's triggers, in the order of the triggers."""
 
-    def __init__(self, mode: TriggerMode, tolerance_s: float) -> None:
-        """`tolerance_s`: a frame exposed later after the sensor edge may show the next part."""
+    def __init__(
+        self,
+        mode: TriggerMode,
+        tolerance_s: float,
+        offset_s: float = 0.0,
+        takt_s: float = float("inf"),
+    ) -> None:
+        """What is known of the line.
+
+        Args:
+            tolerance_s: a frame exposed so much later than edge and offset may show the next part.
+            offset_s: from the sensor edge to the part's arrival at this camera.
+            takt_s: hardware: no part follows another faster.
+        """
         self._mode = mode
         self._tolerance_s = tolerance_s
-        self._distance: int | None = None  # camera's trigger count minus the PLC's number
+        self._offset_s = offset_s
+        self._takt_s = takt_s
+        self._distance: int | None = None  # of the last frame given: trigger count minus number
         self._last_exposed_s = float("-inf")
+        self._triggers: deque[Trigger] = deque(maxlen=REMEMBERED)
+
+    def expect(self, trigger: Trigger) -> None:
+        """The PLC has told of this part; also of one that nobody will look at."""
+        self._triggers.append(trigger)
+
+    def window(self, trigger: Trigger) -> tuple[float, float]:
+        """The first and the last moment at which a frame of this part can be exposed."""
+        at_s = trigger.edge_s + self._offset_s
+        earliest_s = at_s - trigger.edge_error_s  # if the edge came as early as it can have
+        if self._mode == "hardware":
+            # a moving part may be exposed then
+            return earliest_s, min(at_s + self._tolerance_s, earliest_s + self._takt_s)
+        # a standing one not before it surely stands, nor once the next one may have come
+        later = (t for t in self._triggers if t.edge_s > trigger.edge_s)
+        next_s = (t.edge_s - t.edge_error_s + self._offset_s for t in later)
+        return at_s, min(earliest_s + self._tolerance_s, min(next_s, default=float("inf")))
 
     def is_candidate(self, trigger: Trigger, frame: Frame) -> bool:
         """Can this frame, by its exposure time alone, show this part?"""
-        if frame.exposed_s <= self._last_exposed_s:
-            return False  # already given to an earlier part
-        # a moving part may be exposed as early as the edge can have been, a standing one not
-        early_s = trigger.edge_error_s if self._mode == "hardware" else 0.0
-        earliest_s = trigger.edge_s - early_s
-        return earliest_s <= frame.exposed_s <= trigger.edge_s + self._tolerance_s
+        earliest_s, latest_s = self.window(trigger)
+        not_given = frame.exposed_s > self._last_exposed_s
+        return not_given and earliest_s <= frame.exposed_s <= latest_s
 
-    def latest_s(self, trigger: Trigger, deadline_s: float) -> float:
-        """After this moment no candidate can come any more (readout excluded)."""
-        return min(deadline_s, trigger.edge_s + self._tolerance_s)
-
-    def take(self, trigger: Trigger, frame: Frame, alone: bool) -> Reason | None:
+    def take(
+        self, trigger: Trigger, frame: Frame, kept: Iterable[Frame], alone: bool
+    ) -> Reason | None:
         """Give `frame` to the part; None = it is this part's frame, else why it cannot be trusted.
 
         Args:
-            alone: no other part is between its trigger and its verdict; only then may a lost
-                distance be learnt again.
+            kept: what the camera gave lately, `frame` among it.
+            alone: no other part is between its trigger and its verdict; a first distance is
+                believed only then.
         """
         self._last_exposed_s = frame.exposed_s
         if self._mode != "hardware":
             return None
-        if frame.trigger_count is None:
+        if frame.trigger_count is None or self.is_doubtful(trigger, frame, kept):
             return Reason.PAIRING
         distance = frame.trigger_count - trigger.part.number
-        if self._distance is None and alone:
-            self._distance = distance
-        if distance == self._distance:
+        before, self._distance = self._distance, distance
+        if distance == before or (before is None and alone):
             return None
-        self._distance = None
         return Reason.PAIRING
 
+    def is_doubtful(self, trigger: Trigger, frame: Frame, kept: Iterable[Frame]) -> bool:
+        """Does what is known by now speak against a frame that was given to this part?
+
+        A trigger or a frame that came only after the frame was taken may do so.
+        """
+        if not _holds(self.window(trigger), frame):
+            return True
+        if self._mode != "hardware":
+            return False
+        rivals = (t for t in self._triggers if t is not trigger)
+        return any(_holds(self.window(rival), frame) for rival in rivals) or any(
+            other is not frame and _holds(self.window(trigger), other) for other in kept
+        )
+
     def lose(self) -> None:
-        """A frame or a number is known to be lost: learn the distance again."""
+        """The PLC counts anew: the distance is unknown."""
         self._distance = None
+
+
+def _holds(window: tuple[float, float], frame: Frame) -> bool:
+    earliest_s, latest_s = window
+    return earliest_s <= frame.exposed_s <= latest_s

@@ -1,4 +1,4 @@
-"""What makes a part of one product good or bad: limits in a file, and the judgement. Pure.
+"""What makes a part of one product good or bad: limits in a file. `edge.judgement` judges by them.
 
 A recipe is a TOML file; it may change while the line runs, between two parts.
 
@@ -25,15 +25,14 @@ score       0 ........ undecided_from ........ threshold ........ 1
 verdict          ok                 undecided              ng
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from edge import sections
+from edge import sections, zones
 from edge.errors import SettingsError
 from edge.limits import (
     ClassLimits,
@@ -48,7 +47,6 @@ from edge.limits import (
     Web,
     Zone,
 )
-from edge.terms import Code, Detection, Reason, Verdict
 
 
 class Recipe(Section, frozen=True, kw_only=True):
@@ -70,7 +68,7 @@ class Recipe(Section, frozen=True, kw_only=True):
     @property
     def score_floor(self) -> float:
         """Lowest score that can change a verdict: what the detector must at least report."""
-        return min(_undecided_from(limits) for limits in self.classes)
+        return min(limits.lowest_score for limits in self.classes)
 
     def __post_init__(self) -> None:
         for key, names in (
@@ -85,6 +83,17 @@ class Recipe(Section, frozen=True, kw_only=True):
             raise ValueError("[spots] role: a screen chooses tiles; there is no [tiles]")
         if self.web is not None and self.spots is None and self.tiles is None:
             raise ValueError("[web]: a strip is large; it needs [tiles] or [spots]")
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """What is compared with a reference needs one, in every view."""
+        compared = [key for key in ("sharpness_share", "shift_px") if getattr(self.image, key)]
+        without = [view.camera for view in self.views if view.reference is None]
+        if compared and (without or not self.views):
+            raise ValueError(
+                f"[image] {compared[0]}: needs a [[view]] with a reference for every camera; "
+                + (f"{without} have none" if without else "there is no [[view]]")
+            )
 
 
 def read(path: Path) -> Recipe:
@@ -106,10 +115,79 @@ def parse(content: bytes, name: str) -> Recipe:
     Raises:
         SettingsError: with every mistake in it.
     """
-    recipe, problems = sections.parse(content, Recipe)
+    recipe, problems = sections.parse(content, Recipe, crossed)
     if recipe is None:
         raise SettingsError(name, problems)
     return recipe
+
+
+def crossed(recipe: Recipe) -> list[str]:
+    """Zones that could never act, which nobody would see: a mistyped class, beside the region.
+
+    Keys that are missing or wrong are None here and told already.
+    """
+    known = {limits.label for limits in recipe.classes or ()}
+    regions = {view.camera: view.region for view in recipe.views or ()}
+    problems = []
+    for zone in recipe.zones or ():
+        problems += [
+            f"[zone {zone.name}] labels: {label!r} is no [[class]] label; there are {sorted(known)}"
+            for label in zone.labels or ()
+            if label not in known
+        ]
+        region = regions.get(zone.camera) if zone.camera else None
+        if region and zone.polygon and not zones.touches(zone.polygon, (0, 0, *region[2:])):
+            problems.append(
+                f"[zone {zone.name}] polygon: lies beside the region of {zone.camera}, which is "
+                f"{region[2]} x {region[3]} px"
+            )
+    return problems
+
+
+def check_scales(
+    recipe: Recipe, scales: Mapping[str, float | None], areas: bool = False
+) -> list[str]:
+    """Where the recipe asks for what the cameras or the model cannot tell; [] = nowhere.
+
+    Args:
+        scales: mm per px of each camera of the node; None = not calibrated.
+        areas: whether the model tells areas (it segments).
+    """
+    named = [view.camera for view in recipe.views]
+    problems = [
+        f"{key}: no [[camera]] is named {camera!r}; there are {sorted(scales)}"
+        for key, cameras in (
+            ("[[view]] camera", named),
+            ("[[zone]] camera", [zone.camera for zone in recipe.zones]),
+            ("[[golden]] camera", [golden.camera for golden in recipe.golden]),
+        )
+        for camera in sorted({camera for camera in cameras if camera})
+        if camera not in scales
+    ]
+    blind = sorted(c for c in named or scales if c in scales and scales[c] is None)
+    for place, key, value in _mm_limits(recipe):
+        if blind:
+            problems.append(
+                f"{place} {key} = {value:g}: needs mm_per_px of every camera; "
+                f"missing in [camera {'], [camera '.join(blind)}]"
+            )
+        if key == "min_area_mm2" and not areas:
+            problems.append(f"{place} {key} = {value:g}: the model tells boxes, no areas")
+    return problems
+
+
+def _mm_limits(recipe: Recipe) -> list[tuple[str, str, float]]:
+    """Every limit that needs mm: where it stands, its key, its value."""
+    found = [
+        (f"[class {limits.label}]", key, value)
+        for limits in recipe.classes
+        for key, value in (
+            ("min_size_mm", limits.min_size_mm),
+            ("min_area_mm2", limits.min_area_mm2),
+        )
+    ]
+    found += [(f"[zone {zone.name}]", "min_size_mm", zone.min_size_mm) for zone in recipe.zones]
+    return [(place, key, value) for place, key, value in found if value > 0]
 
 
 def simple(labels: Sequence[str], threshold: float) -> Recipe:
@@ -144,57 +222,3 @@ def check_labels(recipe: Recipe, labels: Sequence[str]) -> list[str]:
             for n in sorted(known - set(labels))
         ),
     ]
-
-
-def judge(detections: Sequence[Detection], recipe: Recipe) -> Verdict:
-    """What one view says about the part; the order of the detections does not matter.
-
-    `worst` is the detection with the highest score among those that decided. A score or box that
-    is not a number, or a class without limits, is undecided(model_fault), never OK.
-    """
-    limits = {limits.label: limits for limits in recipe.classes}
-    if any(d.label not in limits or not _is_sound(d) for d in detections):
-        return Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
-    counted = [d for d in detections if _longer_side_px(d) >= limits[d.label].min_size_px]
-    bad = [d for d in counted if d.score >= limits[d.label].threshold]
-    if bad:
-        return Verdict(Code.NG, worst=_worst(bad))
-    unsure = [d for d in counted if d.score >= _undecided_from(limits[d.label])]
-    if unsure:
-        return Verdict(Code.UNDECIDED, Reason.UNCERTAIN, _worst(unsure))
-    return Verdict(Code.OK)
-
-
-def fuse(views: Sequence[Verdict]) -> Verdict:
-    """One verdict from all views of a part.
-
-    Any NG decides, then anything that is not OK, then OK; no view at all is undecided. Of several
-    NG or undecided views the one with the highest score tells, then the first.
-    """
-    if not views:
-        return Verdict(Code.UNDECIDED, Reason.VIEW_MISSING)
-    bad = [view for view in views if view.code is Code.NG]
-    unsure = [view for view in views if view.code is not Code.OK]
-    if not unsure:
-        return Verdict(Code.OK)
-    chosen = max(bad or unsure, key=lambda view: view.worst.score if view.worst else -1.0)
-    if chosen.code is Code.UNDEFINED:  # a view nobody judged
-        return Verdict(Code.UNDECIDED, Reason.VIEW_MISSING)
-    return chosen
-
-
-def _worst(detections: Sequence[Detection]) -> Detection:
-    return max(detections, key=lambda d: (d.score, _longer_side_px(d), d.label, d.box))
-
-
-def _undecided_from(limits: ClassLimits) -> float:
-    return limits.threshold if limits.undecided_from is None else limits.undecided_from
-
-
-def _longer_side_px(detection: Detection) -> float:
-    x1, y1, x2, y2 = detection.box
-    return max(x2 - x1, y2 - y1)
-
-
-def _is_sound(detection: Detection) -> bool:
-    return all(map(math.isfinite, (detection.score, *detection.box)))

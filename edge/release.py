@@ -7,21 +7,23 @@ pin never runs.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from edge import judgement, settings, sight
 from edge import recipe as recipes
-from edge import settings, sight
-from edge.errors import EdgeError, ModelError
+from edge.errors import EdgeError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
+from edge.vision.reference import Reference
 from edge.vision.tiled import Sees
 
 
@@ -34,13 +36,27 @@ class Loaded:
     trust: Trust
     detector: Sees = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
+    references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
+    workers: int = 1  # views of a part judged at once
 
 
-def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> Loaded:
+def load(
+    entry: settings.Recipe,
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
+    warm: dict[str, Detector] | None = None,
+) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
+
+    Args:
+        scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
+            not known, and sizes in mm excuse nothing.
+        warm: models that are loaded already, by file; gets this one.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
+        ImageError: a golden or reference picture cannot be used.
         SettingsError: mistakes in the recipe.
     """
     recipe_path = Path(entry.path)
@@ -48,7 +64,8 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     if entry.model is not None:
         pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
-    model = _model(entry, runtime, recipe) if entry.model is not None else None
+    warm = {} if warm is None else warm
+    model = _model(entry, runtime, recipe, warm) if entry.model is not None else None
     detector = sight.assemble(
         recipe,
         model,
@@ -59,6 +76,9 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     if problems:
         name = entry.model or "[spots]"
         raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
+    problems = recipes.check_scales(recipe, scales) if scales is not None else []
+    if problems:
+        raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
         raise ModelError(
             f'{recipe_path}: no [[golden]] with expect = "ng": nothing proves that the model sees'
@@ -66,21 +86,25 @@ def load(entry: settings.Recipe, runtime: settings.Runtime, unsigned: bool) -> L
     golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
     pinned = pinned and any(g.expect == "ng" for g in recipe.golden)
     trust: Trust = "pinned" if pinned else "unsigned"
-    loaded = Loaded(entry.number, recipe, trust, detector, golden)
+    references = {
+        view.camera: Reference(decode_image(recipe_path.parent / view.reference))
+        for view in recipe.views
+        if view.reference is not None
+    }
+    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
 
 
-def _model(entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe) -> Detector:
-    return Detector(
-        Path(entry.model or ""),
-        sha256=entry.model_sha256,
-        providers=runtime.providers,
-        threads=runtime.threads,
-        spinning=runtime.spinning,
-        score_floor=recipe.score_floor,
-    )
+def _model(
+    entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe, warm: dict[str, Detector]
+) -> Detector:
+    """The recipe's model; one file is one session, however many recipes name it."""
+    path = entry.model or ""
+    if path not in warm or warm[path].sha256 != (entry.model_sha256 or warm[path].sha256):
+        warm[path] = Detector(Path(path), sha256=entry.model_sha256, runtime=runtime)
+    return warm[path].with_floor(recipe.score_floor)
 
 
 def proofs(loaded: Loaded) -> range:
@@ -98,7 +122,7 @@ def prove(loaded: Loaded, place: int) -> None:
         loaded.detector.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
         return
     golden, image = loaded.golden[place]
-    verdict = recipes.judge(loaded.detector.detect(image), loaded.recipe)
+    verdict = judgement.judge(loaded.detector.detect(image), loaded.recipe, golden.camera)
     if verdict.code is not golden.code:
         raise ModelError(
             f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
@@ -120,14 +144,18 @@ def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:
 
 
 def load_all(
-    entries: tuple[settings.Recipe, ...], runtime: settings.Runtime, unsigned: bool
+    entries: tuple[settings.Recipe, ...],
+    runtime: settings.Runtime,
+    unsigned: bool,
+    scales: Mapping[str, float | None] | None = None,
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
+    warm: dict[str, Detector] = {}
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned)
+            loaded[entry.number] = load(entry, runtime, unsigned, scales, warm)
         except EdgeError as wrong:
             failed.append(wrong)
     return loaded, failed

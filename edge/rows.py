@@ -1,6 +1,5 @@
 """Ledger rows of one station, stamped with the time of what they tell. Scores 1e-4, times ms."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from edge import clock
@@ -29,8 +28,8 @@ class Rows:
             "clock": now.clock,
         }
 
-    def part(self, judged: Judged, hashes: Sequence[tuple[str | None, str | None]]) -> PartRow:
-        """The open row of a judged part; `hashes` are picture and thumbnail of each look."""
+    def part(self, judged: Judged) -> PartRow:
+        """The open row of a judged part; its pictures are named when it is closed."""
         trigger, verdict, loaded = judged.flight.trigger, judged.verdict, judged.loaded
         worst = verdict.worst
         return PartRow(
@@ -50,10 +49,7 @@ class Rows:
             trust=loaded.trust if loaded else "unsigned",
             product=loaded.recipe.product if loaded else None,
             inspect_ms=round((judged.ended_s - judged.started_s) * 1000),
-            views=tuple(
-                view(look, trigger.edge_s, picture, thumbnail)
-                for look, (picture, thumbnail) in zip(judged.looks, hashes, strict=True)
-            ),
+            views=tuple(view(look, trigger.edge_s) for look in judged.looks),
         )
 
     def notice(self, row: PartRow) -> Notice:

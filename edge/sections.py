@@ -153,7 +153,8 @@ def _expected(hint: Any) -> str:
         options = [a for a in get_args(bare) if a is not type(None)]
         return _expected(options[0])
     if get_origin(bare) is tuple:
-        return f"a list of {_expected(get_args(bare)[0])}"
+        inner = _expected(get_args(bare)[0])
+        return f"a list of {inner}" + "".join(map(_bounds, _metas(hint)))
     if _struct_in(bare) is not None:
         return "a section"
     words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

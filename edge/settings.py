@@ -3,6 +3,7 @@
 Every mistake in the file is reported at once. What may change while running is a recipe.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,8 +16,23 @@ from edge.mqtt.message import Name, Sha256
 
 DEFAULT_PATH = Path("/etc/quanjian/edge.toml")
 
+CameraKind = (
+    Literal["shared_memory", "folder", "video", "rtsp", "v4l2", "gstreamer", "csi"]
+    | Literal["gige", "usb3", "gentl"]
+)
+
+GENICAM = ("gige", "usb3", "gentl")
+"""Kinds of camera that can be told what triggers them, and how to expose."""
+
+COUNTING = ("shared_memory", *GENICAM)
+"""Kinds whose frames carry a count of the triggers."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
+Pixels = Annotated[int, Meta(ge=1, le=100_000)]
+
+TIMELESS = ("rtsp", "v4l2", "gstreamer", "csi")
+"""Kinds of camera whose pictures carry no exposure time."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,9 +68,15 @@ class Page(Section, frozen=True, kw_only=True):
 class Runtime(Section, frozen=True, kw_only=True):
     """[runtime] how the detector runs."""
 
-    providers: tuple[str, ...] = ("CPUExecutionProvider",)  # in order; none silently skipped
+    providers: tuple[str, ...] = ("cpu",)  # in order, best first; none silently skipped
     threads: Annotated[int, Meta(ge=0, le=64)] = 0  # inside one inference; 0 = cores - 1
     spinning: bool = False  # threads that spin while waiting: only for a node with idle cores
+    workers: Annotated[int, Meta(ge=1, le=16)] = 1  # views judged at once, in one session
+    fp16: bool = False  # TensorRT may compute in half precision
+    allow_fallback: bool = False  # run on the CPU, with a warning, where a provider fails
+    engine_dir: str | None = None  # TensorRT's engines; None: "engines" in data_dir
+    # over ours, by provider, such as {"cuda": {"gpu_mem_limit": "2000000000"}}
+    provider_options: dict[str, dict[str, str]] | None = None
 
 
 class Bus(Section, frozen=True, kw_only=True):
@@ -73,11 +95,26 @@ class Camera(Section, frozen=True, kw_only=True):
     """[[camera]] one source of frames."""
 
     name: Name
-    kind: Literal["shared_memory", "folder", "video", "rtsp", "v4l2"]
-    source: str  # file, folder, address or device, as the kind needs
+    kind: CameraKind
+    source: str  # file, folder, address, device, pipeline or number, as the kind needs
     loop: bool = False  # folder and video: start again at the end
-    delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None  # rtsp, v4l2: exposure to arrival
+    # exposure to arrival, at the most, of kinds whose pictures carry no exposure time
+    delay_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    transport: Literal["tcp", "udp"] = "tcp"  # rtsp
+    password_file: str | None = None  # rtsp, gstreamer: file with user:password, mode 0600
+    size: tuple[Pixels, Pixels] | None = None  # v4l2, csi: width, height; None: as it is
+    fps: Annotated[float, Meta(gt=0, le=1000)] | None = None  # v4l2, csi
+    controls: dict[str, int] = {}  # v4l2: by name, as `v4l2-ctl --list-ctrls` shows them
     mm_per_px: Positive | None = None  # sizes in mm only where this is known
+    exposure_us: Positive | None = None  # where no recipe can set it; for `check` on moving parts
+    # where the part is when this camera looks, from the sensor on: as time, or as way
+    offset_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None
+    offset_mm: Annotated[float, Meta(ge=0, le=100_000)] | None = None
+    device: str | None = None  # gentl: serial number or name; None = the producer's only camera
+    # v4l2: e.g. "MJPG"; gige, usb3, gentl: e.g. "Mono8"; None = as the camera is set
+    pixel_format: str | None = None
+    trigger_line: str | None = None  # gige, usb3, gentl: input of the part sensor, e.g. "Line0"
+    strobe_line: str | None = None  # gige, usb3, gentl: output that fires the lamp, e.g. "Line1"
 
 
 class Recipe(Section, frozen=True, kw_only=True):
@@ -106,7 +143,10 @@ class Station(Section, frozen=True, kw_only=True):
     deadline_ms: Annotated[int, Meta(ge=20, le=60_000)] = (
         400  # sensor edge to verdict, at the latest
     )
-    # latest exposure after the sensor edge; None: 60 for hardware, else 1000 / max_rate_per_s
+    # of the part under the cameras; 0 = parts stand still; None = nobody has said so
+    speed_mm_s: Annotated[float, Meta(ge=0, le=20_000)] | None = None
+    scan_ms: Annotated[float, Meta(gt=0, le=1000)] = 10.0  # of the PLC's program
+    # latest exposure after edge and offset; None: 60 for hardware, else 1000 / max_rate_per_s
     frame_tolerance_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     # parts; a faster counter is not believed
     max_rate_per_s: Annotated[float, Meta(gt=0, le=200)] = 10.0
@@ -117,6 +157,12 @@ class Station(Section, frozen=True, kw_only=True):
         if self.frame_tolerance_ms is not None:
             return self.frame_tolerance_ms / 1000
         return 0.06 if self.trigger == "hardware" else 1 / self.max_rate_per_s
+
+    def offset_s(self, camera: Camera) -> float:
+        """From the sensor edge to the part's arrival at this camera."""
+        if camera.offset_mm and self.speed_mm_s:
+            return camera.offset_mm / self.speed_mm_s
+        return (camera.offset_ms or 0.0) / 1000
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -130,6 +176,11 @@ class Settings(Section, frozen=True, kw_only=True):
     camera: Annotated[tuple[Camera, ...], Meta(min_length=1)]
     recipe: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     station: Annotated[tuple[Station, ...], Meta(min_length=1)]
+
+    @property
+    def scales(self) -> dict[str, float | None]:
+        """mm per px of each camera; None = not calibrated."""
+        return {camera.name: camera.mm_per_px for camera in self.camera}
 
 
 def read(path: Path) -> Settings:
@@ -150,16 +201,25 @@ def read(path: Path) -> Settings:
 
 def resolve(settings: Settings, folder: Path) -> Settings:
     """The same settings with every relative file name made absolute from `folder`."""
-    files = {"shared_memory", "folder", "video"}
+    files = {"shared_memory", "folder", "video", "gentl"}
     hub = settings.hub
     if hub is not None and hub.token_file is not None:
         hub = replace(hub, token_file=str(folder / hub.token_file))
+    data_dir = folder / settings.node.data_dir
+    engine_dir = data_dir / "engines"
+    if settings.runtime.engine_dir is not None:
+        engine_dir = folder / settings.runtime.engine_dir
     return replace(
         settings,
-        node=replace(settings.node, data_dir=str(folder / settings.node.data_dir)),
+        node=replace(settings.node, data_dir=str(data_dir)),
         hub=hub,
+        runtime=replace(settings.runtime, engine_dir=str(engine_dir)),
         camera=tuple(
-            replace(c, source=str(folder / c.source)) if c.kind in files else c
+            replace(
+                c,
+                source=str(folder / c.source) if c.kind in files else c.source,
+                password_file=str(folder / c.password_file) if c.password_file else None,
+            )
             for c in settings.camera
         ),
         recipe=tuple(
@@ -249,17 +309,78 @@ def overlapping(settings: Settings) -> list[str]:
 
 def misplaced(settings: Settings) -> list[str]:
     """Cameras that cannot do what their station or their kind demands."""
-    kinds = {camera.name: camera.kind for camera in settings.camera or () if camera.kind}
+    cameras = {camera.name: camera for camera in settings.camera or () if camera.kind}
     problems = [
         f"[camera {camera.name}] delay_ms: missing; expected the ms from exposure to arrival, at "
         f"the most, because {camera.kind} pictures carry no exposure time"
         for camera in settings.camera or ()
-        if camera.kind in ("rtsp", "v4l2") and camera.delay_ms is None
+        if camera.kind in TIMELESS and camera.delay_ms is None
     ]
-    return problems + [
-        f"[station {station.name}] trigger: 'hardware' needs a camera that counts its triggers, "
-        f"which {name!r} ({kinds[name]}) does not"
+    problems += [
+        f"[camera {camera.name}] source: a login in it is a mistake; put user:password into "
+        f"password_file, so that it stands in no log and no backup"
+        for camera in settings.camera or ()
+        if camera.kind in ("rtsp", "gstreamer") and re.search(r"://[^/{\s]*@", camera.source or "")
+    ]
+    for station in settings.station or ():
+        wired = station.cameras or () if station.trigger == "hardware" else ()
+        for camera in (cameras[name] for name in wired if name in cameras):
+            if camera.kind not in COUNTING:
+                problems.append(
+                    f"[station {station.name}] trigger: 'hardware' needs a camera that counts its "
+                    f"triggers, which {camera.name!r} ({camera.kind}) does not"
+                )
+            elif camera.kind in GENICAM and camera.trigger_line is None:
+                problems.append(
+                    f"[camera {camera.name}] trigger_line: missing; expected the input that the "
+                    f'part sensor is wired to, such as "Line0", because [station {station.name}] '
+                    "has trigger = 'hardware'"
+                )
+    return problems + moving(settings)
+
+
+UNTIMED = ("rtsp", "v4l2", "gstreamer")
+"""Kinds of cameras whose pictures carry no exposure time."""
+
+
+def moving(settings: Settings) -> list[str]:
+    """What moving parts forbid, and ways from the sensor that nobody can reckon with."""
+    cameras = {camera.name: camera for camera in settings.camera or () if camera.name}
+    return [
+        problem
         for station in settings.station or ()
         for name in station.cameras or ()
-        if station.trigger == "hardware" and kinds.get(name, "shared_memory") != "shared_memory"
+        if name in cameras
+        for problem in (*untimed(station, cameras[name]), *misset(station, cameras[name]))
     ]
+
+
+def untimed(station: Station, camera: Camera) -> list[str]:
+    """A moving part is only where its picture's exposure time says."""
+    if camera.kind not in UNTIMED or station.speed_mm_s == 0:
+        return []
+    why = f"{camera.name!r} ({camera.kind}) does not say when it exposed"
+    if station.speed_mm_s is None:
+        return [f"[station {station.name}] speed_mm_s: missing; expected 0 = parts stand, as {why}"]
+    return [
+        f"[station {station.name}] cameras: parts move at {station.speed_mm_s:g} mm/s, and {why}; "
+        "expected a camera with exposure times, or parts that stand"
+    ]
+
+
+def misset(station: Station, camera: Camera) -> list[str]:
+    """An offset that is said twice, cannot be reckoned, or leaves no time for a verdict."""
+    where = f"[camera {camera.name}]"
+    if camera.offset_ms is not None and camera.offset_mm is not None:
+        return [f"{where} offset_mm: offset_ms stands there too; expected one of them"]
+    if camera.offset_mm and not station.speed_mm_s:
+        return [f"{where} offset_mm: needs speed_mm_s above 0 in [station {station.name}]"]
+    if not (station.trigger and station.deadline_ms and station.max_rate_per_s):
+        return []  # wrong, and told already
+    latest_ms = (station.offset_s(camera) + station.tolerance_s) * 1000
+    if station.offset_s(camera) > 0 and latest_ms >= station.deadline_ms:
+        return [
+            f"{where} offset: its picture may come {latest_ms:.0f} ms after the sensor edge, but "
+            f"[station {station.name}] deadline_ms is {station.deadline_ms}; expected more"
+        ]
+    return []

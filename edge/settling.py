@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from edge.evidence import Evidence
 from edge.flights import Flight, Flights
 from edge.ledger.epochs import LastEpoch
 from edge.mqtt.message import AnyRow, BypassedRow, MissedRow, PartRow
@@ -34,8 +35,13 @@ class Settling:
         rows: Rows,
         line: BusStation,
         settled: Callable[[Code], Sequence[AnyRow]],
+        evidence: Evidence | None = None,
     ) -> None:
-        """`settled` is told each closed part's code and returns the rows that follow from it."""
+        """`settled` is told each closed part's code and returns the rows that follow from it.
+
+        `evidence` names the pictures of a part when it is closed, and writes them after that.
+        """
+        self._evidence = evidence
         self._line = line
         self._told_line: LineCounters | None = None  # in the last counter row ...
         self._told_s = 0.0  # ... and when that was written
@@ -133,12 +139,20 @@ class Settling:
                 flight.closing = True
 
         def write() -> list[Write]:
-            self._ledger.close_part(row.station, row.epoch, row.number, code, reason, latency_ms)
+            pictures = self._evidence.name(row) if self._evidence is not None else ()
+            self._ledger.close_part(
+                row.station, row.epoch, row.number, code, reason, latency_ms, pictures
+            )
             follow = self._settled(code)
-            alerts: list[Write] = [lambda: self._ledger.append(*follow)] if follow else []
-            return alerts + self._leave(flights, row.number, row.number)
+            writes: list[Write] = [lambda: self._ledger.append(*follow)] if follow else []
+            writes += self._leave(flights, row.number, row.number)
+            return [*writes, lambda: self._store(row)] if pictures else writes
 
         self.recorder.put(write)
+
+    def _store(self, row: PartRow) -> None:
+        if self._evidence is not None:
+            self._evidence.store(row)
 
     def pass_by(self, row: MissedRow | BypassedRow) -> None:
         """Parts that nobody will judge: on the way until their row is on disk."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edge import stopping
 from edge.alerts import AlertBoard, AlertCode, Change
 from edge.eye import Eye, Look
 from edge.flights import Flights
@@ -63,6 +64,8 @@ class Standing:
         self._failed: frozenset[int] = frozenset()
         self.judging = False  # a part is being judged now
         self.overrun = False  # the last missed part came too fast
+        self.stop_reason: str | None = None  # why the line must stop, until somebody resets it
+        self._run = stopping.Run()
         self.error_code = 0  # 1 camera, 2 ledger, 3 detector, 4 part overdue, 5 recipe
         self._state: StateWord = "preoperational"
         self._told: tuple[StateWord, Mode, str | None] | None = None
@@ -156,6 +159,20 @@ class Standing:
             self.counts[code.name.lower()] += 1
             return self.board.judged(code)
 
+    def judged(self, loaded: Loaded, mode: Mode, code: Code) -> None:
+        """One more judged part, for the recipe's [stop] rules; golden samples do not count."""
+        if mode in (Mode.SAMPLE, Mode.BYPASS):
+            return
+        rules = loaded.recipe.stop
+        with self._lock:
+            self._run = stopping.follow(self._run, loaded.number, code, rules)
+            self.stop_reason = self.stop_reason or stopping.reason(self._run, rules)
+
+    def reset(self) -> None:
+        """Somebody pressed reset at the PLC: the line may run, and the [stop] rules begin anew."""
+        with self._lock:
+            self._run, self.stop_reason = stopping.Run(), None
+
     def passed(self, word: str, count: int) -> None:
         """`count` parts were missed or bypassed."""
         with self._lock:
@@ -211,6 +228,8 @@ class Standing:
             flags |= StatusFlags.MISSED_ACQ
             if self.overrun:
                 flags |= StatusFlags.OVERRUN
+        if self.stop_reason is not None:
+            flags |= StatusFlags.STOP_REQUEST
         if self.board.active:
             flags |= StatusFlags.WARNING
         return flags

@@ -131,6 +131,7 @@ def _station(standing: Standing) -> dict[str, Any]:
             "code": int(last.row.code),
             "reason": last.row.reason.value if last.row.reason else None,
             "defect": standing.defect_name(last.row),
+            "faults": [look.fault for look in last.looks if look.fault],
             "has_picture": any(look.frame is not None for look in last.looks),
         },
     }

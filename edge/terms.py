@@ -89,6 +89,7 @@ class Frame:
     image: npt.NDArray[np.uint8] = field(repr=False)
     trigger_count: int | None = None  # the camera's own hardware-trigger counter, if it has one
     path: str | None = None  # the file it came from, for folder sources
+    setup: int = 0  # which setup of the camera it was taken under; 0 = as the camera was found
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from edge import settings, speed
 from edge.errors import CameraError, SettingsError
 from edge.release import Loaded, load
@@ -62,7 +64,7 @@ def run(asked: argparse.Namespace) -> int:
     entry = next((r for r in wiring.recipe if r.number == asked.recipe), None)
     if entry is None:
         raise SettingsError(str(asked.config), [f"[[recipe]]: none has number {asked.recipe}"])
-    loaded = load(entry, wiring.runtime, asked.unsigned)
+    loaded = load(entry, wiring.runtime, asked.unsigned, wiring.scales)
     camera, mm_per_px = _camera(wiring, entry, loaded)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -171,7 +173,10 @@ def throughput(
 
 
 class _Again:
-    """The same strips again and again, as fast as they are taken, each a fresh copy."""
+    """The same strips again and again, as fast as they are taken.
+
+    Each carries its number in the lowest bits of its first pixels: what repeats is refused.
+    """
 
     def __init__(self, strips: Sequence[Frame]) -> None:
         self._strips = strips
@@ -179,7 +184,10 @@ class _Again:
 
     def read(self, _timeout_s: float) -> Frame:
         strip = self._strips[self._number % len(self._strips)]
-        frame = Frame(strip.camera, self._number, time.monotonic(), strip.image.copy())
+        image = strip.image.copy()
+        first = image.reshape(-1)[:8]
+        first[:] = first & 0xF8 | (self._number >> 3 * np.arange(len(first)) & 7)
+        frame = Frame(strip.camera, self._number, time.monotonic(), image)
         self._number += 1
         return frame
 

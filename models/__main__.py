@@ -14,7 +14,9 @@ from typing import Any
 
 from edge.errors import EdgeError
 from models.deeppcb import convert
-from models.export import export
+from models.export import HEADS, export
+from models.importer import take_in
+from models.quantize import quantize
 from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
 from models.train import Training, train
@@ -57,6 +59,11 @@ _above = _number(float, lambda v: 0 < v < 1e6, "a number above 0")
 _side = _number(int, lambda v: v >= 32 and v % 32 == 0, "a multiple of 32 px")
 
 
+def _sides(text: str) -> tuple[int, int]:
+    height, _comma, width = text.partition(",")
+    return _side(height), _side(width or height)
+
+
 def _range(text: str) -> tuple[float, float]:
     low, _comma, high = text.partition(",")
     try:
@@ -78,8 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(commands)
     _add_train(commands)
     _add_export(commands)
+    _add_import(commands)
     _add_convert(commands)
     _add_recipe(commands)
+    _add_quantize(commands)
     return parser
 
 
@@ -116,6 +125,7 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, required=True, help="folder for weights, log, run.json")
     made.add_argument("--base", type=Path, help="weights to start from; without: from scratch")
     made.add_argument("--architecture", default="yolo11n", help="network, when from scratch")
+    made.add_argument("--transfer", type=Path, help="weights whose fitting layers it starts from")
     made.add_argument("--imgsz", type=_side, default=320, help="side of the network's input, px")
     made.add_argument("--batch", type=_count, default=8, help="pictures per step")
     length = made.add_mutually_exclusive_group()
@@ -136,9 +146,47 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     made.add_argument("--weights", type=Path, required=True, help=".pt of the trainer")
     made.add_argument("--out", type=Path, required=True, help=".onnx to write")
-    made.add_argument("--imgsz", type=_side, default=320, help="side of the network's input, px")
+    made.add_argument(
+        "--imgsz", type=_sides, default=(320, 320), help="network's input, px: SIDE or HEIGHT,WIDTH"
+    )
+    made.add_argument(
+        "--head",
+        choices=HEADS,
+        default="raw",
+        help="raw: the node does the NMS; end_to_end: a head that needs none; nms: it is built in",
+    )
     made.add_argument("--card", type=Path, help="JSON card whose classes and limits go along")
+    folded = made.add_mutually_exclusive_group()
+    folded.add_argument(
+        "--fold",
+        dest="fold",
+        action="store_const",
+        const="bgr",
+        default="no",
+        help="take the camera's bytes: preprocessing goes into the first convolution",
+    )
+    folded.add_argument(
+        "--gray",
+        dest="fold",
+        action="store_const",
+        const="gray",
+        help="the same with one channel, for cameras without colour",
+    )
     _add_python(made)
+
+
+def _add_import(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "import",
+        help="make an ONNX export ready for the line, and prove that it is the same",
+        epilog="example: quanjian-models import yolo.onnx --out model.onnx --gray",
+    )
+    made.add_argument("model", type=Path, help="ONNX export of ultralytics, FP32 or FP16")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument("--gray", action="store_true", help="one channel in: no colour camera")
+    made.add_argument(
+        "--pictures", type=Path, help="folder of pictures to compare on (default: simulated plates)"
+    )
 
 
 def _add_convert(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -172,6 +220,26 @@ def _add_recipe(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, required=True, help="folder to fill")
 
 
+def _add_quantize(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "quantize",
+        help="write the 8-bit form of a model, if its decisions stay the same",
+        epilog="example: quanjian-models quantize base.onnx --pictures plates --out base-int8.onnx",
+    )
+    made.add_argument("model", type=Path, help="FP32 .onnx of an ultralytics detector")
+    made.add_argument("--pictures", type=Path, required=True, help="folder with pictures")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument(
+        "--count", type=_count, default=100, help="pictures to calibrate with (default: 100)"
+    )
+    made.add_argument(
+        "--engine",
+        choices=("openvino", "tensorrt"),
+        default="openvino",
+        help="what will run it (default: openvino)",
+    )
+
+
 def _add_python(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--trainer-python",
@@ -187,6 +255,7 @@ def _train(args: argparse.Namespace) -> _Answer:
         out=args.out,
         base=args.base,
         architecture=args.architecture,
+        transfer=args.transfer,
         imgsz=args.imgsz,
         batch=args.batch,
         epochs=args.epochs,
@@ -206,7 +275,20 @@ def _run(args: argparse.Namespace) -> _Answer:
     if args.command == "train":
         return _train(args)
     if args.command == "export":
-        return export(args.weights, args.out, args.imgsz, args.card, args.trainer_python, _figures)
+        return export(
+            args.weights,
+            args.out,
+            args.imgsz,
+            args.card,
+            args.trainer_python,
+            _figures,
+            args.head,
+            args.fold,
+        )
+    if args.command == "import":
+        return take_in(args.model, args.out, args.gray, args.pictures)
+    if args.command == "quantize":
+        return quantize(args.model, args.pictures, args.out, args.count, args.engine, _say)
     if args.command == "recipe":
         return write_recipe(args.card, args.out)
     return convert(args.source, args.out, args.holdout_groups, args.val_groups, args.templates)

@@ -24,6 +24,7 @@ class Training:
     data: Path  # data.yaml
     out: Path
     base: Path | None = None  # weights to start from; None starts from scratch
+    transfer: Path | None = None  # weights whose fitting layers the architecture starts from
     architecture: str = "yolo11n"  # a one-to-many head; its raw boxes get their NMS on the edge
     imgsz: int = 320  # side of the network's input, px
     batch: int = 8

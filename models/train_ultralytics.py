@@ -3,13 +3,13 @@
 # License, version 3 or later: https://www.gnu.org/licenses/agpl-3.0.html. It runs only as a process
 # of its own, in an environment of its own; the rest of this repository exchanges files with it and
 # does not import it.
-"""The one file that uses ultralytics: trains a detector, and writes its graph as ONNX.
+"""The one file that uses ultralytics: trains a detector, writes its graph as ONNX, predicts.
 
     python -m models.train_ultralytics '{"do": "train", "data": "...", "out": "...", ...}'
 
 `models.train` and `models.export` start it and say what each key means. Progress is one JSON object
 per line on stderr; the answer is one JSON object on stdout. Nothing is downloaded and nothing is
-sent anywhere.
+sent anywhere. `bench` has it predict, to be compared with: then it answers blocks (models.blocks).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def _train(job: dict[str, Any]) -> dict[str, Any]:
     random.seed(job["seed"])
     torch.manual_seed(job["seed"])
     model = YOLO(job["base"] or f"{job['architecture']}.yaml")
+    if job["transfer"]:
+        model.load(job["transfer"])
     history: list[dict[str, float]] = []
 
     def all_cores(_trainer: Any) -> None:
@@ -158,8 +160,16 @@ def _export(job: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.pt"  # the exporter writes beside its input
         shutil.copyfile(job["weights"], weights)
+        # ultralytics from 8.4.142 on: nms None = raw boxes, False = the head without NMS
+        nms = {"raw": None, "end_to_end": False, "nms": True}[job["head"]]
         made = YOLO(str(weights)).export(
-            format="onnx", imgsz=job["imgsz"], opset=17, simplify=False, dynamic=False, device="cpu"
+            format="onnx",
+            imgsz=job["imgsz"],
+            opset=17,
+            simplify=False,
+            dynamic=False,
+            device="cpu",
+            nms=nms,
         )
         graph = onnx.load(made)
     kept = {p.key: p.value for p in graph.metadata_props}
@@ -181,11 +191,79 @@ def _export(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _predict(job: dict[str, Any]) -> None:
+    """Serve blocks: `predict` as its users call it, with the model's work left out, or its NMS.
+
+    NMS alone is ultralytics' own, in torch, or with `compiled` the one it takes where torchvision
+    has been imported, as `predict` does.
+    """
+    import onnxruntime
+    import torch
+    from ultralytics import YOLO, __version__, settings
+    from ultralytics.utils.nms import non_max_suppression
+
+    from models import torchvision_cpu
+    from models.blocks import serve
+
+    if job["what"] != "nms" or job["compiled"]:
+        torchvision_cpu.install()
+        import torchvision  # noqa: F401
+    settings.update({"sync": False})
+    ready = {
+        "ultralytics": __version__,
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "nms": "torchvision" if "torchvision" in sys.modules else "TorchNMS",
+    }
+    if job["what"] == "nms":
+        serve(
+            lambda output: non_max_suppression(
+                torch.from_numpy(output), job["conf"], job["iou"], max_det=job["max_det"]
+            ),
+            ready,
+            lambda found: found[0].tolist(),
+        )
+        return
+    model = YOLO(job["model"], task=job["task"])
+    keys = ("imgsz", "conf", "iou", "max_det")
+    asked = {**{key: job[key] for key in keys}, "device": "cpu", "verbose": False}
+
+    def detect(picture: Any) -> Any:
+        return model.predict(picture, **asked)[0]
+
+    def rows(found: Any) -> list[list[Any]]:
+        names, boxes = found.names, found.boxes
+        return [
+            [*box, score, names[int(kind)]]
+            for box, score, kind in zip(
+                boxes.xyxy.tolist(), boxes.conf.tolist(), boxes.cls.tolist(), strict=True
+            )
+        ]
+
+    if job["what"] == "around":
+        detect(torch.zeros(*job["imgsz"], 3, dtype=torch.uint8).numpy())  # makes the predictor
+        backend = model.predictor.model.backend
+        run = backend.forward
+        kept: list[Any] = []
+
+        def replay(*inputs: Any, **options: Any) -> Any:
+            """The model's answer to the first picture, again for every other one."""
+            if not kept:
+                kept.append(run(*inputs, **options))
+            return [part.copy() for part in kept[0]]  # what comes after it writes into them
+
+        backend.forward = replay
+    serve(detect, ready, rows)
+
+
 def main() -> int:
     """Do the one job that argv names."""
     job = json.loads(sys.argv[1])
     with tempfile.TemporaryDirectory() as scratch:
         _quiet_environment(scratch)
+        if job["do"] == "predict":
+            _predict(job)
+            return 0
         from models import torchvision_cpu
 
         if torchvision_cpu.install():

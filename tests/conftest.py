@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.chromium_peer",
+    "tests.gige_peer",
     "tests.loopback_peer",
     "tests.ingest_peer",  # after the peers it uses
     "tests.played_hub",

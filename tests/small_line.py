@@ -71,6 +71,7 @@ trigger = "software"
 cameras = ["c1"]
 deadline_ms = 3000
 frame_tolerance_ms = 2900
+speed_mm_s = 0
 """
 
 SECOND = """
@@ -90,6 +91,7 @@ trigger = "software"
 cameras = ["c2"]
 deadline_ms = 3000
 frame_tolerance_ms = 2900
+speed_mm_s = 0
 """
 
 
@@ -120,9 +122,18 @@ class SimulatedPlc:
     """`quanjian-edge simulate` without a camera, in its own process."""
 
     def __init__(
-        self, folder: Path, parts: int, rate: float, when_ready: bool = True, name: str = "plc"
+        self,
+        folder: Path,
+        parts: int,
+        rate: float,
+        when_ready: bool = True,
+        name: str = "plc",
+        at: Sequence[str] = (),
     ) -> None:
-        """`when_ready`: the first part waits until the node is ready; `name` of its port."""
+        """`when_ready`: the first part waits until the node is ready; `name` of its port.
+
+        `at`: what happens on the line, SECONDS:KIND.
+        """
         self._summary = folder / f"{name}-summary.json"
         command = [sys.executable, "-m", "edge", "simulate", "--camera", "none"]
         self.process = subprocess.Popen(
@@ -131,6 +142,7 @@ class SimulatedPlc:
                 *("--parts", str(parts), "--rate", str(rate)),
                 *("--state", str(folder / f"{name}-state")),
                 *(("--start-when-ready",) if when_ready else ()),
+                *(word for event in at for word in ("--at", event)),
             ],
             stdout=subprocess.DEVNULL,
         )

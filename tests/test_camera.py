@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,21 +11,14 @@ import numpy as np
 import pytest
 
 from edge.errors import CameraError
+from edge.limits import Light, View
 from edge.terms import Frame
-from edge.vision.camera import KEPT, BadFrame, Capture, open_camera
+from edge.vision.camera import AS_FOUND, KEPT, BadFrame, Capture, open_camera
 from edge.vision.shared_memory import SharedMemoryWriter
+from tests.camera_source import Source
 
 WAIT_S = 20.0
 IMAGE = np.zeros((8, 8), np.uint8)
-
-
-@dataclass(frozen=True)
-class Source:
-    kind: str
-    source: str
-    name: str = "c1"
-    loop: bool = False
-    delay_ms: int | None = None
 
 
 @contextmanager
@@ -48,6 +40,10 @@ def until(condition: Callable[[], bool]) -> bool:
 
 def numbered(number: int) -> Callable[[Frame], bool]:
     return lambda frame: frame.number == number
+
+
+def under(setup: int) -> Callable[[Frame], bool]:
+    return lambda frame: frame.setup == setup
 
 
 def exposed_at(time_s: float) -> Callable[[Frame], bool]:
@@ -186,6 +182,58 @@ def test_a_request_to_a_camera_that_is_away_is_refused(path: Path) -> None:
     with capturing(Source("folder", str(path))) as capture:
         assert until(lambda: "cannot be listed" in str(capture.fault))
         assert capture.request() is False
+
+
+def test_frames_say_which_setup_they_were_taken_under(path: Path) -> None:
+    writer = SharedMemoryWriter(path, 8, 8, 1)
+    with capturing(Source("shared_memory", str(path))) as capture:
+        assert until(lambda: capture.setup == AS_FOUND)
+        writer.write(IMAGE, time.monotonic())
+        assert capture.wait_for(under(AS_FOUND), time.monotonic() + WAIT_S)
+        capture.apply(2, View(camera="c1"))
+        assert until(lambda: capture.setup == 2)
+        assert capture.latest() is None, "a frame of the old setup is let go"
+        writer.write(IMAGE, 1.0)  # exposed before: it was under way meanwhile
+        writer.write(IMAGE, time.monotonic())
+        new = capture.wait_for(under(2), time.monotonic() + WAIT_S)
+        old = capture.wait_for(numbered(1), 0.0)
+        assert new is not None
+        assert old is not None
+        assert new.number == 2
+        assert old.setup not in (AS_FOUND, 2)
+    writer.close()
+
+
+def test_a_camera_that_comes_back_is_set_up_again(path: Path) -> None:
+    with capturing(Source("shared_memory", str(path))) as capture:
+        capture.apply(2, View(camera="c1"))
+        for _ in range(2):
+            writer = SharedMemoryWriter(path, 8, 8, 1)
+            assert until(lambda: capture.setup == 2)
+            writer.close()
+            assert until(lambda: capture.setup is None)
+
+
+@pytest.mark.parametrize(
+    ("view", "key"),
+    [
+        (View(camera="c1", exposure_us=100), "exposure_us"),
+        (View(camera="c1", gain_db=1), "gain_db"),
+        (View(camera="c1", region=(0, 0, 4, 4)), "region"),
+        (View(camera="c1", light=(Light(channel=1, brightness=9),)), "light"),
+    ],
+)
+def test_a_camera_that_cannot_be_set_so_is_away_until_another_setup_is_wanted(
+    path: Path, view: View, key: str
+) -> None:
+    writer = SharedMemoryWriter(path, 8, 8, 1)
+    with capturing(Source("shared_memory", str(path))) as capture:
+        capture.apply(2, view)
+        assert until(lambda: f"[[view]] {key}" in str(capture.fault))
+        assert (capture.online, capture.setup) == (False, None)
+        capture.apply(AS_FOUND, None)
+        assert until(lambda: capture.online and capture.setup == AS_FOUND)
+    writer.close()
 
 
 def test_closing_ends_the_thread_and_every_wait(path: Path) -> None:

@@ -52,6 +52,36 @@ def test_every_layout_and_input_finds_the_same(tmp_path: Path, layout: str, kind
     assert detector.detect(picture(None)) == []
 
 
+@pytest.mark.parametrize("layout", ["raw segment", "end_to_end segment"])
+@pytest.mark.parametrize("kind", ["float", "uint8 gray", "dynamic"])
+def test_a_segmented_defect_has_an_area(tmp_path: Path, layout: str, kind: Kind) -> None:
+    detector = Detector(write(tmp_path, layout, kind, score_gain=20.0), threads=1)
+    image = np.full((4 * SIDE, 4 * SIDE), 20, np.uint8)  # 4 frame px to an input px
+    image[:, 160:176] = 255  # the left half of each cell of a column
+    found = detector.detect(image, mm_per_px=0.5)
+    assert [d.box for d in found] == [(160.0, y, 192.0, y + 32.0) for y in range(0, 256, 32)]
+    assert [d.area_mm2 for d in found] == pytest.approx([16 * 32 * 0.25] * 8)
+    assert [d.area_mm2 for d in detector.detect(image)] == [None] * 8
+
+
+def test_a_defect_with_an_empty_mask_has_no_area_rather_than_a_small_one(tmp_path: Path) -> None:
+    detector = Detector(write(tmp_path, "raw segment", add_to_masks=-1.0), threads=1)
+    (found,) = detector.detect(picture(), mm_per_px=0.5)
+    assert (found.width_mm, found.area_mm2) == (4.0, None)
+
+
+def test_a_mask_that_means_nothing_never_says_small(tmp_path: Path) -> None:
+    path = write(tmp_path, "raw segment", add_to_masks=math.nan)
+    with pytest.raises(ModelError, match="mask"):
+        Detector(path, threads=1).detect(picture(), mm_per_px=0.5)
+
+
+@pytest.mark.parametrize("mm_per_px", [0.0, -1.0, math.nan, math.inf])
+def test_a_scale_that_means_nothing_gives_no_size(tmp_path: Path, mm_per_px: float) -> None:
+    (found,) = Detector(write(tmp_path), threads=1).detect(picture(), mm_per_px)
+    assert (found.width_mm, found.height_mm) == (None, None)
+
+
 @pytest.mark.parametrize("kind", ["float", "uint8"])
 def test_colours_are_not_swapped(tmp_path: Path, kind: Kind) -> None:
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
@@ -114,7 +144,10 @@ def test_several_threads_share_one_detector_and_each_gets_its_own_answer(tmp_pat
         ({"names": "(" * 5000}, "names in its metadata"),
         ({"names": "{0: 'a', 1: 'a'}"}, "one name"),
         ({"names": "{0: 'a', 1: 'b', 2: 'c'}"}, "no detection head of 3 classes"),
-        ({"task": "segment"}, "'segment'"),
+        ({"names": "'" + "a" * 200_000 + "'"}, "names in its metadata"),
+        ({"task": "pose"}, "'pose'; expected one for 'detect' or 'segment'"),
+        ({"task": "segment"}, "1 outputs; expected 1 and 2"),
+        ({"end2end": "perhaps"}, "end2end"),
         ({"imgsz": "[32, 32]"}, r"64 x 64 px, but its metadata says \[32, 32\]"),
         ({"imgsz": "'x'"}, "imgsz"),
         ({"imgsz": "[64]"}, "imgsz"),
@@ -138,6 +171,7 @@ def test_metadata_that_does_not_fit_is_refused(
         ("raw", {"names": "['bright', 'red']"}),
         ("end_to_end", {"end2end": "False", "args": "{'nms': True}"}),
         ("end_to_end", {"end2end": ""}),
+        ("end_to_end", {"end2end": "", "args": "{'nms': False}"}),
     ],
 )
 def test_exports_of_other_versions_are_read(

@@ -64,13 +64,19 @@ def settings_of(shape: type[msgspec.Struct], place: str, head: str) -> Iterator[
         hint = hints[field.name]
         section = struct_in(hint)
         if section is None:
-            keys[field.encode_name] = ["required" if field.required else toml(field.default)]
+            keys[field.encode_name] = ["required" if field.required else toml(default_of(field))]
             continue
         inner = f"{place}.{field.encode_name}" if place else field.encode_name
         many = get_origin(hint) is tuple
         yield from settings_of(section, inner, f"[[{inner}]]" if many else f"[{inner}]")
     if keys:
         yield head, keys
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> object:
+    """What a key is when it is left out."""
+    made = field.default_factory
+    return field.default if made is msgspec.NODEFAULT else made()
 
 
 def struct_in(hint: Any) -> type[msgspec.Struct] | None:

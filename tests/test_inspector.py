@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edge import settings
-from edge.mqtt.message import CounterRow, EpochRow, MissedRow, PartRow
+from edge.mqtt.message import AlertRow, CounterRow, EpochRow, MissedRow, PartRow
 from edge.node import Node
 from edge.terms import Code, Reason
 from tests.small_line import NodeProcess, SimulatedPlc, add_station, rows_of, running, wire
@@ -26,6 +26,9 @@ def test_every_part_ends_as_one_closed_row_and_the_plc_has_the_same_verdict(
     assert [part.code for part in parts] == [Code.NG if s else Code.OK for s in spots]
     assert [part.number for part in parts] == list(range(parts[0].number, parts[0].number + 24))
     assert all(part.trust == "unsigned" and part.latency_ms is not None for part in parts)
+    kept = {path.stem for path in (tmp_path / "data" / "pictures").rglob("*.jpg")}
+    named = [part.views[0] for part in parts if part.code is Code.NG]
+    assert all({one.picture, one.thumbnail} <= kept for one in named)
     last = [row for row in rows if isinstance(row, CounterRow)][-1]
     epoch = next(row for row in rows if isinstance(row, EpochRow))
     assert (last.counter - epoch.base, last.open) == (24, 0)
@@ -125,3 +128,21 @@ def test_pictures_that_cannot_be_judged_do_not_make_a_sound_station_unready(
         plc.summary()
     parts = parts_in(list(rows_of(tmp_path)))
     assert [part.reason for part in parts] == [Reason.BAD_IMAGE] * 15
+
+
+def test_too_many_bad_parts_stop_the_line_until_somebody_resets_the_plc(tmp_path: Path) -> None:
+    spots = [True] * 8 + [False] * 8
+    wiring = wire(tmp_path, spots)
+    recipe = tmp_path / "squares.toml"
+    rules = "[stop]\nconsecutive_ng = 3\n\n[[class]]"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("[[class]]", rules, 1), "utf-8")
+    presses = [f"{second}:reset" for second in range(4, 60, 4)]  # one of them finds it stopped
+    plc = SimulatedPlc(tmp_path, parts=len(spots), rate=4, at=presses)
+    with running(Node(wiring, unsigned=True)):
+        summary = plc.summary()
+    told = [row for row in rows_of(tmp_path) if isinstance(row, AlertRow)]
+    stops = [(row.active, row.detail) for row in told if row.code == "stop_request"]
+    why = "3 NG parts one after the other, limit 3"
+    assert stops[:2] == [(True, why), (False, why)]
+    assert len(stops) % 2 == 0
+    assert (summary["triggers"], summary["ng"], summary["ok"]) == (16, 8, 8)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import ModelError
-from edge.vision.postprocess import Found, find, layout_of
+from edge.vision.postprocess import Found, Layout, check, find, layout_of
 from edge.vision.preprocess import Fit, fit
 
 SQUARE = Fit(0, 0, 640, 640, 640, 640)
@@ -48,12 +48,16 @@ def told(found: Found) -> list[tuple[int, float, list[float]]]:
         ((1, 6, 8400), 2, False, "raw"),
         ((1, 6, 6), 2, False, "raw"),
         ((1, 6, 6), 2, True, "end_to_end"),
+        ((1, 41, 2100), 5, False, "raw of masks"),
+        ((1, 300, 38), 5, True, "end_to_end of masks"),
+        ((1, 300, 38), 5, None, "end_to_end of masks"),
     ],
 )
 def test_metadata_and_shape_tell_the_layout(
     shape: tuple[int, ...], classes: int, says: bool | None, layout: str
 ) -> None:
-    assert layout_of(shape, classes, says) == layout
+    masks = 32 if "masks" in layout else 0
+    assert layout_of(shape, classes, says, masks) == layout.partition(" ")[0]
 
 
 @pytest.mark.parametrize(
@@ -156,12 +160,71 @@ def test_a_score_a_little_above_one_is_one() -> None:
     assert found.scores.tolist() == [1.0]
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    width = min(a[2], b[2], 640) - max(a[0], b[0])
-    height = min(a[3], b[3], 640) - max(a[1], b[1])
-    shared = max(0.0, float(width)) * max(0.0, float(height))
-    areas = sum(
-        (min(float(c[2]), 640) - float(c[0])) * (min(float(c[3]), 640) - float(c[1]))
-        for c in (a, b)
-    )
+def iou(a: Sequence[float], b: Sequence[float]) -> float:
+    width, height = (min(a[n + 2], b[n + 2]) - max(a[n], b[n]) for n in (0, 1))
+    shared = max(0.0, width) * max(0.0, height)
+    areas = sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b))
     return shared / (areas - shared)
+
+
+def chosen(rows: list[Row], floor: float, overlap: float) -> list[tuple[int, float, list[float]]]:
+    """What must be found, the long way: every class of every anchor, best first, one by one."""
+    kept: list[tuple[int, float, list[float]]] = []
+    every = [(score, kind, box) for box, scores in rows for kind, score in enumerate(scores)]
+    for score, kind, box in sorted(every, key=lambda found: -found[0]):
+        if score < floor or box[2] <= 0 or box[3] <= 0 or box[0] >= 640 or box[1] >= 640:
+            continue
+        if all(other != kind or iou(box, seen) <= overlap for other, _, seen in kept):
+            kept.append((kind, score, list(box)))
+    return [
+        (kind, round(score, 4), [round(min(max(edge, 0), 640), 2) for edge in box])
+        for kind, score, box in kept
+    ]
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.05, 0.5]), st.sampled_from([0.3, 0.7]))
+def test_what_is_found_is_what_the_long_way_finds(seed: int, floor: float, overlap: float) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.permutation(np.arange(1, 121)) / 128  # no two alike, exact in float32
+    corners = np.round(rng.uniform(-60, 660, (40, 2)) / 8) * 8
+    sides = rng.integers(2, 20, (40, 2)) * 8.0
+    rows: list[Row] = [
+        ((x, y, x + w, y + h), scores[3 * n : 3 * n + 3].tolist())
+        for n, ((x, y), (w, h)) in enumerate(zip(corners.tolist(), sides.tolist(), strict=True))
+    ]
+    found = find(raw(rows, 3), "raw", 3, SQUARE, floor, overlap)
+    assert told(found) == chosen(rows, floor, overlap)
+
+
+@pytest.mark.parametrize("layout", ["raw", "end_to_end"])
+def test_coefficients_stay_with_their_boxes(layout: Layout) -> None:
+    boxes = [(10.0, 20.0, 60.0, 40.0), (100.0, 100.0, 200.0, 150.0), (12.0, 20.0, 60.0, 40.0)]
+    scores = [0.6, 0.9, 0.5]
+    masks = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    if layout == "raw":
+        head = raw([(box, [score, 0.0]) for box, score in zip(boxes, scores, strict=True)], 2)
+        output = np.concatenate([head, masks.T[None]], axis=1)
+    else:
+        rows = [(*box, score, 0) for box, score in zip(boxes, scores, strict=True)]
+        output = np.concatenate([np.array([rows], np.float32), masks[None]], axis=2)
+    found = find(output, layout, 2, SQUARE, 0.05, 0.5)
+    expected = [[3, 4], [1, 2], [5, 6]][: 2 if layout == "raw" else 3]  # raw: the third overlaps
+    assert found.coefficients.tolist() == expected
+
+
+def test_boxes_that_the_frame_cuts_are_compared_whole() -> None:
+    rows: list[Row] = [((-90, 0, 10, 100), [0.9]), ((-30, 0, 10, 100), [0.8])]
+    assert len(find(raw(rows, 1), "raw", 1, SQUARE, 0.05, 0.5).scores) == 2  # cut: the same box
+
+
+@pytest.mark.parametrize("wrong", [NAN, INF, -INF, 1.5, -0.5])
+@pytest.mark.parametrize("layout", ["raw", "end_to_end"])
+def test_one_wrong_score_among_thousands_is_refused(layout: Layout, wrong: float) -> None:
+    output = np.zeros((1, 9, 8400) if layout == "raw" else (1, 300, 6), np.float32)
+    output[0, 7 if layout == "raw" else 150, 4321 if layout == "raw" else 4] = wrong
+    for refuse in (
+        lambda: find(output, layout, 5, SQUARE, 0.05, 0.5),
+        lambda: check(output, layout, 5),
+    ):
+        with pytest.raises(ModelError, match="scores"):
+            refuse()

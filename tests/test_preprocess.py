@@ -1,5 +1,7 @@
 """A frame in the model's input: same scale both ways, grey around, the numbers of the training."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import ImageError
-from edge.vision.preprocess import PAD, Element, InputSpec, Preparer, fit
+from edge.vision.preprocess import PAD, Element, Fit, InputSpec, Preparer, fit
 
 sizes = st.integers(1, 3000)
 
@@ -19,6 +21,15 @@ def spec(element: Element = "float32", channels: int = 3) -> InputSpec:
 
 def noise(*shape: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def prepared(
+    image: npt.NDArray[np.uint8], wanted: InputSpec | Preparer | None = None
+) -> tuple[npt.NDArray[np.generic], Fit]:
+    """The input with this frame in it, and how it lies there."""
+    preparer = wanted if isinstance(wanted, Preparer) else Preparer(wanted or spec())
+    placed = preparer.prepare(image)
+    return preparer.input, placed
 
 
 @given(sizes, sizes, st.integers(32, 640), st.integers(32, 640))
@@ -44,7 +55,7 @@ def test_padding_is_grey_114_and_the_frame_is_inside(
     height: int, width: int, left: int, top: int
 ) -> None:
     image = np.full((height, width), 255, np.uint8)
-    blob, placed = Preparer(spec()).prepare(image)
+    blob, placed = prepared(image)
     assert (placed.left, placed.top) == (left, top)
     plane = np.asarray(blob)[0, 0]
     assert np.allclose(plane[top : 64 - top, left : 96 - left], 1.0)
@@ -56,7 +67,7 @@ def test_colour_becomes_rgb_planes_of_0_to_1() -> None:
     image = np.zeros((64, 96, 3), np.uint8)
     image[:, :, 0] = 255  # blue
     image[:, :, 1] = 51  # green
-    blob, _ = Preparer(spec()).prepare(image)
+    blob, _ = prepared(image)
     assert blob.shape == (1, 3, 64, 96)
     assert blob.dtype == np.float32
     for plane, value in zip(np.asarray(blob)[0], (0.0, 0.2, 1.0), strict=True):
@@ -66,39 +77,39 @@ def test_colour_becomes_rgb_planes_of_0_to_1() -> None:
 def test_gray_is_the_same_as_gray_made_colour() -> None:
     gray = noise(50, 70)
     colour = np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
-    first, _ = Preparer(spec()).prepare(gray)
-    second, _ = Preparer(spec()).prepare(colour)
-    third, _ = Preparer(spec()).prepare(gray[:, :, None])
+    first, _ = prepared(gray)
+    second, _ = prepared(colour)
+    third, _ = prepared(gray[:, :, None])
     assert np.array_equal(first, second)
     assert np.array_equal(first, third)
 
 
 def test_a_shrunken_frame_is_what_opencv_makes_of_it() -> None:
     image = noise(128, 192, 3)
-    blob, placed = Preparer(spec()).prepare(image)
+    blob, placed = prepared(image)
     assert placed.scale == (0.5, 0.5)
     expected = cv2.resize(image, (96, 64), interpolation=cv2.INTER_LINEAR)[:, :, ::-1] / 255
     assert np.allclose(np.asarray(blob)[0].transpose(1, 2, 0), expected, atol=1e-6)
 
 
 def test_a_small_frame_is_enlarged() -> None:
-    _, placed = Preparer(spec()).prepare(noise(32, 48))
+    _, placed = prepared(noise(32, 48))
     assert placed.scale == (2.0, 2.0)
 
 
 @pytest.mark.parametrize(("element", "step"), [("float16", 1e-3), ("float32", 1e-6)])
 def test_half_precision_is_the_same_numbers(element: Element, step: float) -> None:
     image = noise(64, 96)
-    blob, _ = Preparer(spec(element)).prepare(image)
+    blob, _ = prepared(image, spec(element))
     assert blob.dtype == np.dtype(element)
     assert np.allclose(np.asarray(blob, np.float32)[0, 1], image / 255, atol=step)
 
 
 def test_a_graph_that_takes_bytes_gets_the_frame_as_captured() -> None:
     image = noise(64, 96, 3)
-    blob, _ = Preparer(spec("uint8")).prepare(image)
+    blob, _ = prepared(image, spec("uint8"))
     assert np.array_equal(np.asarray(blob)[0], image)
-    gray, _ = Preparer(spec("uint8")).prepare(image[:, :, 0])
+    gray, _ = prepared(image[:, :, 0], spec("uint8"))
     assert np.array_equal(np.asarray(gray)[0], np.stack([image[:, :, 0]] * 3, axis=2))
 
 
@@ -106,27 +117,62 @@ def test_a_graph_that_takes_bytes_gets_the_frame_as_captured() -> None:
 def test_a_graph_that_takes_gray_gets_gray(element: Element) -> None:
     image = noise(64, 96, 3)
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    blob, _ = Preparer(spec(element, channels=1)).prepare(image)
-    expected, _ = Preparer(spec(element, channels=1)).prepare(gray)
+    blob, _ = prepared(image, spec(element, channels=1))
+    expected, _ = prepared(gray, spec(element, channels=1))
     assert blob.shape == spec(element, channels=1).shape
     assert np.array_equal(blob, expected)
     assert np.allclose(np.asarray(blob).squeeze(), gray / (1 if element == "uint8" else 255))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("element", ["uint8", "float16", "float32"])
 @given(
     st.lists(
         st.tuples(st.integers(1, 90), st.integers(1, 90), st.booleans()), min_size=2, max_size=5
     )
 )
 def test_nothing_of_an_earlier_frame_is_left_in_the_buffer(
-    frames: list[tuple[int, int, bool]],
+    element: Element, channels: int, frames: list[tuple[int, int, bool]]
 ) -> None:
-    used = Preparer(spec())
+    used = Preparer(spec(element, channels))
     for height, width, gray in frames:
         image = noise(height, width) if gray else noise(height, width, 3)
-        again, _ = used.prepare(image)
-        fresh, _ = Preparer(spec()).prepare(image)
+        again, _ = prepared(image, used)
+        fresh, _ = prepared(image, spec(element, channels))
+        assert again is used.input
         assert np.array_equal(again, fresh)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("element", ["uint8", "float32"])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda image: image[::-1],
+        lambda image: image[:, ::-1],
+        lambda image: image[::2, 10:70],
+        lambda image: image.swapaxes(0, 1),
+        lambda image: np.asfortranarray(image),
+        lambda image: np.broadcast_to(image[:1], image.shape),
+        lambda image: image[:64, :96],
+    ],
+)
+def test_a_part_of_a_larger_picture_is_read_as_it_looks(
+    view: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]], element: Element, channels: int
+) -> None:
+    for image in (noise(70, 100), noise(70, 100, 3)):
+        seen, _ = prepared(view(image), spec(element, channels))
+        expected, _ = prepared(np.ascontiguousarray(view(image)), spec(element, channels))
+        assert np.array_equal(seen, expected)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "inside"),
+    [(1, 1, (64, 64)), (1, 3000, (1, 96)), (3000, 1, (64, 1)), (3, 12000, (1, 96))],
+)
+def test_a_strip_keeps_at_least_a_pixel(height: int, width: int, inside: tuple[int, int]) -> None:
+    _, placed = prepared(noise(height, width))
+    assert (placed.height, placed.width) == inside
 
 
 @pytest.mark.parametrize(
@@ -144,4 +190,4 @@ def test_nothing_of_an_earlier_frame_is_left_in_the_buffer(
 )
 def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ImageError, match="expected"):
-        Preparer(spec()).prepare(image)
+        prepared(image)

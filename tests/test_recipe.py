@@ -1,17 +1,16 @@
-"""The judgement: pure, never OK by default, and it cannot be talked out of an NG."""
+"""A recipe file: read whole, every mistake told at once: edge.recipe."""
 
 import math
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from edge import recipe as recipes
 from edge.errors import SettingsError
+from edge.judgement import judge
 from edge.limits import ClassLimits
-from edge.recipe import Recipe, check_labels, fuse, judge, parse
-from edge.terms import Code, Detection, Reason, Verdict
+from edge.recipe import check_labels, check_scales, parse
+from edge.terms import Code, Detection, Verdict
 
 LABELS = ("scratch", "pit")
 FILE = b"""
@@ -31,29 +30,6 @@ threshold = 0.6
 picture = "golden/ng.png"
 expect = "ng"
 """
-
-scores = st.floats(0, 1)
-sides = st.floats(0, 100)
-
-
-@st.composite
-def detections(draw: st.DrawFn) -> Detection:
-    x, y, width, height = draw(sides), draw(sides), draw(sides), draw(sides)
-    return Detection(draw(st.sampled_from(LABELS)), draw(scores), (x, y, x + width, y + height))
-
-
-@st.composite
-def limits(draw: st.DrawFn, label: str) -> ClassLimits:
-    threshold = draw(st.floats(0.01, 1))
-    band = draw(st.none() | st.floats(0.01, 1).filter(lambda low: low <= threshold))
-    return ClassLimits(
-        label=label, threshold=threshold, undecided_from=band, min_size_px=draw(sides)
-    )
-
-
-@st.composite
-def some_recipes(draw: st.DrawFn) -> Recipe:
-    return Recipe(name="r", classes=tuple(draw(limits(label)) for label in LABELS))
 
 
 def found(score: float, label: str = "scratch", side: float = 20.0) -> Detection:
@@ -139,116 +115,59 @@ def test_without_a_recipe_one_threshold_is_for_every_class() -> None:
     assert judge([found(0.39)], recipe) == Verdict(Code.OK)
 
 
-@pytest.mark.parametrize(
-    ("score", "side", "code"),
-    [
-        (0.5, 12.0, Code.NG),
-        (0.499, 12.0, Code.UNDECIDED),
-        (0.35, 12.0, Code.UNDECIDED),
-        (0.349, 12.0, Code.OK),
-        (1.0, 11.99, Code.OK),
-    ],
-)
-def test_limits_belong_to_the_side_that_the_recipe_says(
-    score: float, side: float, code: Code
-) -> None:
-    assert judge([found(score, side=side)], parse(FILE, "r")).code is code
-
-
-def test_nothing_found_is_ok() -> None:
-    assert judge([], parse(FILE, "r")) == Verdict(Code.OK)
-
-
-def test_the_worst_is_the_highest_score_among_those_that_decided() -> None:
-    recipe = parse(FILE, "r")
-    small = found(0.99, side=2.0)  # below the minimum size: decides nothing
-    verdict = judge([small, found(0.7), found(0.8, "pit"), found(0.4)], recipe)
-    assert verdict == Verdict(Code.NG, worst=found(0.8, "pit"))
-    harmless = found(0.55, "pit")  # below its threshold, and no band
-    unsure = judge([small, harmless, found(0.4), found(0.45)], recipe)
-    assert unsure == Verdict(Code.UNDECIDED, Reason.UNCERTAIN, found(0.45))
-
-
-@given(st.lists(detections(), max_size=6), some_recipes(), st.data())
-def test_what_is_no_number_or_no_class_of_ours_is_never_ok_or_ng(
-    sound: list[Detection], recipe: Recipe, data: st.DataObject
-) -> None:
-    number = data.draw(st.sampled_from([math.nan, math.inf, -math.inf]))
-    place = data.draw(st.integers(0, 5))
-    box = [1.0, 1.0, 9.0, 9.0]
-    if place < 4:
-        box[place] = number
-    score = number if place == 4 else 0.001
-    label = "unheard of" if place == 5 else "pit"
-    bad = Detection(label, score, (box[0], box[1], box[2], box[3]))
-    among = data.draw(st.permutations([*sound, bad]))
-    assert judge(among, recipe) == Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
-
-
-@given(st.lists(detections(), max_size=6), detections(), some_recipes())
-def test_one_more_detection_never_makes_a_part_better(
-    some: list[Detection], more: Detection, recipe: Recipe
-) -> None:
-    order = (Code.OK, Code.UNDECIDED, Code.NG)
-    before, after = judge(some, recipe), judge([*some, more], recipe)
-    assert order.index(after.code) >= order.index(before.code)
-
-
-@given(st.lists(detections(), max_size=6), some_recipes(), st.floats(0.01, 1), st.integers(0, 1))
-def test_a_lower_threshold_never_makes_a_part_better(
-    some: list[Detection], recipe: Recipe, threshold: float, which: int
-) -> None:
-    old = recipe.classes[which]
-    assume(threshold < old.threshold)
-    band = old.undecided_from if (old.undecided_from or 0) <= threshold else threshold
-    stricter = ClassLimits(
-        label=old.label, threshold=threshold, undecided_from=band, min_size_px=old.min_size_px
-    )
-    classes = tuple(stricter if n == which else recipe.classes[n] for n in range(2))
-    order = (Code.OK, Code.UNDECIDED, Code.NG)
-    before, after = judge(some, recipe), judge(some, Recipe(name="r", classes=classes))
-    assert order.index(after.code) >= order.index(before.code)
-
-
-@given(st.lists(detections(), max_size=6), some_recipes(), st.data())
-def test_the_order_of_detections_does_not_matter(
-    some: list[Detection], recipe: Recipe, data: st.DataObject
-) -> None:
-    assert judge(data.draw(st.permutations(some)), recipe) == judge(some, recipe)
-
-
-@given(st.lists(detections(), max_size=6), some_recipes())
-def test_what_lies_below_the_score_floor_never_changes_a_verdict(
-    some: list[Detection], recipe: Recipe
-) -> None:
-    reported = [d for d in some if d.score >= recipe.score_floor]
-    assert judge(reported, recipe) == judge(some, recipe)
-
-
-OK, UNDEFINED = Verdict(Code.OK), Verdict(Code.UNDEFINED)
-NG, WORSE = Verdict(Code.NG, worst=found(0.6)), Verdict(Code.NG, worst=found(0.9))
-LATE = Verdict(Code.UNDECIDED, Reason.NO_FRAME)
-UNSURE = Verdict(Code.UNDECIDED, Reason.UNCERTAIN, found(0.4))
-MISSING = Verdict(Code.UNDECIDED, Reason.VIEW_MISSING)
+ZONE = b"""
+[[zone]]
+name = "edge"
+kind = "forbidden"
+camera = "c1"
+polygon = [[0, 0], [50, 0], [50, 20], [0, 20]]
+"""
 
 
 @pytest.mark.parametrize(
-    ("views", "fused"),
+    ("zone", "told"),
     [
-        ([], MISSING),
-        ([OK, OK], OK),
-        ([OK, NG, LATE], NG),
-        ([NG, WORSE], WORSE),
-        ([OK, LATE], LATE),
-        ([LATE, UNSURE], UNSURE),
-        ([OK, UNDEFINED], MISSING),
-        ([UNDEFINED, LATE, UNSURE], UNSURE),
+        (ZONE + b'labels = ["scrach"]\n', "'scrach' is no [[class]] label"),
+        (ZONE + b"min_size_px = 3\n", "mean nothing in a forbidden zone"),
+        (ZONE.replace(b"forbidden", b"tolerant"), "a tolerant zone needs min_size_px"),
+        (ZONE + ZONE, "'edge'] more than once"),
+        (ZONE.replace(b", [50, 20], [0, 20]", b""), "at least 3"),
+        (
+            ZONE.replace(b"[0, 0]", b"[0, 30]").replace(b" 0]", b" 25]")
+            + b'[[view]]\ncamera = "c1"\nregion = [500, 500, 50, 10]\n',
+            "lies beside the region of c1, which is 50 x 10 px",
+        ),
     ],
 )
-def test_views_are_fused_to_the_worst(views: list[Verdict], fused: Verdict) -> None:
-    assert fuse(views) == fused
+def test_a_zone_that_could_never_act_is_a_mistake(zone: bytes, told: str) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        parse(FILE + zone, "r.toml")
+    assert told in str(wrong.value)
 
 
-@given(st.lists(st.sampled_from([OK, NG, WORSE, LATE, UNSURE, UNDEFINED])))
-def test_a_part_is_ok_only_when_every_view_is(views: list[Verdict]) -> None:
-    assert (fuse(views).code is Code.OK) == (len(views) > 0 and set(views) == {OK})
+IN_MM = FILE.replace(b"min_size_px = 12", b"min_size_mm = 0.4").replace(
+    b"threshold = 0.6", b"threshold = 0.6\nmin_area_mm2 = 2"
+)
+
+
+def test_limits_in_mm_are_refused_where_a_camera_is_not_calibrated() -> None:
+    recipe = parse(IN_MM, "r")
+    assert check_scales(recipe, {"c1": 0.1, "c2": 0.2}, areas=True) == []
+    told = check_scales(recipe, {"c1": 0.1, "c2": None, "c3": None}, areas=True)
+    assert [text.split(":")[0] for text in told] == [
+        "[class scratch] min_size_mm = 0.4",
+        "[class pit] min_area_mm2 = 2",
+    ]
+    assert all("[camera c2], [camera c3]" in text for text in told)
+    only_boxes = check_scales(recipe, {"c1": 0.1})
+    assert ["boxes, no areas" in text for text in only_boxes] == [True]
+
+
+def test_only_the_cameras_that_a_recipe_names_must_be_calibrated_for_it() -> None:
+    recipe = parse(IN_MM + b'[[view]]\ncamera = "c1"\n', "r")
+    assert check_scales(recipe, {"c1": 0.1, "c2": None}, areas=True) == []
+
+
+def test_a_zone_of_a_camera_that_is_not_there_is_told() -> None:
+    told = check_scales(parse(FILE + ZONE, "r"), {"c2": None})
+    assert told == ["[[zone]] camera: no [[camera]] is named 'c1'; there are ['c2']"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge import settings
-from edge.errors import ModelError
+from edge.errors import ImageError, ModelError, SettingsError
 from edge.release import Loaded, load, load_all, proofs, prove
 from tests import tiny_models
 
@@ -103,3 +103,41 @@ def test_a_recipe_without_pictures_still_proves_that_its_detector_runs(tmp_path:
     loaded: Loaded = load(entry(tmp_path), RUNTIME, unsigned=True)
     assert list(proofs(loaded)) == [0]
     prove(loaded, 0)
+
+
+def test_a_limit_in_mm_does_not_run_on_a_camera_that_is_not_calibrated(tmp_path: Path) -> None:
+    in_mm = entry(tmp_path, NG.replace("[[golden]]", "min_size_mm = 0.1\n[[golden]]"))
+    with pytest.raises(SettingsError, match=r"min_size_mm = 0.1: needs mm_per_px .*\[camera c1\]"):
+        load(in_mm, RUNTIME, unsigned=True, scales={"c1": None, "c2": 0.1})
+    assert load(in_mm, RUNTIME, unsigned=True, scales={"c1": 0.1}).trust == "pinned"
+
+
+def test_a_golden_picture_is_judged_by_the_zones_of_its_camera(tmp_path: Path) -> None:
+    zone = """
+[[zone]]
+name = "stamp"
+kind = "ignored"
+camera = "c1"
+polygon = [[0, 0], [64, 0], [64, 64], [0, 64]]
+"""
+    stamped = entry(tmp_path, zone + NG + golden("ng.png", "ok") + 'camera = "c1"\n')
+    assert load(stamped, RUNTIME, unsigned=False, scales={"c1": None}).trust == "pinned"
+
+
+REFERENCE = """
+[[view]]
+camera = "c1"
+reference = "{}"
+"""
+
+
+def test_the_reference_of_a_view_is_measured_once_at_load(tmp_path: Path) -> None:
+    loaded = load(entry(tmp_path, NG + OK + REFERENCE.format("ok.png")), RUNTIME, unsigned=False)
+    assert list(loaded.references) == ["c1"]
+    assert (loaded.references["c1"].height, loaded.references["c1"].width) == (64, 64)
+
+
+@pytest.mark.parametrize("name", ["gone.png", "squares.toml"])
+def test_a_reference_that_is_no_picture_is_refused_at_load(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match=name):
+        load(entry(tmp_path, NG + REFERENCE.format(name)), RUNTIME, unsigned=True)

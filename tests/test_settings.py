@@ -43,6 +43,7 @@ name = "s1"
 bus = "b1"
 trigger = "software"
 cameras = ["c1", "c2"]
+speed_mm_s = 0
 """
 
 
@@ -129,6 +130,7 @@ name = "s2"
 bus = "b1"
 trigger = "software"
 cameras = ["c2"]
+speed_mm_s = 0
 """
 
 
@@ -173,6 +175,18 @@ def test_a_camera_that_counts_no_triggers_is_refused_for_moving_parts(tmp_path: 
     ]
 
 
+@pytest.mark.parametrize("kind", ["gige", "usb3", "gentl"])
+def test_an_industrial_camera_for_moving_parts_needs_the_input_of_the_sensor(
+    tmp_path: Path, kind: str
+) -> None:
+    wired = WHOLE.replace('"software"', '"hardware"').replace('["c1", "c2"]', '["c1"]')
+    wired = wired.replace('kind = "folder"', f'kind = "{kind}"')
+    (found,) = problems_of(tmp_path, wired)
+    assert found.startswith("[camera c1] trigger_line: missing; expected the input")
+    whole = wired.replace(f'"{kind}"', f'"{kind}"\ntrigger_line = "Line0"')
+    assert settings.read(written(tmp_path, whole)).camera[0].trigger_line == "Line0"
+
+
 @pytest.mark.parametrize(
     ("more", "tolerance_s"),
     [("", 0.1), ("max_rate_per_s = 4\n", 0.25), ("frame_tolerance_ms = 700\n", 0.7)],
@@ -182,3 +196,49 @@ def test_a_standing_part_is_believed_to_stand_until_the_next_can_be_there(
 ) -> None:
     (station,) = settings.read(written(tmp_path, WHOLE + more)).station
     assert station.tolerance_s == tolerance_s
+
+
+@pytest.mark.parametrize(
+    ("speed", "told"),
+    [
+        ("", "[station s1] speed_mm_s: missing; expected 0 = parts stand, as 'c2' (rtsp) does not"),
+        ("speed_mm_s = 80\n", "[station s1] cameras: parts move at 80 mm/s, and 'c2' (rtsp) does"),
+    ],
+)
+def test_moving_parts_need_exposure_times_and_nobody_may_forget_to_say_that_they_move(
+    tmp_path: Path, speed: str, told: str
+) -> None:
+    (found,) = problems_of(tmp_path, WHOLE.replace("speed_mm_s = 0\n", speed))
+    assert found.startswith(told)
+
+
+def on_the_belt(offset: str, station: str = "") -> str:
+    """Two cameras one after the other over a moving belt."""
+    pictures = WHOLE.replace('kind = "rtsp"', 'kind = "folder"')
+    return pictures.replace("delay_ms = 400\n", offset).replace("speed_mm_s = 0\n", station)
+
+
+@pytest.mark.parametrize(
+    ("offset", "offset_s"), [("offset_ms = 250\n", 0.25), ("offset_mm = 200\n", 0.2), ("", 0.0)]
+)
+def test_the_way_from_sensor_to_camera_is_a_time_or_a_length(
+    tmp_path: Path, offset: str, offset_s: float
+) -> None:
+    read = settings.read(written(tmp_path, on_the_belt(offset, "speed_mm_s = 1000\n")))
+    assert [read.station[0].offset_s(camera) for camera in read.camera] == [0.0, offset_s]
+
+
+@pytest.mark.parametrize(
+    ("offset", "station", "told"),
+    [
+        ("offset_mm = 200\n", "", "offset_mm: needs speed_mm_s above 0 in [station s1]"),
+        ("offset_ms = 1\noffset_mm = 1\n", "", "offset_mm: offset_ms stands there too"),
+        ("offset_ms = 350\n", "", "offset: its picture may come 450 ms after the sensor edge, but"),
+        ("offset_mm = 350\n", "speed_mm_s = 1000\n", "offset: its picture may come 450 ms after"),
+    ],
+)
+def test_an_offset_that_cannot_be_reckoned_or_leaves_no_time_is_a_mistake(
+    tmp_path: Path, offset: str, station: str, told: str
+) -> None:
+    (found,) = problems_of(tmp_path, on_the_belt(offset, station))
+    assert found.startswith(f"[camera c2] {told}")

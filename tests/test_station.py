@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from edge.errors import LinkError
+from edge.eye import Look
 from edge.mqtt.message import PartRow
 from edge.standing import Standing
 from edge.station import StationPage
-from edge.terms import Code, Mode, Reason
+from edge.terms import Code, Mode, Reason, Verdict
 
 
 @pytest.fixture
@@ -72,13 +73,16 @@ def test_the_state_tells_counts_and_the_last_part_that_was_not_ok(
     standing.settled(Code.OK)
     standing.settled(Code.UNDECIDED)
     standing.passed("missed", 3)
-    standing.saw(undecided(12), ())
+    fault = "frozen: the same picture as before"
+    look = Look("c1", Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=fault)
+    standing.saw(undecided(12), (look,))
     state = json.loads(get(page, "/state.json")[2])
     assert (state["hub"], state["waiting"]) == ("offline", 7)
     (station,) = state["stations"]
     assert station["counts"] == {"ok": 1, "ng": 0, "undecided": 1, "missed": 3, "bypassed": 0}
     assert station["last_not_ok"]["number"] == 12
     assert station["last_not_ok"]["has_picture"] is False
+    assert station["last_not_ok"]["faults"] == ["frozen: the same picture as before"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ acknowledges it.
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -71,14 +71,27 @@ def close_part(
     code: Code,
     reason: Reason | None,
     latency_ms: int | None,
+    pictures: Sequence[tuple[str | None, str | None]] = (),
 ) -> None:
-    """Settle an open part (station, epoch, number) and append it. An OK needs a computed OK."""
+    """Settle an open part (station, epoch, number) and append it. An OK needs a computed OK.
+
+    `pictures` are the sha256 of picture and thumbnail of each view, known only now; () = as it is.
+    """
     data = _open_row(db, key)
     if data is None:
         raise refused(f"{_name(key)}: is not open")
     row = stored_part(data)
     db.execute("DELETE FROM open_part WHERE station = ? AND epoch = ? AND number = ?", key)
-    append(db, msgspec.structs.replace(row, code=code, reason=reason, latency_ms=latency_ms))
+    views = row.views
+    if pictures and len(pictures) == len(views):
+        views = tuple(
+            msgspec.structs.replace(view, picture=picture, thumbnail=thumbnail)
+            for view, (picture, thumbnail) in zip(views, pictures, strict=True)
+        )
+    append(
+        db,
+        msgspec.structs.replace(row, code=code, reason=reason, latency_ms=latency_ms, views=views),
+    )
 
 
 def append(db: sqlite3.Connection, row: AnyRow, data: bytes | None = None) -> None:

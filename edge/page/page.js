@@ -15,7 +15,11 @@ const ALERTS = {
   consecutive_ng: "连续不合格", undecided_share: "未判定过多", camera_lost: "相机断开",
   plc_lost: "PLC 通信中断", map_wrong: "PLC 寄存器不符", ledger_fault: "台账无法写入",
   recipe_unknown: "配方不存在", pairing_lost: "图像与编号对不上", parts_missed: "有工件未检",
-  bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行",
+  bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行", stop_request: "请求停线",
+};
+const FAULTS = {
+  frozen: "画面冻结", repeated: "画面重复", dark: "过暗", saturated: "过曝", defocused: "失焦",
+  moved: "位置偏移", "no reference": "没有参考图", "other size": "尺寸与参考图不同",
 };
 const byId = (id) => document.getElementById(id);
 
@@ -45,7 +49,9 @@ function show(station) {
   image.hidden = !(last && last.has_picture);
   if (last) {
     const why = last.defect || REASONS[last.reason] || "";
-    put("figcaption", `第 ${last.number} 件：${VERDICTS[last.code]} ${why}`);
+    const seen = last.faults.map((fault) => FAULTS[fault.split(":")[0]]).filter(Boolean);
+    const more = last.defect || !seen.length ? "" : `（${seen.join("，")}）`;
+    put("figcaption", `第 ${last.number} 件：${VERDICTS[last.code]} ${why}${more}`);
     const url = `/last/${encodeURIComponent(station.name)}.jpg?part=${last.epoch}-${last.number}`;
     if (last.has_picture && !image.src.endsWith(url)) image.src = url;
   }

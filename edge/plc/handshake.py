@@ -23,9 +23,9 @@ from edge.plc.blocks import NO_RESULT, Control, PlcBlock, Result, word_code
 from edge.plc.lane import VerdictLane
 from edge.terms import MAP_VERSION, Cause, Code, Mode, Part, Trigger
 
-IMAGE_AGE_S = 0.03
-"""The sensor is seen at the next scan's start and the image read is up to a scan old: two scans of
-10 +- 3 ms, and the age is cut to whole milliseconds."""
+IMAGE_SCANS = 3.0
+"""The sensor is seen at the next scan's start and the image read is up to a scan old: two scans,
+which may each take a third longer, and the age is cut to whole milliseconds."""
 SAMPLE_S = 1.0
 UNKNOWN_AGE_S = 86_400.0  # a node that cannot say how long it was away was away a day at most
 DOUBTS = 3  # reads in a row that contradict each other before it is said aloud
@@ -325,7 +325,8 @@ class Handshake:
         if first < last:
             seen.append(Missed(epoch, first, last - 1, Cause.NO_TRIGGER))
         part = Part(self._station.name, epoch, last)
-        trigger = Trigger(part, edge_s, wait_s + IMAGE_AGE_S, block.mode, block.recipe)
+        error_s = wait_s + IMAGE_SCANS * self._station.scan_ms / 1000
+        trigger = Trigger(part, edge_s, error_s, block.mode, block.recipe)
         self._lane.expect(last, deadline_s)
         return [*seen, Triggered(trigger, deadline_s)]
 

@@ -14,6 +14,7 @@ THUMBNAIL_BYTES = 64 * 1024
 
 _THUMBNAIL_PX = 320  # longer side
 _RED, _WHITE = (40, 40, 230), (255, 255, 255)  # BGR
+_ZONES = {"forbidden": (160, 0, 160), "tolerant": (0, 130, 200), "ignored": (110, 110, 110)}
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Image = npt.NDArray[np.uint8]
@@ -39,6 +40,27 @@ def draw(image: Image, detections: Sequence[Detection]) -> Image:
     return drawn
 
 
+def outline(image: Image, zones: Sequence[tuple[Sequence[tuple[float, float]], str, str]]) -> Image:
+    """A colour copy with the outline and the name of each zone, in the colour of its kind.
+
+    Args:
+        zones: corners (x, y) in px, kind (forbidden, tolerant or ignored), name.
+
+    Raises:
+        ImageError: the picture is empty or not one.
+    """
+    drawn = _colour(image)
+    longer = max(drawn.shape[:2])
+    line, scale = max(1, round(longer / 640)), max(0.35, longer / 1200)
+    for corners, kind, name in zones:
+        colour = _ZONES.get(kind, _WHITE)
+        points = np.round(np.array(corners)).astype(np.int32)
+        cv2.polylines(drawn, [points], True, colour, line, cv2.LINE_AA)
+        text = f"{name} ({kind})" if name.isascii() else kind
+        _write(drawn, text, (int(points[0][0]), int(points[0][1])), scale, line, colour)
+    return drawn
+
+
 def jpeg(image: Image, quality: int = 90) -> bytes:
     """The picture as JPEG.
 
@@ -55,6 +77,24 @@ def jpeg(image: Image, quality: int = 90) -> bytes:
         raise ImageError(f"{image.shape} {image.dtype} cannot be made a JPEG") from exc
     if not done:
         raise ImageError(f"{image.shape} {image.dtype} cannot be made a JPEG")
+    return content.tobytes()
+
+
+def bitmap(image: Image) -> bytes:
+    """The picture without loss, as BMP: large, and quick to write.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8 BGR.
+
+    Raises:
+        ImageError: it cannot be encoded.
+    """
+    try:
+        done, content = cv2.imencode(".bmp", image)
+    except cv2.error as exc:
+        raise ImageError(f"{image.shape} {image.dtype} cannot be made a BMP") from exc
+    if not done:
+        raise ImageError(f"{image.shape} {image.dtype} cannot be made a BMP")
     return content.tobytes()
 
 
@@ -84,12 +124,19 @@ def _colour(image: Image) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
-def _write(drawn: Image, text: str, corner: tuple[int, int], scale: float, line: int) -> None:
-    """White on red above the corner, moved so that all of it is in the picture."""
+def _write(
+    drawn: Image,
+    text: str,
+    corner: tuple[int, int],
+    scale: float,
+    line: int,
+    ground: tuple[int, int, int] = _RED,
+) -> None:
+    """White on `ground` above the corner, moved so that all of it is in the picture."""
     (width, height), below = cv2.getTextSize(text, _FONT, scale, line)
     left = max(0, min(corner[0], drawn.shape[1] - width))
     base = max(height + below, corner[1] - below)
-    cv2.rectangle(drawn, (left, base - height - below), (left + width, base + below), _RED, -1)
+    cv2.rectangle(drawn, (left, base - height - below), (left + width, base + below), ground, -1)
     cv2.putText(drawn, text, (left, base), _FONT, scale, _WHITE, line, cv2.LINE_AA)
 
 

@@ -2,6 +2,11 @@
 
 open_camera(settings) --> Camera: one connection; it raises when the connection is lost
 Capture(settings)     --> a thread that reads, keeps the last 8 frames, and connects again
+
+A recipe's [[view]] is carried out by that thread between two reads, and after a new connection:
+
+    apply(1, view)   setup = None, lights, camera.apply(view), setup = 1
+    frames           exposed since then carry setup 1, those before it another number
 """
 
 import logging
@@ -9,49 +14,40 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from edge.errors import CameraError
+from edge.limits import Light, View
 from edge.terms import Frame
+from edge.vision.address import redacted
+from edge.vision.csi import CsiCamera
 from edge.vision.folder import FolderCamera
+from edge.vision.genicam_camera import GenicamCamera
+from edge.vision.gentl import GentlTransport
+from edge.vision.gige import AravisTransport
+from edge.vision.gstreamer import GstreamerCamera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
+from edge.vision.rtsp import RtspCamera
+from edge.vision.setup import CameraSettings, TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
-from edge.vision.stream import StreamCamera
+from edge.vision.v4l2 import V4l2Camera, Wiring
+from edge.vision.video import VideoCamera
 
 _log = logging.getLogger(__name__)
 
 KEPT = 8
 """Frames that wait to be paired with a part; a picture is of no use when 8 newer ones exist."""
 
-_READ_S = 0.25  # how long one read may wait; also how fast `close` is heard
+AS_FOUND = 0
+"""The setup of a camera that no recipe has a [[view]] for."""
+
+_OLDER = -1  # setup of a frame exposed before the newest one was in place
+_READ_S = 0.25  # how long one read may wait; also how fast `close` and `apply` are heard
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _JOIN_S = 6.0  # a network read that hangs ends by its own timeout within this
-
-
-class CameraSettings(Protocol):
-    """What a source needs to know: a [[camera]] of edge.toml."""
-
-    @property
-    def name(self) -> str:
-        """Of the camera, in rows and log lines."""
-
-    @property
-    def kind(self) -> str:
-        """shared_memory, folder, video, rtsp or v4l2."""
-
-    @property
-    def source(self) -> str:
-        """File, folder, address or device."""
-
-    @property
-    def loop(self) -> bool:
-        """Folder and video: start again at the end."""
-
-    @property
-    def delay_ms(self) -> int | None:
-        """RTSP and V4L2: from exposure to arrival, at the most."""
 
 
 class Camera(Protocol):
@@ -67,12 +63,35 @@ class Camera(Protocol):
     def request(self) -> None:
         """Ask a source on demand for one picture; from any thread; else without effect."""
 
+    def apply(self, view: View) -> None:
+        """Set exposure, gain, region and strobe, those that the view names; called by the reader.
+
+        On return every exposure that begins is under the new setup.
+
+        Raises:
+            CameraError: the source cannot be set so; names the key.
+        """
+
     def close(self) -> None:
         """Let the device go; safe to call twice."""
 
 
-def open_camera(settings: CameraSettings) -> Camera:
+class Lamp(Protocol):
+    """The controller of the lights that a camera sees by."""
+
+    def apply(self, lights: Sequence[Light]) -> None:
+        """Set these channels; on return they shine so.
+
+        Raises:
+            CameraError: the controller does not answer or has no such channel.
+        """
+
+
+def open_camera(settings: CameraSettings, trigger: TriggerMode = "free_run") -> Camera:
     """Connect to a source.
+
+    Args:
+        trigger: what starts an exposure, where the source can be told.
 
     Raises:
         CameraError: it cannot be reached, in a sentence that names it.
@@ -81,10 +100,38 @@ def open_camera(settings: CameraSettings) -> Camera:
         return SharedMemoryCamera(settings.name, Path(settings.source))
     if settings.kind == "folder":
         return FolderCamera(settings.name, Path(settings.source), loop=settings.loop)
+    if settings.kind == "video":
+        return VideoCamera(settings.name, Path(settings.source), loop=settings.loop)
+    if settings.kind in ("gige", "usb3"):
+        return GenicamCamera(settings, trigger, AravisTransport(settings.kind, settings.source))
+    if settings.kind == "gentl":
+        transport = GentlTransport(Path(settings.source), settings.device)
+        return GenicamCamera(settings, trigger, transport)
+    return _timeless(settings)
+
+
+def _timeless(settings: CameraSettings) -> Camera:
+    """A camera of a kind that does not say when it exposed."""
+    name, source, size, fps = settings.name, settings.source, settings.size, settings.fps
+    secret = Path(settings.password_file) if settings.password_file else None
     delay_s = (settings.delay_ms or 0) / 1000
-    return StreamCamera(
-        settings.name, settings.kind, settings.source, loop=settings.loop, delay_s=delay_s
-    )
+    if settings.kind == "rtsp":
+        transport = settings.transport
+        return RtspCamera(name, source, transport=transport, password_file=secret, delay_s=delay_s)
+    if settings.kind == "v4l2":
+        wiring = Wiring(size, fps, settings.pixel_format, settings.controls)
+        return V4l2Camera(name, source, wiring, delay_s=delay_s)
+    if settings.kind == "csi":
+        return CsiCamera(name, source, size, fps, delay_s=delay_s)
+    return GstreamerCamera(name, source, password_file=secret, delay_s=delay_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What a camera is to be set to."""
+
+    number: int
+    view: View | None
 
 
 class Capture:
@@ -94,21 +141,32 @@ class Capture:
     at random so that a row of cameras does not knock at once.
     """
 
-    def __init__(self, settings: CameraSettings) -> None:
+    def __init__(
+        self,
+        settings: CameraSettings,
+        trigger: TriggerMode = "free_run",
+        lamp: Lamp | None = None,
+    ) -> None:
         """Start the thread; the first connection is made there too, so nothing is raised here."""
         self.name = settings.name
         self.frames = 0
         """Frames received, bad ones among them."""
+        self.bad = 0
+        """Frames received that cannot be used: incomplete, unreadable."""
         self.dropped = 0
-        """Frames that the source counted and we did not get."""
+        """Frames that the source counted and we did not get, or not yet."""
         self.reconnects = 0
         """Connections made after the first."""
         self.fault: str | None = f"{settings.name}: not connected yet"
         """Why there are no pictures now; None while the camera is online."""
-        self._settings = settings
+        self._settings, self._trigger, self._lamp = settings, trigger, lamp
+        self._wanted = _Setup(AS_FOUND, None)
+        self._setup: _Setup | None = None  # what the camera is under now
+        self._since_s = float("-inf")  # frames exposed from here on are under it
         self._kept: deque[Frame] = deque(maxlen=KEPT)
         self._changed = threading.Condition()
         self._closing = threading.Event()
+        self._wake = threading.Event()  # ends the pause before the next connection
         self._camera: Camera | None = None
         self._connections = 0
         self._told = False  # the outage is in the log
@@ -122,11 +180,36 @@ class Capture:
         """Whether a connection stands."""
         return self.fault is None
 
+    @property
+    def setup(self) -> int | None:
+        """Number of the setup that the camera is under; None: away, or being set up."""
+        setup = self._setup
+        return setup.number if setup is self._wanted else None
+
+    def apply(self, number: int, view: View | None) -> None:
+        """Have the camera set up; returns at once, `setup == number` says when it is done.
+
+        A camera that cannot be set so is away, with the sentence in `fault`, and is tried again
+        until another setup is wanted.
+
+        Args:
+            number: of the setup; equal views have equal numbers, AS_FOUND goes without a view.
+            view: what the recipe asks of this camera; None: leave it as it is.
+        """
+        if self._wanted != _Setup(number, view):
+            self._wanted = _Setup(number, view)
+            self._wake.set()
+
     def latest(self) -> Frame | None:
         """The newest frame that can be used, if any came yet."""
         with self._changed:
             usable = (f for f in reversed(self._kept) if not isinstance(f, BadFrame))
             return next(usable, None)
+
+    def kept(self) -> tuple[Frame, ...]:
+        """The last frames, bad ones among them, the oldest first."""
+        with self._changed:
+            return tuple(self._kept)
 
     def before(self, frame: Frame) -> Frame | None:
         """The frame that came just before this one, if it is still kept."""
@@ -162,6 +245,7 @@ class Capture:
     def close(self) -> None:
         """End the thread and let the camera go; safe to call twice."""
         self._closing.set()
+        self._wake.set()
         with self._changed:
             self._changed.notify_all()
         self._thread.join(_JOIN_S)
@@ -176,37 +260,71 @@ class Capture:
                 except CameraError as exc:
                     self._lost(exc)
                 pause_s = _FIRST_PAUSE_S if self.frames > before else pause_s
-                self._closing.wait(pause_s * random.uniform(0.5, 1.0))
+                self._wake.wait(pause_s * random.uniform(0.5, 1.0))
+                self._wake.clear()
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:  # also when this very code fails: a dead thread must not look like a live camera
             self.fault = f"{self.name}: closed"
 
     def _stay_connected(self) -> None:
         """Read until the camera is lost or we are closed."""
-        camera = open_camera(self._settings)
+        camera = open_camera(self._settings, self._trigger)
         try:
+            self._set_up(camera)
             self._found(camera)
             expected = None
             while not self._closing.is_set():
+                if self.setup is None:
+                    self._set_up(camera)
                 frame = camera.read(_READ_S)
-                if frame is None:
-                    continue
-                with self._changed:
-                    self.dropped += 0 if expected is None else max(0, frame.number - expected)
-                    self.frames += 1
-                    self._kept.append(frame)
-                    self._changed.notify_all()
-                expected = frame.number + 1
+                if frame is not None:
+                    self._keep(frame, expected)
+                    expected = max(expected or 0, frame.number + 1)
         finally:
-            self._camera = None
+            self._camera = self._setup = None
             camera.close()
+
+    def _keep(self, frame: Frame, expected: int | None) -> None:
+        setup = self._setup.number if self._setup else _OLDER
+        under = setup if frame.exposed_s >= self._since_s else _OLDER
+        kept = replace(frame, setup=under) if under != frame.setup else frame
+        with self._changed:
+            self._count_lost(frame.number, expected)
+            self.frames += 1
+            self.bad += isinstance(frame, BadFrame)
+            self._kept.append(kept)
+            self._changed.notify_all()
+
+    def _count_lost(self, number: int, expected: int | None) -> None:
+        if expected is not None and number >= expected:
+            self.dropped += number - expected
+        elif expected is not None:
+            self.dropped -= 1  # it comes late: an earlier gap was this one
+
+    def _set_up(self, camera: Camera) -> None:
+        """Bring the camera under the setup that is wanted; frames of another one are let go."""
+        wanted, self._setup, since_s = self._wanted, None, float("-inf")
+        if wanted.view is not None:
+            if wanted.view.light and self._lamp is None:
+                raise CameraError(
+                    f"{self.name}: [[view]] light: no light controller is wired to it"
+                )
+            if self._lamp is not None:
+                self._lamp.apply(wanted.view.light)
+            camera.apply(wanted.view)
+            since_s = time.monotonic()
+        with self._changed:
+            self._since_s = since_s
+            same = [frame for frame in self._kept if frame.setup == wanted.number]
+            self._kept = deque(same, maxlen=KEPT)
+            self._setup = wanted
 
     def _found(self, camera: Camera) -> None:
         self._camera, self.fault = camera, None
         self._connections += 1
         self.reconnects = self._connections - 1
         self._told = False
-        _log.info("camera %s: pictures from %s", self.name, self._settings.source)
+        _log.info("camera %s: pictures from %s", self.name, redacted(self._settings.source))
 
     def _lost(self, exc: CameraError) -> None:
         """Tell it once; the attempts that follow are silent."""

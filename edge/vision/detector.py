@@ -5,23 +5,25 @@ output of a real run must tell the same story, and every provider asked for must
 onnxruntime would quietly fall back to the CPU and miss every deadline of the line.
 """
 
-import ast
+import copy
 import hashlib
 import math
-import os
+import stat
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from edge.errors import ModelError
+from edge.settings import Runtime
 from edge.terms import Detection
-from edge.vision.postprocess import Found, Layout, find, layout_of
-from edge.vision.preprocess import PAD, Element, InputSpec, Preparer
+from edge.vision import masks, metadata
+from edge.vision.binding import Array, Binding
+from edge.vision.postprocess import Layout, check, find, layout_of
+from edge.vision.preprocess import PAD, Fit
+from edge.vision.session import RUNTIME_ERRORS, Report, open_session
 
 SCORE_FLOOR = 0.05
 """Lowest score of a detection, far below any sensible limit of a recipe."""
@@ -29,26 +31,7 @@ SCORE_FLOOR = 0.05
 OVERLAP = 0.5
 """IoU above which two boxes of one class are one defect."""
 
-_MAX_SIDE_PX = 8192
-_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
-    *(
-        kind
-        for kind in vars(onnxruntime_pybind11_state).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
-    RuntimeError,
-    ValueError,
-    TypeError,
-    MemoryError,
-)  # onnxruntime has no base class of its own
-
-# A node says nothing to anybody outside, and onnxruntime leaves no file of its own in a home.
-onnxruntime.disable_telemetry_events()
-_ELEMENTS: dict[str, Element] = {
-    "tensor(uint8)": "uint8",
-    "tensor(float16)": "float16",
-    "tensor(float)": "float32",
-}
+_MAX_BYTES = 2**31  # protobuf's own limit
 
 
 class Detector:
@@ -58,29 +41,32 @@ class Detector:
         self,
         path: Path,
         sha256: str | None = None,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        providers: Sequence[str] = ("cpu",),
         threads: int = 0,
         spinning: bool = False,
         score_floor: float = SCORE_FLOOR,
         overlap: float = OVERLAP,
+        runtime: Runtime | None = None,
     ) -> None:
         """Load, check and warm up.
 
         Args:
             path: the ONNX file, weights inside.
             sha256: of the file, as pinned; None = not pinned, the caller marks that.
-            providers: onnxruntime execution providers, best first; every one must be there.
+            providers: best first, as in edge.toml or by onnxruntime's names; the first must run.
             threads: inside one inference; 0 = cores of this process less one, at least 1.
             spinning: let waiting threads spin: 25 % faster on a node with idle cores, slower than
                 one thread where anything else runs (measured: 2 cores, yolo26n 640).
             score_floor: lowest score of a detection.
             overlap: IoU above which two boxes of one class are one defect.
+            runtime: the whole of [runtime], in place of providers, threads and spinning.
 
         Raises:
             ModelError: file, hash, provider, metadata or layout is not as expected.
         """
         self.path = path
-        self.providers = tuple(providers)
+        if runtime is None:
+            runtime = Runtime(providers=tuple(providers), threads=threads, spinning=spinning)
         self.score_floor, self.overlap = score_floor, overlap
         content = _read(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
@@ -88,25 +74,71 @@ class Detector:
         if sha256 is not None and sha256 != self.sha256:
             raise ModelError(f"{path}: sha256 is {self.sha256}, expected {sha256}")
         try:
-            self._session = _session(
-                content, self.providers, threads or _cores_less_one(), spinning
-            )
-            metadata = self._session.get_modelmeta().custom_metadata_map
-            self.labels: tuple[str, ...] = _labels(metadata)
-            """Class names in the order of the model's outputs."""
-            self._spec = _input_spec(self._session, _imgsz(metadata))
-            self._local = threading.local()
-            self.layout: Layout = self._warm_up(_says_end_to_end(metadata))
-            """Which head it has."""
+            self.session, report = open_session(content, runtime, self.sha256)
+            self.report: Report = report
+            """What really runs it."""
+            self._load()
         except ModelError as exc:
             raise ModelError(f"{path}: {exc}") from exc
-        except _RUNTIME_ERRORS as exc:
+        except RUNTIME_ERRORS as exc:
             raise ModelError(f"{path}: cannot be loaded: {exc}") from exc
+
+    def _load(self) -> None:
+        """Hold the file's words against its graph, and both against two real runs.
+
+        Raises:
+            ModelError: they do not agree, or the answers mean nothing.
+        """
+        said = metadata.read(self.session.get_modelmeta().custom_metadata_map)
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        expected = 2 if said.task == "segment" else 1
+        if len(inputs) != 1 or len(outputs) != expected:
+            raise ModelError(
+                f"{len(inputs)} inputs and {len(outputs)} outputs; expected 1 and {expected} of a "
+                f"model for {said.task!r}"
+            )
+        self.labels: tuple[str, ...] = said.labels
+        """Class names in the order of the model's outputs."""
+        self._spec = metadata.input_spec(inputs[0].type, inputs[0].shape, said.imgsz)
+        self._says_end_to_end, self._segments = said.end_to_end, said.task == "segment"
+        self._local = threading.local()
+        blank = np.full((*self.imgsz, 3), PAD, np.uint8)
+        placed = self.binding().prepare(blank)
+        layout, self._step = self._head(self.binding().run())
+        self.layout: Layout = layout
+        """Which head it has."""
+        self.read(self.binding().run(), placed, mm_per_px=1.0)
+        noise = np.random.default_rng(0).integers(0, 256, blank.shape, np.uint8)
+        self.binding().prepare(noise)  # a model may well see defects everywhere in it
+        check(self.binding().run()[0], layout, len(self.labels))
+
+    def _head(self, outputs: list[Array]) -> tuple[Layout, int]:
+        """Layout of the boxes, and input px per px of the mask prototypes, 0 where there are none.
+
+        Raises:
+            ModelError: the outputs are not those of such a head.
+        """
+        step = masks.step_of(outputs[1].shape, *self.imgsz) if self._segments else 0
+        coefficients = outputs[1].shape[1] if self._segments else 0
+        shape, classes = outputs[0].shape, len(self.labels)
+        return layout_of(shape, classes, self._says_end_to_end, coefficients), step
 
     @property
     def imgsz(self) -> tuple[int, int]:
         """Height and width of the model's input, px."""
         return self._spec.height, self._spec.width
+
+    @property
+    def channels(self) -> int:
+        """Of the model's input: 3, or 1 for a gray camera."""
+        return self._spec.channels
+
+    def binding(self) -> Binding:
+        """This thread's buffers: `prepare` a frame, `run`, then `read`; `detect` is the three."""
+        held: Binding | None = getattr(self._local, "binding", None)
+        if held is None:
+            held = self._local.binding = Binding(self.session, self._spec)
+        return held
 
     def detect(
         self, image: npt.NDArray[np.uint8], mm_per_px: float | None = None
@@ -122,158 +154,88 @@ class Detector:
             ModelError: the inference failed, or gave numbers that mean nothing.
         """
         try:
-            found = self._run(image, self.layout)
+            binding = self.binding()
+            placed = binding.prepare(image)
+            return self.read(binding.run(), placed, mm_per_px)
         except ModelError as exc:
             raise ModelError(f"{self.path}: {exc}") from exc
-        except _RUNTIME_ERRORS as exc:
+        except RUNTIME_ERRORS as exc:
             raise ModelError(f"{self.path}: inference failed: {exc}") from exc
-        return [
-            _detection(self.labels[kind], float(score), box, mm_per_px)
-            for kind, score, box in zip(
-                found.kinds.tolist(), found.scores, found.boxes.tolist(), strict=True
-            )
-        ]
 
-    def _run(self, image: npt.NDArray[np.uint8], layout: Layout) -> Found:
-        preparer: Preparer | None = getattr(self._local, "preparer", None)
-        if preparer is None:  # buffers are a thread's own; the session is shared
-            preparer = self._local.preparer = Preparer(self._spec)
-        blob, placed = preparer.prepare(image)
-        output = self._output(blob)
-        classes = len(self.labels)
-        return find(output, layout, classes, placed, self.score_floor, self.overlap)
-
-    def _output(self, blob: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        name = self._session.get_inputs()[0].name
-        return np.asarray(self._session.run(None, {name: blob})[0], np.float32)
-
-    def _warm_up(self, says_end_to_end: bool | None) -> Layout:
-        """Run twice: once to see the output's real shape, once the whole way on noise.
+    def fed(self, image: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.generic]]:
+        """What the session is fed for a frame, by the name of its input: for calibration.
 
         Raises:
-            ModelError: the layout is unknown, or the scores mean nothing.
+            ImageError: not a picture that `detect` takes.
         """
-        if len(self._session.get_outputs()) != 1:
-            raise ModelError(f"{len(self._session.get_outputs())} outputs; expected 1")
-        blank = np.full((*self.imgsz, 3), PAD, np.uint8)
-        blob, _ = Preparer(self._spec).prepare(blank)
-        layout = layout_of(self._output(blob).shape, len(self.labels), says_end_to_end)
-        noise = np.random.default_rng(0).integers(0, 256, blank.shape, np.uint8)
-        for image in (blank, noise):
-            self._run(image, layout)
-        return layout
+        binding = self.binding()
+        binding.prepare(image)
+        return {self.session.get_inputs()[0].name: binding.input.copy()}
+
+    def with_floor(self, score_floor: float) -> "Detector":
+        """The same session and memory, for a recipe with another lowest score."""
+        other = copy.copy(self)
+        other.score_floor = score_floor
+        return other
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What really runs it, in words."""
+        return (str(self.report),)
+
+    def read(
+        self, outputs: list[Array], placed: Fit, mm_per_px: float | None = None
+    ) -> list[Detection]:
+        """Detections of one run's outputs, best first.
+
+        Args:
+            outputs: of `Binding.run`.
+            placed: of `Binding.prepare`.
+            mm_per_px: of the frame.
+
+        Raises:
+            ModelError: numbers that mean nothing.
+        """
+        if self._head(outputs) != (self.layout, self._step):  # an open shape may change
+            raise ModelError(f"output {list(outputs[0].shape)}; it was {self.layout} before")
+        found = find(
+            outputs[0], self.layout, len(self.labels), placed, self.score_floor, self.overlap
+        )
+        scale = mm_per_px if mm_per_px is not None and 0 < mm_per_px < math.inf else None
+        areas = [0.0] * len(found.scores)
+        if self._step and scale is not None:
+            areas = masks.areas_px(found, outputs[1][0], placed, self._step)
+        return [
+            _detection(self.labels[kind], score, box, scale, area)
+            for kind, score, box, area in zip(
+                found.kinds.tolist(),
+                found.scores.tolist(),
+                found.boxes.tolist(),
+                areas,
+                strict=True,
+            )
+        ]
 
 
 def _read(path: Path) -> bytes:
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+            raise ModelError(f"{path}: cannot be read: not a file")
+        if found.st_size > _MAX_BYTES:
+            raise ModelError(f"{path}: {found.st_size} bytes; expected at most {_MAX_BYTES}")
         return path.read_bytes()
-    except OSError as exc:
+    except (OSError, ValueError, MemoryError) as exc:
         raise ModelError(f"{path}: cannot be read: {exc}") from exc
 
 
-def _cores_less_one() -> int:
-    return max(1, len(os.sched_getaffinity(0)) - 1)
-
-
-def _session(
-    content: bytes, providers: tuple[str, ...], threads: int, spinning: bool
-) -> onnxruntime.InferenceSession:
-    """Open a session with exactly these providers.
-
-    Raises:
-        ModelError: a provider is not built in, or fell back when it met the device.
-    """
-    built_in = onnxruntime.get_available_providers()
-    missing = [name for name in providers if name not in built_in]
-    if missing or not providers:
-        raise ModelError(f"provider {missing} is not in this onnxruntime; it has {built_in}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    options.log_severity_level = 4  # every failure is raised; it need not be printed as well
-    session = onnxruntime.InferenceSession(content, options, providers=list(providers))
-    inactive = [name for name in providers if name not in session.get_providers()]
-    if inactive:
-        raise ModelError(f"provider {inactive} did not start; active: {session.get_providers()}")
-    return session
-
-
-def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    task = metadata.get("task", "detect")
-    if task != "detect":
-        raise ModelError(f"a model for {task!r}; expected one for 'detect'")
-    names = _literal(metadata, "names")
-    if isinstance(names, list | tuple):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or set(names) != set(range(len(names))) or not names:
-        raise ModelError("no class names 0..n in its metadata: not an ultralytics export?")
-    labels = tuple(str(names[number]) for number in range(len(names)))
-    if len(set(labels)) < len(labels):
-        raise ModelError(f"two classes have one name: {list(labels)}")
-    return labels
-
-
-def _imgsz(metadata: Mapping[str, str]) -> tuple[int, int] | None:
-    """Height and width as exported, None where the metadata does not say."""
-    if "imgsz" not in metadata:
-        return None
-    value = _literal(metadata, "imgsz")
-    sides = [value, value] if isinstance(value, int) else value
-    if isinstance(sides, list | tuple) and len(sides) == 2:
-        height, width = sides
-        if isinstance(height, int) and isinstance(width, int):
-            return height, width
-    raise ModelError(f"imgsz in its metadata is {value!r}; expected two whole numbers")
-
-
-def _says_end_to_end(metadata: Mapping[str, str]) -> bool | None:
-    """Whether boxes come chosen by the graph: a head without NMS, or NMS exported with it."""
-    if "end2end" not in metadata and "args" not in metadata:
-        return None
-    arguments = _literal(metadata, "args") if "args" in metadata else {}
-    with_nms = isinstance(arguments, dict) and arguments.get("nms") is True
-    return with_nms or metadata.get("end2end") == "True"
-
-
-def _literal(metadata: Mapping[str, str], key: str) -> object:
-    try:
-        return ast.literal_eval(metadata.get(key, "None"))
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as exc:
-        raise ModelError(f"{key} in its metadata cannot be read") from exc
-
-
-def _input_spec(session: onnxruntime.InferenceSession, imgsz: tuple[int, int] | None) -> InputSpec:
-    """What the graph takes; sides that it leaves open are those of `imgsz`.
-
-    Raises:
-        ModelError: not one picture, or the metadata says another size.
-    """
-    inputs = session.get_inputs()
-    element = _ELEMENTS.get(inputs[0].type) if len(inputs) == 1 else None
-    dims = inputs[0].shape if inputs else []
-    if element is None or len(dims) != 4:
-        shown = [f"{i.name} {i.type} {i.shape}" for i in inputs]
-        raise ModelError(f"takes {shown}; expected one picture, float NCHW or uint8 NHWC")
-    batch, *rest = dims
-    channels, height, width = (rest[2], *rest[:2]) if element == "uint8" else rest
-    if isinstance(batch, int) and batch != 1:
-        raise ModelError(f"takes {batch} pictures at a time; expected 1")
-    if channels not in (1, 3):
-        raise ModelError(f"takes {channels} channels; expected 1 or 3")
-    said_height, said_width = imgsz or (0, 0)
-    height = height if isinstance(height, int) else said_height
-    width = width if isinstance(width, int) else said_width
-    if imgsz is not None and (height, width) != imgsz:
-        raise ModelError(f"takes {height} x {width} px, but its metadata says {list(imgsz)}")
-    if not (1 <= height <= _MAX_SIDE_PX and 1 <= width <= _MAX_SIDE_PX):
-        raise ModelError(f"takes {height} x {width} px; expected 1 to {_MAX_SIDE_PX} each")
-    return InputSpec(height, width, channels, element)
-
-
-def _detection(label: str, score: float, box: list[float], mm_per_px: float | None) -> Detection:
+def _detection(
+    label: str, score: float, box: list[float], mm_per_px: float | None, area_px: float
+) -> Detection:
+    """`area_px` 0 = nothing segmented: no area, which no limit on size may take for a small one."""
     x1, y1, x2, y2 = box
-    if mm_per_px is None or not math.isfinite(mm_per_px):
+    if mm_per_px is None:
         return Detection(label, score, (x1, y1, x2, y2))
+    area_mm2 = area_px * mm_per_px * mm_per_px or None
     width_mm, height_mm = (x2 - x1) * mm_per_px, (y2 - y1) * mm_per_px
-    return Detection(label, score, (x1, y1, x2, y2), width_mm, height_mm)
+    return Detection(label, score, (x1, y1, x2, y2), width_mm, height_mm, area_mm2)

@@ -10,8 +10,10 @@ from collections import deque
 from pathlib import Path
 
 from edge.errors import CameraError, ImageError
+from edge.limits import View
 from edge.terms import Frame
 from edge.vision.image import bad_frame, decode_image
+from edge.vision.setup import refuse
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +85,14 @@ class FolderCamera:
             return Frame(self.name, number, exposed_s, decode_image(path), None, str(path))
         except ImageError as exc:
             return bad_frame(self.name, number, exposed_s, str(path), str(exc))
+
+    def apply(self, view: View) -> None:
+        """Refuse whatever a file cannot be set to.
+
+        Raises:
+            CameraError: names the key.
+        """
+        refuse(view, str(self.folder), "folder")
 
     def close(self) -> None:
         """Nothing to let go."""

@@ -42,9 +42,9 @@ class BadFrame(Frame):
     text: str = ""
 
 
-def bad_frame(camera: str, number: int, exposed_s: float, path: str, text: str) -> BadFrame:
+def bad_frame(camera: str, number: int, exposed_s: float, path: str | None, text: str) -> BadFrame:
     """The record of a picture that could not be read."""
-    return BadFrame(camera, number, exposed_s, _EMPTY, None, path, text)
+    return BadFrame(camera, number, exposed_s, _EMPTY, None, path, text=text)
 
 
 def decode_image(source: Path | str | bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,9 @@ Letterbox as ultralytics trains: one scale for both axes, grey 114 around (ultra
 `data/augment.py`, LetterBox). The buffers are made once and used for every frame, so a `Preparer`
 belongs to one thread.
 
-    frame (H, W[, 3]) u8 --> canvas (h, w, C) u8, with Fit --> float NCHW RGB / 255, or the canvas
+    frame (H, W[, 3]) u8 -- resized --> input (1, h, w, C) u8               a folded graph
+                         -- resized --> (h, w, 3) u8 --> planes (3, h, w) u8 -- / 255 -->
+                                        input (1, 3, h, w) float RGB        as exported
 """
 
 from dataclasses import dataclass
@@ -19,7 +21,12 @@ from edge.errors import ImageError
 PAD = 114
 """Grey value around the frame."""
 
+_SHARE = np.float32(1 / 255)
+
 Element = Literal["uint8", "float16", "float32"]
+
+
+Numbers = npt.NDArray[np.integer | np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,59 +80,84 @@ class Preparer:
 
     def __init__(self, spec: InputSpec) -> None:
         self.spec = spec
-        shape = (spec.height, spec.width)
-        self._gray = np.full(shape, PAD, np.uint8)
-        self._colour = np.full((*shape, 3), PAD, np.uint8)
-        self._filled: tuple[int, Fit] | None = None  # what the canvas' border was drawn for
-        self._input: npt.NDArray[np.generic] = np.zeros(spec.shape, spec.element)
+        self.input: Numbers = np.zeros(spec.shape, spec.element)
+        """What the graph reads; the same memory for every frame."""
+        sides = (spec.height, spec.width)
+        self._gray = np.empty(sides, np.uint8)
+        self._colour = np.empty((*sides, 3), np.uint8)
+        self._planes = np.empty((3, *sides), np.uint8)
+        self._placed: Fit | None = None  # what the border was drawn for
 
-    def prepare(self, image: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.generic], Fit]:
-        """Put a frame into the input.
+    def prepare(self, image: npt.NDArray[np.uint8]) -> Fit:
+        """Put a frame into `input`.
 
         Args:
             image: (H, W) or (H, W, 1) gray, or (H, W, 3) BGR, uint8, not empty.
 
         Returns:
-            The input, valid until the next call, and how the frame lies in it.
+            How the frame lies in the input.
 
         Raises:
-            ImageError: another type or shape.
+            ImageError: another type or shape, or too large for OpenCV.
         """
         image = _checked(image)
-        spec = self.spec
-        if spec.channels == 1 and image.ndim == 3:
-            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-        placed = fit(image.shape[0], image.shape[1], spec.height, spec.width)
-        canvas = self._place(image, placed)
-        if spec.element == "uint8":
-            self._input[0] = canvas[:, :, None] if canvas.ndim == 2 else canvas
-        else:
-            self._to_float(canvas)
-        return self._input, placed
+        placed = fit(image.shape[0], image.shape[1], self.spec.height, self.spec.width)
+        whole = self.spec.element == "uint8"
+        if placed != self._placed:
+            self.input.fill(PAD if whole else PAD * _SHARE)
+            self._placed = placed
+        rows = slice(placed.top, placed.top + placed.height)
+        columns = slice(placed.left, placed.left + placed.width)
+        try:
+            if whole:
+                inside = self.input[0, rows, columns]
+                self._fill(image, inside if self.spec.channels == 3 else inside[:, :, 0])
+            else:
+                self._fill_planes(image, self.input[0, :, rows, columns])
+        except cv2.error as exc:
+            raise ImageError(f"a picture of {image.shape} cannot be resized: {exc}") from exc
+        return placed
 
-    def _place(self, image: npt.NDArray[np.uint8], placed: Fit) -> npt.NDArray[np.uint8]:
-        """The frame on its canvas; the border is drawn again only when the frame's size changed."""
-        canvas = self._gray if image.ndim == 2 else self._colour
-        if self._filled != (image.ndim, placed):
-            canvas.fill(PAD)
-            self._filled = (image.ndim, placed)
-        width, height = placed.width, placed.height
-        inside = canvas[placed.top : placed.top + height, placed.left : placed.left + width]
-        if image.shape[:2] == (height, width):
-            inside[:] = image
-        else:
-            inside[:] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        return canvas
+    def _fill(self, image: npt.NDArray[np.uint8], inside: Numbers) -> None:
+        """The frame, resized, in the input's own memory; gray or colour as the input is."""
+        if image.ndim == inside.ndim:
+            _resize(image, inside)
+            return
+        code = cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_BGR2GRAY
+        cv2.cvtColor(self._resized(image, inside.shape[:2]), code, dst=inside)
 
-    def _to_float(self, canvas: npt.NDArray[np.uint8]) -> None:
-        """Divide by 255 into NCHW; a gray canvas is divided once and copied."""
-        planes, share = self._input[0], np.float32(1 / 255)
-        if canvas.ndim == 2:
-            np.multiply(canvas, share, out=planes[0], casting="same_kind")
+    def _fill_planes(self, image: npt.NDArray[np.uint8], planes: Numbers) -> None:
+        """Divide by 255 into RGB planes; a gray frame is divided once and copied."""
+        small = self._resized(image, planes.shape[1:])
+        if small.ndim == 3 and len(planes) == 1:
+            gray = self._gray[: small.shape[0], : small.shape[1]]
+            cv2.cvtColor(small, cv2.COLOR_BGR2GRAY, dst=gray)
+            small = gray
+        if small.ndim == 2:
+            np.multiply(small, _SHARE, out=planes[0], casting="same_kind")
             planes[1:] = planes[0]
             return
-        for plane in range(3):  # RGB from BGR
-            np.multiply(canvas[:, :, 2 - plane], share, out=planes[plane], casting="same_kind")
+        split = self._planes[:, : small.shape[0], : small.shape[1]]
+        cv2.split(small, [split[2], split[1], split[0]])  # RGB from BGR
+        np.multiply(split, _SHARE, out=planes, casting="same_kind")
+
+    def _resized(
+        self, image: npt.NDArray[np.uint8], sides: tuple[int, ...]
+    ) -> npt.NDArray[np.uint8]:
+        """The frame with these sides: itself, or in a buffer of this thread."""
+        if image.shape[:2] == sides:
+            return image
+        room = (self._gray if image.ndim == 2 else self._colour)[: sides[0], : sides[1]]
+        _resize(image, room)
+        return room
+
+
+def _resize(image: npt.NDArray[np.uint8], into: Numbers) -> None:
+    if image.shape == into.shape:
+        np.copyto(into, image)
+    else:
+        sides = (into.shape[1], into.shape[0])
+        cv2.resize(image, sides, dst=into, interpolation=cv2.INTER_LINEAR)
 
 
 def _checked(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

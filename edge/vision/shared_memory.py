@@ -28,7 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import CameraError, ImageError
+from edge.limits import View
 from edge.terms import Frame
+from edge.vision.setup import refuse
 
 MAGIC = b"QJFRAMES"
 VERSION = 1
@@ -226,6 +228,14 @@ class SharedMemoryCamera:
 
     def request(self) -> None:
         """Nothing to do: the writer decides when to expose."""
+
+    def apply(self, view: View) -> None:
+        """Refuse everything: the ring has no way back to the writer.
+
+        Raises:
+            CameraError: names the key.
+        """
+        refuse(view, str(self.path), "shared_memory")
 
     def close(self) -> None:
         """Let the writer go; safe to call twice."""

@@ -203,6 +203,11 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "结论仅供调试，不得作为质量记录。请通知工艺工程师。",
         "Verdicts are for commissioning only, not a quality record. Call the engineer.",
     ),
+    "alert.stop_request": ("请求停线", "Line stop requested"),
+    "alert.stop_request.do": (
+        "不合格品过多，已请求 PLC 停线。检查上道工序和镜头，处理完按 PLC 复位键。",
+        "Too many NG: the PLC was asked to stop. Check process and lens, then press its reset.",
+    ),
     "picture.close": ("放大", "close-up"),
     "alert.node_offline": ("节点离线", "Node offline"),
     "alert.node_offline.do": (

@@ -1,6 +1,5 @@
-"""Video files, network and USB cameras: played at their speed, lost in bounded time."""
+"""Video files: played at their own speed, to their end or in a loop."""
 
-import socket
 import time
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import numpy as np
 import pytest
 
 from edge.errors import CameraError
+from edge.limits import View
 from edge.terms import Frame
-from edge.vision.stream import OPEN_TIMEOUT_MS, StreamCamera
+from edge.vision.video import VideoCamera
 
 FPS = 50.0
 FRAMES = 12
@@ -28,7 +28,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def read_all(camera: StreamCamera, wanted: int) -> list[Frame]:
+def read_all(camera: VideoCamera, wanted: int) -> list[Frame]:
     frames: list[Frame] = []
     until_s = time.monotonic() + WAIT_S
     while len(frames) < wanted and time.monotonic() < until_s:
@@ -38,7 +38,7 @@ def read_all(camera: StreamCamera, wanted: int) -> list[Frame]:
 
 
 def test_a_video_is_played_at_its_own_speed_and_ends(video: Path) -> None:
-    camera = StreamCamera("c1", "video", str(video), loop=False)
+    camera = VideoCamera("c1", video, loop=False)
     began_s = time.monotonic()
     frames = read_all(camera, FRAMES)
     assert time.monotonic() - began_s >= (FRAMES - 1) / FPS
@@ -57,7 +57,7 @@ def test_a_video_is_played_at_its_own_speed_and_ends(video: Path) -> None:
 
 
 def test_a_video_in_a_loop_starts_again_and_keeps_counting(video: Path) -> None:
-    camera = StreamCamera("c1", "video", str(video), loop=True)
+    camera = VideoCamera("c1", video, loop=True)
     frames = read_all(camera, FRAMES + 3)
     camera.close()
     assert [frame.number for frame in frames] == list(range(FRAMES + 3))
@@ -65,7 +65,7 @@ def test_a_video_in_a_loop_starts_again_and_keeps_counting(video: Path) -> None:
 
 
 def test_a_frame_that_is_not_due_is_waited_for_no_longer_than_asked(video: Path) -> None:
-    camera = StreamCamera("c1", "video", str(video), loop=False)
+    camera = VideoCamera("c1", video, loop=False)
     assert camera.read(0.5) is not None
     assert camera.read(0.0) is None
     assert camera.read(0.5) is not None
@@ -76,36 +76,12 @@ def test_a_frame_that_is_not_due_is_waited_for_no_longer_than_asked(video: Path)
 def test_a_file_that_is_no_video_is_a_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.mp4"
     path.write_bytes(content)
-    with pytest.raises(CameraError, match=r"x\.mp4: cannot be opened"):
-        StreamCamera("c1", "video", str(path), loop=False)
+    with pytest.raises(CameraError, match=r"x\.mp4: cannot be opened as video"):
+        VideoCamera("c1", path, loop=False)
 
 
-def test_an_address_where_nobody_listens_is_told_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    began_s = time.monotonic()
-    with pytest.raises(CameraError, match="cannot be opened"):
-        StreamCamera("c1", "rtsp", f"rtsp://127.0.0.1:{port}/live", loop=False)
-    assert time.monotonic() - began_s < WAIT_S
-
-
-def test_an_address_that_never_answers_is_given_up_in_bounded_time() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        began_s = time.monotonic()
-        with pytest.raises(CameraError, match="cannot be opened"):
-            StreamCamera("c1", "rtsp", f"rtsp://127.0.0.1:{port}/live", loop=False)
-        assert time.monotonic() - began_s < OPEN_TIMEOUT_MS / 1000 + WAIT_S
-
-
-@pytest.mark.parametrize(
-    ("source", "told"),
-    [
-        ("/dev/null", "/dev/null: cannot be opened as v4l2"),
-        ("/dev/video97", "there is no /dev/video97"),
-        ("97", "there is no /dev/video97"),
-    ],
-)
-def test_a_device_that_is_no_camera_is_a_sentence(source: str, told: str) -> None:
-    with pytest.raises(CameraError, match=told):
-        StreamCamera("c1", "v4l2", source, loop=False)
+def test_a_view_that_a_file_cannot_give_is_refused(video: Path) -> None:
+    camera = VideoCamera("c1", video, loop=False)
+    with pytest.raises(CameraError, match="exposure_us: a video camera cannot be set so"):
+        camera.apply(View(camera="c1", exposure_us=100))
+    camera.close()

@@ -1,0 +1,60 @@
+"""A peer: this project's detector, whole, without the model's work, or its NMS alone."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from edge.terms import Detection
+from edge.vision.detector import Detector
+from edge.vision.postprocess import find
+from edge.vision.preprocess import fit
+from models.blocks import serve
+
+
+def rows(found: list[Detection]) -> list[list[Any]]:
+    """Detections as the protocol has them."""
+    return [[*d.box, d.score, d.label] for d in found]
+
+
+def main() -> None:
+    """Serve blocks; the job names what to do and the detector's arguments."""
+    job = json.loads(sys.argv[1])
+    ready: dict[str, Any] = {"onnxruntime": onnxruntime.__version__}
+    if job["what"] == "nms":  # pictures are raw outputs (1, 4 + classes, anchors)
+        placed = fit(640, 640, 640, 640)
+
+        def nms(output: Any) -> Any:
+            return find(output, "raw", job["classes"], placed, job["conf"], job["iou"])
+
+        serve(nms, ready, lambda found: found.boxes.tolist())
+        return
+    detector = Detector(
+        Path(job["model"]),
+        providers=job["providers"],
+        threads=job["threads"],
+        spinning=job["spinning"],
+        score_floor=job["conf"],
+        overlap=job["iou"],
+    )
+    ready |= {"providers": list(detector.providers), "sha256": detector.sha256}
+    if job["what"] == "detect":
+        serve(detector.detect, ready, rows, job.get("workers", 1))
+        return
+    kept: list[Any] = []
+
+    def around(picture: Any) -> list[Detection]:
+        """As `detect`, with the model's answer to the first picture in the place of any other."""
+        binding = detector.binding()
+        placed = binding.prepare(picture)
+        if not kept:
+            kept.append([output.copy() for output in binding.run()])
+        return detector.read(kept[0], placed)
+
+    serve(around, ready, rows)
+
+
+if __name__ == "__main__":
+    main()

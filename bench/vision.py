@@ -1,0 +1,307 @@
+"""From frame to boxes: what ours costs beside the model itself, and beside other ways of doing it.
+
+One trained model (models/base/base.pt, exported at 640 and at 320), frames of 1920 x 1080 and
+640 x 640 px full of simulated plates, one frame at a time. Every peer is a process in an
+environment of its own; the parent lets them take turns in blocks of 10 frames, so that only ratios
+count. "Around the model" is the same work with the model's answer taken from memory.
+
+    python -m bench.vision --json
+    python -m bench.vision --textbook-python DIR/bin/python --inference-python DIR/bin/python
+
+The trainer's environment (`make train-env`) exports the model and is the peer `ultralytics`. The
+other two peers need environments with `supervision onnxruntime opencv-python-headless` and with
+`inference-models`; who cannot start is said aloud and left out.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.report import EXIT_CANNOT_RUN, Bar, at_least, at_most, exactly, finish
+from bench.turns.artefacts import Artefacts, make
+from bench.turns.frames import Shot, shots
+from bench.turns.peer import BLOCK, Answers, Asked, PeerError, take_turns, together
+from edge.errors import EdgeError
+from edge.terms import Detection
+from edge.vision.plates import CLASSES
+from models.accuracy import Looked, precision_by_label
+from models.trainer import DEFAULT_PYTHON
+
+CONF, IOU = 0.05, 0.5
+"""Lowest score reported, and IoU above which the weaker box goes: the same for every peer."""
+
+THREADS = os.cpu_count() or 1
+HERE = Path(sys.executable)
+FULL_HD, SQUARE = (1080, 1920), (640, 640)
+CELLS = ((640, FULL_HD, 960), (640, SQUARE, 320), (320, FULL_HD, 960), (320, SQUARE, 640))
+"""Side of the model's input, frame (height, width), side of a plate's picture in the frame."""
+
+FIRST_SEED = 7_000_000
+CANDIDATES = 120
+STEADY_FROM, STEADY_TO = 2_000, 10_000
+
+
+class Bench:
+    """Everything that the parts of this bench share."""
+
+    def __init__(self, asked: argparse.Namespace, folder: Path, artefacts: Artefacts) -> None:
+        self.asked, self.folder, self.artefacts = asked, folder, artefacts
+        self.frames = asked.frames
+        self.bars: list[Bar] = []
+        self.figures: dict[str, Any] = {}
+
+    def ours(self, name: str, model: Path, **given: Any) -> Asked:
+        """Our detector as a peer."""
+        job = {
+            "what": "detect",
+            "model": str(model),
+            "providers": ["CPUExecutionProvider"],
+            "threads": THREADS,
+            "spinning": True,
+            "conf": CONF,
+            "iou": IOU,
+            **given,
+        }
+        return Asked(name, "bench.turns.ours", HERE, job)
+
+    def ultralytics(self, name: str, side: int, **given: Any) -> Asked:
+        """`ultralytics predict` as a peer."""
+        job = {
+            "do": "predict",
+            "what": "detect",
+            "task": "detect",
+            "model": str(self.artefacts.plain[side]),
+            "imgsz": [side, side],
+            "conf": CONF,
+            "iou": IOU,
+            "max_det": 300,
+            **given,
+        }
+        return Asked(name, "models.train_ultralytics", self.asked.trainer_python, job)
+
+    def compare(self, asked: Sequence[Asked], seen: Sequence[Shot], key: str) -> dict[str, Answers]:
+        """Let peers take turns; their answers by name, their figures under `key`."""
+        sys.stderr.write(f"{key} ...\n")
+        with together(asked, self.folder) as peers:
+            take_turns(peers, seen, self.frames)
+            self.figures[key] = {peer.name: peer.answers.figures() for peer in peers}
+            self.figures.setdefault("peers", {}).update({p.name: p.ready for p in peers})
+            return {peer.name: peer.answers for peer in peers}
+
+
+def cells(bench: Bench) -> None:
+    """Frame to boxes, every peer: the table."""
+    for side, size, tile_px in CELLS:
+        seen = shots(bench.folder, size, tile_px, 20 if size == FULL_HD else 100, FIRST_SEED)
+        plain, folded = bench.artefacts.plain[side], bench.artefacts.folded[side]
+        others = {"model": str(plain), "conf": CONF, "iou": IOU, "labels": CLASSES}
+        peers = [
+            Asked(
+                "floor",
+                "bench.turns.floor",
+                HERE,
+                {"model": str(plain), "threads": THREADS, "spinning": True},
+            ),
+            bench.ours("ours", folded),
+            bench.ours("ours, file as exported", plain),
+            bench.ultralytics("ultralytics", side),
+            Asked("textbook", "bench.turns.textbook", bench.asked.textbook_python, others),
+            Asked("inference-models", "bench.turns.roboflow", bench.asked.inference_python, others),
+        ]
+        if side == 640:
+            int8 = bench.artefacts.int8
+            peers.append(bench.ours("ours, INT8 on OpenVINO", int8, providers=["openvino"]))
+        key = f"{size[1]}x{size[0]} at {side}"
+        got = bench.compare(peers, seen, key)
+        floor_ms, limit = got["floor"].median_ms, 1.05 if side == 640 else 1.08
+        bench.bars.append(at_most(f"{key}: ours / floor", got["ours"].median_ms / floor_ms, limit))
+        if side == 640:
+            faster = got["ultralytics"].median_ms / got["ours, INT8 on OpenVINO"].median_ms
+            name = f"{key}: ultralytics FP32 / ours INT8 on OpenVINO"
+            bench.bars.append(at_least(name, faster, 1.25))
+        if (side, size) == (640, SQUARE):
+            _accuracy(bench, got, seen)
+
+
+def _accuracy(bench: Bench, got: dict[str, Answers], seen: Sequence[Shot]) -> None:
+    """AP50 of the peers on the frames of one cell, each frame once."""
+    ap = {name: _ap50(answers, seen) for name, answers in got.items() if any(answers.boxes)}
+    bench.figures["AP50"] = ap
+    lost = abs(ap["ultralytics"] - ap["ours, INT8 on OpenVINO"])
+    bench.bars.append(at_most("AP50 difference, ours INT8 and ultralytics FP32", lost, 0.01))
+
+
+def _ap50(answers: Answers, seen: Sequence[Shot]) -> float:
+    looked = [
+        Looked(
+            tuple(Detection(row[5], row[4], (row[0], row[1], row[2], row[3])) for row in rows),
+            shot.truth,
+        )
+        for rows, shot in zip(answers.boxes, seen, strict=False)
+    ]
+    by_label = precision_by_label(looked, CLASSES)
+    return round(sum(by_label.values()) / len(by_label), 4)
+
+
+def around(bench: Bench) -> None:
+    """What each does around the model, its answer taken from memory."""
+    for size, tile_px, limit in ((FULL_HD, 960, 1 / 3), (SQUARE, 320, 1 / 10)):
+        seen = shots(bench.folder, size, tile_px, 20, FIRST_SEED)
+        key = f"around the model, {size[1]}x{size[0]} at 640"
+        peers = [
+            bench.ours("ours", bench.artefacts.folded[640], what="around"),
+            bench.ultralytics("ultralytics", 640, what="around"),
+        ]
+        got = bench.compare(peers, seen, key)
+        share = got["ours"].median_ms / got["ultralytics"].median_ms
+        bench.bars.append(at_most(f"{key}: ours / ultralytics", share, limit))
+
+
+def suppression(bench: Bench) -> None:
+    """NMS alone: a raw output with 120 candidates planted."""
+    output = np.zeros((1, 4 + len(CLASSES), 8400), np.float32)
+    rng = np.random.default_rng(0)
+    output[0, :2] = rng.uniform(40, 600, (2, 8400))
+    output[0, 2:4] = rng.uniform(10, 40, (2, 8400))
+    chosen = rng.choice(8400, CANDIDATES, replace=False)
+    output[0, 4 + rng.integers(0, len(CLASSES), CANDIDATES), chosen] = rng.uniform(
+        0.1, 0.9, CANDIDATES
+    )
+    path = bench.folder / "candidates.npy"
+    np.save(path, output)
+    peers = [
+        bench.ours("ours", path, what="nms", classes=len(CLASSES)),
+        bench.ultralytics("ultralytics", 640, what="nms", compiled=False),
+        bench.ultralytics("ultralytics with a compiled kernel", 640, what="nms", compiled=True),
+    ]
+    key = f"NMS of {CANDIDATES} candidates"
+    got = bench.compare(peers, [Shot(path, ())], key)
+    faster = got["ultralytics"].median_ms / got["ours"].median_ms
+    bench.bars.append(at_least(f"{key}: ultralytics / ours", faster, 30))
+
+
+def throughput(bench: Bench) -> None:
+    """Parts per second of all cores: two workers on one session, and what `tune` picks."""
+    seen = shots(bench.folder, SQUARE, 320, 20, FIRST_SEED)
+    folded = bench.artefacts.folded[640]
+    tuned = bench.artefacts.tuned
+    peers = [
+        bench.ours("one session, two threads", folded, threads=2),
+        bench.ours("two workers on one session", folded, threads=1, workers=2),
+        bench.ours("as tuned", Path(tuned["model"]), **tuned["runtime"]),
+        bench.ultralytics("ultralytics", 640),
+    ]
+    got = bench.compare(peers, seen, "throughput, 640x640 at 640")
+    one, two = got["one session, two threads"], got["two workers on one session"]
+    bench.figures["tuned"] = tuned
+    name = "two workers: parts/s of one session with two threads"
+    bench.bars.append(at_least(name, _mean(one) / _mean(two), 1.2))
+    gain = _mean(got["ultralytics"]) / _mean(got["as tuned"])
+    bench.bars.append(at_least("as tuned: parts/s of an ultralytics predict loop", gain, 1.7))
+    lost = abs(_ap50(got["as tuned"], seen) - _ap50(got["ultralytics"], seen))
+    bench.bars.append(at_most("as tuned: AP50 difference to ultralytics", lost, 0.01))
+
+
+def _mean(answers: Answers) -> float:
+    """Of a loop it is the mean that gives the parts per second."""
+    return sum(answers.ms) / len(answers.ms)
+
+
+def neighbour(bench: Bench) -> None:
+    """One thread, with and without another busy process on the machine, in turn."""
+    seen = shots(bench.folder, SQUARE, 320, 20, FIRST_SEED)
+    idle, busy = Answers(), Answers()
+    sys.stderr.write("busy neighbour ...\n")
+    asked = bench.ours("one thread", bench.artefacts.folded[640], threads=1, spinning=False)
+    with together([asked], bench.folder) as (peer,), _busy() as process:
+        paths = [shot.path for shot in seen[:BLOCK]]
+        for _ in range(bench.frames // BLOCK):
+            for answers, word in ((idle, signal.SIGSTOP), (busy, signal.SIGCONT)):
+                process.send_signal(word)
+                answers.ms += peer.block(paths).ms
+    bench.figures["busy neighbour"] = {
+        "idle": idle.figures(),
+        "busy": busy.figures(),
+    }
+    bench.bars.append(
+        at_most("one busy neighbour: p50 / p50 idle", busy.median_ms / idle.median_ms, 1.2)
+    )
+
+
+@contextmanager
+def _busy() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def steadiness(bench: Bench) -> None:
+    """Memory and descriptors over 10,000 frames."""
+    seen = shots(bench.folder, SQUARE, 640, 20, FIRST_SEED)
+    asked = bench.ours("ours", bench.artefacts.folded[320])
+    points: list[tuple[int, int, int]] = []
+    sys.stderr.write(f"{STEADY_TO} frames ...\n")
+    with together([asked], bench.folder) as (peer,):
+        for done in range(BLOCK, STEADY_TO + 1, BLOCK):
+            answer = peer.block([shot.path for shot in seen[:BLOCK]])
+            if done >= STEADY_FROM:
+                points.append((done, answer.rss_kib, answer.descriptors))
+    frames, rss_kib, descriptors = (np.array(column) for column in zip(*points, strict=True))
+    slope = float(np.polyfit(frames / 1000, rss_kib, 1)[0])
+    bench.figures["memory"] = {"rss_kib": [int(rss_kib[0]), int(rss_kib[-1])]}
+    bench.bars += [
+        at_most(f"KiB per 1,000 frames from {STEADY_FROM} to {STEADY_TO}", round(slope, 3), 1.0),
+        exactly("descriptors more at the end", int(descriptors[-1] - descriptors[0]), 0),
+    ]
+
+
+PARTS = {
+    "cells": cells,
+    "around": around,
+    "nms": suppression,
+    "throughput": throughput,
+    "neighbour": neighbour,
+    "steadiness": steadiness,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(prog="bench.vision", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--frames", type=int, default=200, help="per peer and cell")
+    parser.add_argument("--only", choices=PARTS, nargs="*", help="parts of the bench")
+    parser.add_argument("--artefacts", type=Path, help="folder that keeps the exported models")
+    parser.add_argument("--trainer-python", type=Path, default=DEFAULT_PYTHON)
+    build = Path("build/peers")
+    parser.add_argument("--textbook-python", type=Path, default=build / "textbook/bin/python")
+    parser.add_argument("--inference-python", type=Path, default=build / "inference/bin/python")
+    asked = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        try:
+            artefacts = make(asked.artefacts or folder, asked.trainer_python)
+            bench = Bench(asked, folder, artefacts)
+            for name in asked.only or PARTS:
+                PARTS[name](bench)
+        except (EdgeError, PeerError, KeyError) as wrong:
+            sys.stderr.write(f"bench.vision cannot run here: {wrong!r}\n")
+            return EXIT_CANNOT_RUN
+    return finish("vision", bench.bars, bench.figures, asked.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""A GigE Vision camera over a real network link: Aravis' fake camera on the loopback address."""
+
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from edge.errors import CameraError
+from edge.limits import Strobe, View
+from edge.terms import Frame
+from edge.vision.aravis import search
+from edge.vision.camera import BadFrame, Capture, open_camera
+from edge.vision.genicam_camera import GenicamCamera
+from edge.vision.setup import TriggerMode
+from tests.camera_source import Source
+from tests.gige_peer import ADDRESS, SERIAL, fake_camera
+from tests.test_camera import numbered, until
+
+pytestmark = pytest.mark.needs_aravis
+
+WAIT_S = 5.0
+SOURCE = Source("gige", ADDRESS)
+
+
+def opened(source: Source = SOURCE, trigger: TriggerMode = "free_run") -> GenicamCamera:
+    camera = open_camera(source, trigger)
+    assert isinstance(camera, GenicamCamera)
+    return camera
+
+
+def frames_of(camera: GenicamCamera, count: int) -> list[Frame]:
+    frames: list[Frame] = []
+    until_s = time.monotonic() + WAIT_S
+    while len(frames) < count and time.monotonic() < until_s:
+        frame = camera.read(0.2)
+        frames += [frame] if frame is not None else []
+    assert len(frames) == count
+    return frames
+
+
+def under(capture: Capture, setup: int) -> bool:
+    return capture.setup == setup
+
+
+def test_a_free_running_camera_gives_every_frame_with_its_exposure() -> None:
+    with fake_camera():
+        camera = opened()
+        began_s = time.monotonic()
+        frames = frames_of(camera, 5)
+        camera.close()
+        camera.close()
+    assert [frame.number for frame in frames] == list(range(5))
+    assert {frame.image.shape for frame in frames} == {(512, 512)}
+    assert all(frame.image.any() and frame.trigger_count is None for frame in frames)
+    times = [frame.exposed_s for frame in frames]
+    assert times == sorted(times)
+    assert began_s - 0.1 < times[0] < times[-1] < time.monotonic()
+
+
+def test_the_recipe_sets_exposure_gain_region_and_strobe(outputs_xml: Path) -> None:
+    strobe = Strobe(polarity="low", delay_us=-50, width_us=1200)
+    expected = {
+        "ExposureTimeAbs": 1000,
+        "Gain": 6,
+        "LineSelector": "Line1",
+        "LineMode": "Output",
+        "LineInverter": True,
+        "LineSource": "Timer1Active",
+        "TimerTriggerSource": "FrameTrigger",
+        "TriggerDelay": 50,
+        "TimerDelay": 0,
+        "TimerDuration": 1200,
+    }
+    view = View(camera="c1", exposure_us=1000, gain_db=6, region=(8, 16, 256, 128), strobe=strobe)
+    with fake_camera("-g", str(outputs_xml)):
+        camera = opened(Source("gige", SERIAL, strobe_line="Line1"), "software")
+        camera.apply(view)
+        took = {name: camera.features.get(name) for name in expected}
+        camera.request()
+        (frame,) = frames_of(camera, 1)
+        camera.close()
+    assert frame.image.shape == (128, 256)
+    assert took == expected
+
+
+@pytest.mark.parametrize(
+    ("view", "told"),
+    [
+        (View(camera="c1", gain_db=3), "gain_db: this camera has no feature Gain or GainAbs"),
+        (
+            View(camera="c1", exposure_us=5),
+            "exposure_us: ExposureTimeAbs 5: expected 10 to 1",
+        ),
+        (View(camera="c1", region=(0, 0, 4000, 9)), "region: Width 4000: expected 1 to 2048"),
+        (
+            View(camera="c1", exposure_us=50, strobe=Strobe(width_us=60)),
+            r"strobe: which output .* strobe_line",
+        ),
+    ],
+)
+def test_what_the_camera_cannot_do_is_told_by_the_key_of_the_recipe(view: View, told: str) -> None:
+    with fake_camera():
+        camera = opened()
+        with pytest.raises(CameraError, match=rf"{ADDRESS}: \[\[view\]\] {told}"):
+            camera.apply(view)
+        with pytest.raises(CameraError, match="not sending"):
+            camera.read(0.1)
+        camera.close()
+
+
+def test_a_software_trigger_makes_one_frame_and_a_wired_one_waits_for_the_sensor() -> None:
+    with fake_camera():
+        camera = opened(trigger="software")
+        camera.apply(View(camera="c1", exposure_us=100))
+        assert camera.read(0.2) is None
+        for number in range(3):
+            asked_s = time.monotonic()
+            camera.request()
+            (frame,) = frames_of(camera, 1)
+            assert frame.number == number
+            assert asked_s <= frame.exposed_s <= time.monotonic()
+        assert camera.read(0.2) is None
+        camera.close()
+        camera = opened(Source("gige", ADDRESS, trigger_line="Line0"), "hardware")
+        trigger = [camera.features.get(f"Trigger{x}") for x in ("Mode", "Source")]
+        camera.request()
+        assert camera.read(0.2) is None
+        camera.close()
+    assert trigger == ["On", "Line0"]
+
+
+@pytest.mark.parametrize(
+    ("source", "trigger", "told"),
+    [
+        (Source("gige", "no-such"), "free_run", "no-such"),
+        (Source("usb3", ADDRESS), "free_run", "kind = 'usb3' in .* but it is 'gige'"),
+        (Source("gige", ADDRESS, pixel_format="Mono16"), "free_run", r"Mono16; .* BayerRG8"),
+        (Source("gige", ADDRESS, pixel_format="YUV422"), "free_run", r"cannot be YUV422; .*Mono8"),
+        (Source("gige", ADDRESS, trigger_line="Line7"), "hardware", r"Line7; .*Line0"),
+    ],
+)
+def test_a_camera_that_does_not_fit_its_settings_is_a_sentence(
+    source: Source, trigger: TriggerMode, told: str
+) -> None:
+    with fake_camera(), pytest.raises(CameraError, match=told):
+        open_camera(source, trigger)
+
+
+def test_a_camera_that_another_program_controls_is_a_sentence() -> None:
+    with fake_camera():
+        camera = opened()
+        with pytest.raises(CameraError, match="another program controls"):
+            opened()
+        camera.close()
+        opened().close()
+
+
+@pytest.mark.parametrize("name", ["RGB8", "BayerGB8"])
+def test_colour_comes_as_three_channels(name: str) -> None:
+    with fake_camera():
+        camera = opened(Source("gige", ADDRESS, pixel_format=name))
+        (frame,) = frames_of(camera, 1)
+        camera.close()
+    assert frame.image.shape == (512, 512, 3)
+    assert frame.image.any()
+
+
+def test_a_picture_that_lost_packets_is_counted_and_never_used() -> None:
+    with fake_camera("-r", "4"):
+        camera = opened()
+        frames = frames_of(camera, 20)
+        camera.close()
+    bad = [frame for frame in frames if isinstance(frame, BadFrame)]
+    assert 0 < len(bad) < 20
+    assert all("not whole: missing-packets" in frame.text for frame in bad)
+    assert all(frame.image.size == 0 for frame in bad)
+    assert sorted(frame.number for frame in frames)[-1] < 40
+
+
+def test_frames_nobody_took_in_time_are_counted_as_dropped() -> None:
+    with fake_camera():
+        camera = opened()
+        camera.features.set("AcquisitionFrameRate", 200.0)
+        (first,) = frames_of(camera, 1)
+        threading.Event().wait(0.5)  # far more frames than there are buffers
+        late = frames_of(camera, 30)
+        camera.close()
+    numbers = [first.number, *(frame.number for frame in late)]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] - numbers[0] > len(late), "the gap is in the numbers"
+
+
+def test_a_camera_that_was_without_power_comes_back_set_up() -> None:
+    with fake_camera() as peer:
+        capture = Capture(SOURCE)
+        capture.apply(3, View(camera="c1", region=(0, 0, 64, 32)))
+        assert until(lambda: capture.setup == 3)
+        peer.kill()
+        peer.start()
+        assert until(lambda: not capture.online)
+        assert "does not answer" in str(capture.fault)
+        assert until(lambda: capture.setup == 3)
+        frame = capture.wait_for(lambda frame: frame.setup == 3, time.monotonic() + WAIT_S)
+        capture.close()
+    assert frame is not None
+    assert frame.image.shape == (32, 64)
+    assert capture.reconnects == 1
+
+
+def test_nothing_is_left_of_ten_connections() -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    with fake_camera():
+        files = []
+        before = threads()
+        for setup in range(10):
+            capture = Capture(SOURCE)
+            assert capture.wait_for(numbered(0), time.monotonic() + WAIT_S)
+            capture.apply(setup, View(camera="c1", exposure_us=200))
+            assert until(partial(under, capture, setup))
+            capture.close()
+            files.append(len(list(Path("/proc/self/fd").iterdir())))
+        assert len(set(files)) == 1
+        assert until(lambda: threads() <= before + 1)  # GLib keeps one of its own
+
+
+def test_the_search_names_each_camera() -> None:
+    with fake_camera():
+        found = [camera for camera in search() if camera.address == ADDRESS]
+    assert [(camera.kind, camera.source, camera.model) for camera in found] == [
+        ("gige", SERIAL, "Aravis Fake")
+    ]

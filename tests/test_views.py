@@ -1,0 +1,174 @@
+"""Several cameras look at one part, each in its own time: edge.eye and edge.judging."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.eye import Eye
+from edge.flights import Flight
+from edge.judging import Judged, Judging
+from edge.pairing import Pairing
+from edge.release import load
+from edge.settings import Runtime
+from edge.terms import Code, Mode, Part, Reason, Trigger
+from edge.vision.camera import KEPT, Capture
+from edge.vision.shared_memory import SharedMemoryWriter
+from tests.camera_source import Source
+from tests.small_line import draw
+from tests.test_camera import until
+from tests.test_release import NG, OK, entry
+
+WAIT_S = 20.0
+
+
+@dataclass
+class Station:
+    """Cameras in shared memory, their eyes, and the judge."""
+
+    writers: list[SharedMemoryWriter]
+    eyes: list[Eye]
+    judging: Judging
+    judged: "queue.Queue[Judged]"
+    acquired: "queue.Queue[int]"
+
+    def put(self, number: int, edge_s: float, deadline_s: float = 10.0) -> None:
+        trigger = Trigger(Part("s1", 1, number), edge_s, 0.01, Mode.AUTO, 1)
+        self.judging.put(Flight(trigger, edge_s + deadline_s))
+
+    def write(self, camera: int, exposed_s: float, spot: bool = False) -> None:
+        image = np.random.default_rng().integers(60, 100, (64, 64), np.uint8)
+        if spot:
+            image[16:24, 32:40] = 255
+        self.writers[camera].write(image, exposed_s)
+
+
+@contextmanager
+def station(folder: Path, *windows: tuple[float, float]) -> Iterator[Station]:
+    """One camera for each (offset s, tolerance s)."""
+    with ExitStack() as stack:
+        writers, eyes = [], []
+        for n, (offset_s, tolerance_s) in enumerate(windows):
+            writers.append(SharedMemoryWriter(folder / f"ring{n}", 64, 64, 1))
+            stack.callback(writers[-1].close)
+            capture = Capture(Source("shared_memory", str(folder / f"ring{n}"), name=f"c{n}"))
+            stack.callback(capture.close)
+            eyes.append(Eye(capture, Pairing("free_run", tolerance_s, offset_s), None))
+        assert until(lambda: all(eye.capture.online for eye in eyes))
+        loaded = load(entry(folder, NG + OK), Runtime(), unsigned=False)
+        judged: queue.Queue[Judged] = queue.Queue()
+        acquired: queue.Queue[int] = queue.Queue()
+        judging = Judging("s1", eyes, {1: loaded}, lambda _: True, acquired.put, judged.put)
+        stack.callback(judging.close)
+        judging.start()
+        yield Station(writers, eyes, judging, judged, acquired)
+
+
+def test_a_view_that_does_not_come_costs_the_other_camera_no_frame(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 0.5), (0.0, 5.0)) as line:
+        edge_s = time.monotonic()
+        line.put(1, edge_s)
+        line.write(1, edge_s + 0.001, spot=True)
+        for n in range(3 * KEPT):  # of the parts that follow, while the first camera is waited for
+            assert until(lambda n=n: line.eyes[1].capture.frames > n)  # type: ignore[misc]
+            line.write(1, edge_s + 10 + n)
+        judged = line.judged.get(timeout=WAIT_S)
+    assert [look.verdict.reason for look in judged.looks] == [Reason.NO_FRAME, None]
+    assert judged.looks[1].frame is not None
+    assert judged.looks[1].frame.exposed_s == edge_s + 0.001
+    assert judged.verdict.code is Code.NG
+
+
+def test_a_view_missing_is_never_ok(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 0.3), (0.0, 5.0)) as line:
+        edge_s = time.monotonic()
+        line.put(1, edge_s)
+        line.write(1, edge_s + 0.001)
+        judged = line.judged.get(timeout=WAIT_S)
+    assert [look.verdict.code for look in judged.looks] == [Code.UNDECIDED, Code.OK]
+    assert judged.verdict.code is Code.UNDECIDED
+
+
+def test_each_view_waits_for_its_own_window_and_the_part_may_move_after_the_last(
+    tmp_path: Path,
+) -> None:
+    with station(tmp_path, (0.0, 3.0), (0.2, 3.0)) as line:
+        edge_s = time.monotonic()
+        line.put(1, edge_s)
+        line.write(0, edge_s + 0.001)
+        line.write(1, edge_s + 0.001)  # of a part before, still under the second camera
+        line.write(1, edge_s + 0.201)
+        judged = line.judged.get(timeout=WAIT_S)
+        assert line.acquired.get(timeout=WAIT_S) == 1
+    frames = [look.frame for look in judged.looks]
+    assert [f.exposed_s - edge_s > 0.2 for f in frames if f] == [False, True]
+    assert judged.verdict.code is Code.OK
+
+
+def test_a_part_at_the_first_camera_does_not_wait_for_the_one_at_the_second(
+    tmp_path: Path,
+) -> None:
+    """Parts follow each other faster than they travel from camera to camera."""
+    with station(tmp_path, (0.0, 0.2), (1.0, 0.2)) as line:
+        edges_s = [time.monotonic() + 0.21 * n for n in range(2)]
+        for n, edge_s in enumerate(edges_s, 1):
+            line.put(n, edge_s)
+            line.write(0, edge_s + 0.001)
+        capture = line.eyes[0].capture
+        for n in range(3 * KEPT):  # long before the first part is under the second camera
+            assert until(lambda n=n: capture.frames > n + 1)  # type: ignore[misc]
+            assert until(lambda: time.monotonic() > edges_s[1] + 0.01)
+            line.write(0, edges_s[1] + 1 + n)
+        for edge_s in edges_s:
+            line.write(1, edge_s + 1.001)
+        looks = [line.judged.get(timeout=WAIT_S).looks for _ in edges_s]
+    exposed = [[look.frame.exposed_s for look in views if look.frame] for views in looks]
+    assert exposed == [[edge_s + 0.001, edge_s + 1.001] for edge_s in edges_s]
+
+
+def test_a_camera_that_waits_to_be_asked_is_asked_when_the_part_is_there(tmp_path: Path) -> None:
+    draw(tmp_path / "pictures", [False])
+    capture = Capture(Source("folder", str(tmp_path / "pictures")))
+    assert until(lambda: capture.online)
+    eye = Eye(capture, Pairing("software", 5.0, offset_s=0.3), None)
+    edge_s = time.monotonic()
+    trigger = Trigger(Part("s1", 1, 1), edge_s, 0.01, Mode.AUTO, 1)
+    loaded = load(entry(tmp_path, NG + OK), Runtime(), unsigned=False)
+    eye.expect(trigger)
+    taken = eye.take(trigger, edge_s + 10, loaded, lambda: True)
+    frame = capture.latest()
+    capture.close()
+    assert frame is not None
+    assert taken is frame
+    assert frame.exposed_s >= edge_s + 0.3
+
+
+def test_a_frame_that_turns_out_doubtful_while_it_is_judged_is_undecided(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 5.0)) as line:
+        (eye,) = line.eyes
+        edge_s = time.monotonic()
+        line.put(1, edge_s)
+        line.write(0, edge_s + 0.5)
+        judged = line.judged.get(timeout=WAIT_S)
+        trigger, (look,) = judged.flight.trigger, judged.looks
+        assert eye.confirm(trigger, look).verdict.code is Code.OK
+        eye.expect(Trigger(Part("s1", 1, 2), edge_s + 0.5, 0.01, Mode.AUTO, 1))
+        assert eye.confirm(trigger, look).verdict.reason is Reason.PAIRING
+
+
+def test_a_camera_that_hangs_is_a_missing_view_by_the_deadline(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 5.0), (0.0, 5.0)) as line:
+        hung = threading.Event()
+        line.eyes[0].capture.request = lambda: hung.wait(WAIT_S)  # type: ignore[method-assign]
+        edge_s = time.monotonic()
+        line.put(1, edge_s, deadline_s=0.5)
+        line.write(1, edge_s + 0.001)
+        judged = line.judged.get(timeout=WAIT_S)
+        hung.set()
+    assert [look.verdict.reason for look in judged.looks] == [Reason.VIEW_MISSING, None]
+    assert judged.verdict.code is Code.UNDECIDED
