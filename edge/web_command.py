@@ -75,8 +75,10 @@ def run(asked: argparse.Namespace) -> int:
             strips = _strips(source, camera.kind == "folder")
             return _measure(wiring, entry, loaded, strips, mm_per_px, asked.seconds or MEASURE_S)
         if asked.seconds is not None:
-            threading.Timer(asked.seconds, stop.set).start()
-        ends = camera.kind == "folder" and not camera.loop
+            timer = threading.Timer(asked.seconds, stop.set)
+            timer.daemon = True
+            timer.start()
+        ends = camera.kind == "folder"  # which with `loop` never ends
         web = WebInspection(source, loaded.detector, loaded.recipe, mm_per_px, ends=ends)
         web.run(stop, _as_json if asked.json else _as_text)
     except BrokenPipeError:  # `| head` has seen enough
