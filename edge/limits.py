@@ -202,6 +202,7 @@ class Web(Section, frozen=True, kw_only=True):
     overlap_mm: Annotated[float, Meta(gt=0, le=1000)]  # >= the largest defect along the web
     interval_mm: Annotated[float, Meta(ge=10, le=100_000)] = 1000.0  # one self-counted part
     speed_m_min: Annotated[float, Meta(gt=0, le=3000)]  # highest speed of the line
+    row_counter: bool = False  # a frame's trigger count is the encoder's count at its first row
     flat_field: Annotated[str, Meta(min_length=1)] | None = None  # file; recipe's folder
 
 

@@ -48,7 +48,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.recipe": ("edge.terms", "edge.errors", "edge.sections", "edge.limits", "edge.zones"),
     "edge.judgement": ("edge.terms", "edge.limits", "edge.recipe", "edge.zones"),
     # the three wings of the node: they meet only in the loop
-    "edge.vision": (*WORDS, "edge.settings", "edge.limits"),
+    "edge.vision": (*WORDS, "edge.settings", "edge.limits", "edge.zones"),
     "edge.plc": (*WORDS, "edge.settings"),
     "edge.plc.modbus": (),
     "edge.plc.light_protocol": (),
