@@ -13,7 +13,7 @@ from edge.recipe import Recipe
 from edge.vision import confirm
 from edge.vision.anomaly import Anomaly
 from edge.vision.detector import Detector
-from edge.vision.detectors import Detectors, Second
+from edge.vision.detectors import Second
 from edge.vision.image import decode_image
 from edge.vision.template import Template
 
@@ -48,22 +48,6 @@ def seconds(
         pinned = verified(path, anomaly.sha256, unsigned) and pinned
         made.append(Second(anomaly.camera, Anomaly(open_model(path, anomaly.sha256))))
     return tuple(made), pinned
-
-
-def complete(recipe: Recipe, folder: Path, model: Detector) -> Detectors:
-    """A model with the recipe's second detectors, where a recipe is tried without a node.
-
-    Raises:
-        ModelError: as `seconds`; a pin that is there must hold, but none is needed.
-    """
-    model = model.with_floor(min(model.score_floor, model_floor(recipe)))
-    made, _pinned = seconds(
-        recipe,
-        folder,
-        True,
-        lambda path, pin: Detector(path, pin, score_floor=model.score_floor),
-    )
-    return Detectors(model, made)
 
 
 def model_floor(recipe: Recipe) -> float:

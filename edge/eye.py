@@ -22,6 +22,10 @@ from edge.vision.quality import ImageCheck
 READOUT_S = 0.05
 """A frame exposed at the last moment still needs to be read out and copied."""
 
+EXPOSURE_ERROR_S = 0.002
+"""A camera's own clock is known to about this: one asked at the first moment may tell an earlier
+one, and its frame would be refused."""
+
 MAX_MARKS = 100
 
 DISAGREE = "picture and number disagree"
@@ -87,7 +91,8 @@ class Eye:
         """
         with self._lock:
             earliest_s, latest_s = self._pairing.window(trigger)
-        time.sleep(max(0.0, min(earliest_s, deadline_s) - time.monotonic()))
+        asked_s = min(earliest_s + EXPOSURE_ERROR_S, deadline_s)
+        time.sleep(max(0.0, asked_s - time.monotonic()))
         self.capture.request()
         give_up_s = min(deadline_s, latest_s + READOUT_S)
         found = self.capture.wait_for(lambda frame: self._is_candidate(trigger, frame), give_up_s)

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import comparisons
 from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, ImageError, ModelError
 from edge.recipe import Recipe
-from edge.still import judge_still
+from edge.still import assemble, judge_still
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision import annotate
 from edge.vision.detector import Detector
@@ -135,7 +134,7 @@ def _recipe(path: Path | None, threshold: float, model: Detector) -> tuple[Recip
     if path is None:
         return recipes.simple(model.labels, threshold), Detectors(model)
     recipe = recipes.read(path)
-    detector = comparisons.complete(recipe, path.parent, model)
+    detector = assemble(recipe, path.parent, model)
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
         raise ModelError(f"{path}: does not fit {model.path}: {'; '.join(problems)}")

@@ -39,6 +39,7 @@ class Loaded:
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
     references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
     workers: int = 1  # views of a part judged at once
+    scales: Mapping[str, float | None] = field(default_factory=dict)  # mm per px, by camera
 
 
 def load(
@@ -87,7 +88,7 @@ def load(
     if problems:
         name = entry.model or "[spots]"
         raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
-    problems = recipes.check_scales(recipe, scales) if scales is not None else []
+    problems = recipes.check_scales(recipe, scales, detector.areas) if scales is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
@@ -102,7 +103,16 @@ def load(
         for view in recipe.views
         if view.reference is not None
     }
-    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
+    loaded = Loaded(
+        entry.number,
+        recipe,
+        trust,
+        detector,
+        golden,
+        references,
+        runtime.workers,
+        scales or {},
+    )
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
@@ -144,7 +154,8 @@ def prove(loaded: Loaded, place: int) -> None:
 def _judged(loaded: Loaded, golden: Golden, image: npt.NDArray[np.uint8]) -> Verdict:
     """As the eye judges: a part that cannot be compared is undecided."""
     try:
-        detections = loaded.detector.seen_by(golden.camera).detect(image)
+        mm_per_px = recipes.scale_of(golden.camera, loaded.scales)
+        detections = loaded.detector.seen_by(golden.camera).detect(image, mm_per_px)
     except ImageError:
         return Verdict(Code.UNDECIDED, Reason.BAD_IMAGE)
     return judgement.judge(detections, loaded.recipe, golden.camera)

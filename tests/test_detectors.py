@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from edge import settings
-from edge.comparisons import complete, model_floor
+from edge.comparisons import model_floor
 from edge.errors import ModelError, SettingsError
 from edge.eye import Eye
 from edge.pairing import Pairing
 from edge.recipe import check_scales, parse, read
 from edge.release import Loaded, load
-from edge.still import judge_still
+from edge.still import assemble, judge_still
 from edge.terms import Code, Frame, Reason
 from edge.vision.camera import Capture
 from edge.vision.detector import Detector
@@ -163,7 +163,7 @@ def test_a_picture_tried_without_a_line_that_cannot_be_compared_is_a_bad_image(
 ) -> None:
     entry(tmp_path, CLASSES + DIFFERENCE + TEMPLATE)
     recipe = read(tmp_path / "boards.toml")
-    detector = complete(recipe, tmp_path, Detector(tmp_path / "tiny.onnx", threads=1))
+    detector = assemble(recipe, tmp_path, Detector(tmp_path / "tiny.onnx", threads=1))
     still = judge_still(np.full((160, 160), 90, np.uint8), detector, recipe)
     assert still.verdict.reason is Reason.BAD_IMAGE
     assert judge_still(bad_board(), detector, recipe).verdict.code is Code.NG

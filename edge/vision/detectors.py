@@ -61,6 +61,11 @@ class Detectors:
         """Of the model."""
         return self.model.providers
 
+    @property
+    def areas(self) -> bool:
+        """Whether the model tells areas; second detectors tell boxes."""
+        return self.model.areas
+
     def seen_by(self, camera: str | None) -> Detectors:
         """The same for this camera's view."""
         return replace(self, camera=camera)
