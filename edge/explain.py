@@ -137,7 +137,8 @@ def _golden(
         return f"[[golden]] picture: {wrong}", 2
     if detector is None:
         return f"[[golden]] {golden.picture}: not judged, there is no model", 1
-    still = judge_still(image, detector, recipe, golden.camera, mm_per_px)
+    looking = detector.seen_by(golden.camera)
+    still = judge_still(image, looking, recipe, golden.camera, mm_per_px)
     told = _verdict(still)
     if still.verdict.code is golden.code:
         return f"[[golden]] {golden.picture}: {told}, as expected", 0

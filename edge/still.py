@@ -17,6 +17,7 @@ from edge.vision.detectors import Detectors
 from edge.vision.image import decode_image
 from edge.vision.quality import ImageCheck
 from edge.vision.reference import Reference
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +65,30 @@ class Stills:
     ) -> Still:
         """As `judge_still`, with the reference of the camera's view."""
         reference = self._references.get(camera) if camera is not None else None
-        return judge_still(image, self.detector, self.recipe, camera, mm_per_px, reference)
+        looking = self.detector.seen_by(camera)
+        return judge_still(image, looking, self.recipe, camera, mm_per_px, reference)
 
 
 def assemble(recipe: Recipe, folder: Path, model: Detector | None) -> Detectors:
-    """All detectors of a recipe whose files start at `folder`; no pin is needed, but must hold.
+    """Everything a recipe detects with, its files starting at `folder`; no pin is needed.
 
     Raises:
         ModelError: recipe and model do not go together, or a file cannot be compared with.
         SettingsError: the recipe's flat field cannot be used.
     """
+    floor = comparisons.model_floor(recipe)
     if model is not None:
-        model = model.with_floor(min(model.score_floor, comparisons.model_floor(recipe)))
+        model = model.with_floor(min(model.score_floor, floor))
     sees = sight.assemble(recipe, model, prepare=sight.flattened(recipe, folder))
-    made, _pinned = comparisons.seconds(recipe, folder, True, Detector)
-    return Detectors(sees, made)
+    seconds, _pinned = comparisons.seconds(
+        recipe, folder, True, lambda path, pin: Detector(path, pin, score_floor=recipe.score_floor)
+    )
+    return Detectors(sees, seconds)
 
 
 def judge_still(
     image: npt.NDArray[np.uint8],
-    detector: Detectors,
+    detector: Sees,
     recipe: Recipe,
     camera: str | None = None,
     mm_per_px: float | None = None,
@@ -102,7 +107,7 @@ def judge_still(
     if fault is not None:
         return Still(Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=fault)
     try:
-        detections = detector.seen_by(camera).detect(image, mm_per_px)
+        detections = detector.detect(image, mm_per_px)
     except ImageError as wrong:
         return Still(Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=str(wrong))
     except EdgeError as wrong:

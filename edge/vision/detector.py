@@ -129,14 +129,14 @@ class Detector:
         return self._spec.height, self._spec.width
 
     @property
-    def notes(self) -> dict[str, str]:
-        """The metadata of the file, as it stands there."""
-        return dict(self.session.get_modelmeta().custom_metadata_map)
-
-    @property
     def areas(self) -> bool:
         """Whether it tells the area of a defect, not only its box: it segments."""
         return self._segments
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """The metadata of the file, as it stands there."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
 
     @property
     def channels(self) -> int:

@@ -63,7 +63,7 @@ class Detectors:
 
     @property
     def areas(self) -> bool:
-        """Whether the model tells areas; second detectors tell boxes."""
+        """Whether the model tells areas."""
         return self.model.areas
 
     def seen_by(self, camera: str | None) -> Detectors:
