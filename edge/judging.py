@@ -146,7 +146,8 @@ class Judging:
         started_s = time.monotonic()
         looks: tuple[Look, ...] = ()
         verdict = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
-        if job.loaded is not None:
+        # parts that waited while a golden picture went wrong are not judged by that recipe either
+        if job.loaded is not None and job.loaded.number not in self.failed:
             looks = self._look(job, job.loaded)
             verdict = _fused(looks, job.loaded) if looks else verdict
         ended_s = time.monotonic()

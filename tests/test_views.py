@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from edge.errors import ModelError
 from edge.eye import Eye, Look
 from edge.flights import Flight
 from edge.judging import Judged, Judging
@@ -170,6 +172,23 @@ def test_a_frame_that_turns_out_doubtful_while_it_is_judged_is_undecided(tmp_pat
         judged = line.judged.get(timeout=WAIT_S)
     assert [look.verdict.reason for look in judged.looks] == [Reason.PAIRING]
     assert judged.verdict.code is Code.UNDECIDED
+
+
+def test_a_part_that_waits_while_a_golden_picture_goes_wrong_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with station(tmp_path, (0.0, 5.0)) as line:
+        edge_s = time.monotonic()
+
+        def blinded(loaded: Loaded, place: int) -> None:
+            line.put(1, edge_s)
+            line.write(0, edge_s + 0.001)
+            assert until(lambda: not line.acquired.empty())
+            raise ModelError("it does not see any more")
+
+        monkeypatch.setattr("edge.judging.prove", blinded)
+        judged = line.judged.get(timeout=WAIT_S)
+    assert (judged.verdict.code, judged.verdict.reason) == (Code.UNDECIDED, Reason.MODEL_FAULT)
 
 
 def test_a_camera_that_hangs_is_a_missing_view_by_the_deadline(tmp_path: Path) -> None:

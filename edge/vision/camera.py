@@ -32,7 +32,7 @@ from edge.vision.gentl import GentlTransport
 from edge.vision.gige import AravisTransport
 from edge.vision.gstreamer import GstreamerCamera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
-from edge.vision.lamp import Lamp, prove
+from edge.vision.lamp import SETTLE_S, Lamp, prove
 from edge.vision.rtsp import RtspCamera
 from edge.vision.setup import CameraSettings, TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
@@ -328,8 +328,9 @@ class Capture:
         if not self._is_proved(wanted.view):
             return False
         if wanted.view is not None:
-            if self._lamp is not None:
+            if self._lamp is not None and wanted.view.light:
                 self._lamp.apply(wanted.view.light)
+                self._closing.wait(SETTLE_S)  # a lamp that still changes is no setup
             camera.apply(wanted.view)
             since_s = time.monotonic()
         with self._changed:
