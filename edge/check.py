@@ -106,7 +106,7 @@ def _try_disk(folder: Path) -> str:
 
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
-    loaded = load(entry, wiring.runtime, unsigned, wiring.scales)
+    loaded = load(entry, wiring.runtime, unsigned, wiring.scales, lit=wiring.lit)
     eye = Path(entry.model).name if entry.model is not None else "[spots]"
     return (
         f"{loaded.recipe.name} with {eye}, {loaded.trust}, "

@@ -57,7 +57,7 @@ class Node:
         self.ledger = Outbox(data / "ledger.db")
         self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
         self._recipes, failed = load_all(
-            settings.recipe, settings.runtime, unsigned, settings.scales
+            settings.recipe, settings.runtime, unsigned, settings.scales, settings.lit
         )
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)

@@ -62,7 +62,7 @@ class LightController:
             return self._line.get(channel)
 
     def close(self) -> None:
-        """Give the port back; safe to call twice. A camera that hangs in its proof is not waited for."""
+        """Give the port back; safe to call twice. Whoever hangs with it is not waited for."""
         held = self.alone.acquire(timeout=CLOSE_S)
         try:
             self._line.close()
