@@ -21,6 +21,9 @@ COUNTING = ("shared_memory", *GENICAM)
 TIMELESS = ("rtsp", "v4l2", "gstreamer", "csi")
 """Kinds of camera whose pictures carry no exposure time."""
 
+LOGIN = re.compile(r"://[^/{\s]*@|-pw\s*=")
+"""A password in an address, or in a property of a pipeline; {login} is none."""
+
 
 def crossed(settings: Settings) -> list[str]:
     """Mistakes that no single key shows: things used twice, never defined, or not fitting.
@@ -132,7 +135,7 @@ def misplaced(settings: Settings) -> list[str]:
         f"[camera {camera.name}] source: a login in it is a mistake; put user:password into "
         f"password_file, so that it stands in no log and no backup"
         for camera in settings.camera or ()
-        if camera.kind in ("rtsp", "gstreamer") and re.search(r"://[^/{\s]*@", camera.source or "")
+        if camera.kind in ("rtsp", "gstreamer") and LOGIN.search(camera.source or "")
     ]
     for station in settings.station or ():
         wired = station.cameras or () if station.trigger == "hardware" else ()

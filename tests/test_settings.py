@@ -167,6 +167,9 @@ def test_a_login_in_an_address_is_a_mistake_that_is_told_without_it(tmp_path: Pa
     pipeline = 'kind = "gstreamer"\nsource = "rtspsrc location=rtsp://{login}@host/one ! decodebin"'
     whole = WHOLE.replace('kind = "rtsp"\nsource = "rtsp://127.0.0.1/one"', pipeline)
     assert settings.read(written(tmp_path, whole)).camera[1].kind == "gstreamer"
+    (found,) = problems_of(tmp_path, whole.replace("//{login}@host", "//host user-pw=secret"))
+    assert "a login in it is a mistake" in found
+    assert "secret" not in found
 
 
 def test_a_source_without_exposure_times_must_say_how_late_it_is(tmp_path: Path) -> None:
