@@ -168,6 +168,7 @@ class Node:
             station.tolerance_s,
             station.offset_s(settings),
             station.takt_s,
+            (settings.delay_ms or 0) / 1000,
         )
         recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
         return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))

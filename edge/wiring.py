@@ -168,14 +168,30 @@ def moving(settings: Settings) -> list[str]:
 
 def untimed(station: Station, camera: Camera) -> list[str]:
     """A moving part is only where its picture's exposure time says."""
-    if camera.kind not in TIMELESS or station.speed_mm_s == 0:
+    if camera.kind not in TIMELESS:
         return []
+    if station.speed_mm_s == 0:
+        return unsure(station, camera)
     why = f"{camera.name!r} ({camera.kind}) does not say when it exposed"
     if station.speed_mm_s is None:
         return [f"[station {station.name}] speed_mm_s: missing; expected 0 = parts stand, as {why}"]
     return [
         f"[station {station.name}] cameras: parts move at {station.speed_mm_s:g} mm/s, and {why}; "
         "expected a camera with exposure times, or parts that stand"
+    ]
+
+
+def unsure(station: Station, camera: Camera) -> list[str]:
+    """A picture that may be so old that nobody can tell this part from the next."""
+    if not (station.trigger and station.max_rate_per_s and camera.delay_ms):
+        return []  # wrong, and told already
+    tolerance_ms = station.tolerance_s * 1000
+    if camera.delay_ms < tolerance_ms:
+        return []
+    return [
+        f"[camera {camera.name}] delay_ms: {camera.delay_ms}; expected less than the "
+        f"{tolerance_ms:g} ms of frame_tolerance_ms or max_rate_per_s in [station {station.name}]: "
+        "its picture may show the next part"
     ]
 
 

@@ -174,6 +174,19 @@ def test_a_frame_that_turns_out_doubtful_while_it_is_judged_is_undecided(tmp_pat
     assert judged.verdict.code is Code.UNDECIDED
 
 
+def test_a_stream_is_waited_for_as_long_as_its_pictures_are_on_their_way(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 0.1)) as line:
+        loaded = load(entry(tmp_path, NG + OK), Runtime(), unsigned=False)
+        pairing, edge_s = Pairing("free_run", 5.1, delay_s=5.0), time.monotonic()
+        eye = Eye(line.eyes[0].capture, pairing, None, {1: Setup()})
+        arrives = threading.Timer(0.4, line.write, (0, edge_s + 0.05))
+        arrives.start()
+        trigger = Trigger(Part("s1", 1, 1), edge_s, 0.01, Mode.AUTO, 1)
+        taken = eye.take(trigger, edge_s + WAIT_S, loaded, lambda: True)
+        arrives.join()
+    assert isinstance(taken, Frame)
+
+
 def test_a_part_that_waits_while_a_golden_picture_goes_wrong_is_not_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
