@@ -111,6 +111,8 @@ class Judging:
 
         for view in views:
             view.add_done_callback(taken)
+        if not views:
+            self._acquired(number)  # no picture will be taken of it
         self._jobs.put(_Job(flight, loaded, views))
 
     @property

@@ -204,6 +204,14 @@ def test_a_part_that_waits_while_a_golden_picture_goes_wrong_is_not_judged(
     assert (judged.verdict.code, judged.verdict.reason) == (Code.UNDECIDED, Reason.MODEL_FAULT)
 
 
+def test_a_part_of_a_recipe_that_is_not_here_may_move_at_once(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 5.0)) as line:
+        trigger = Trigger(Part("s1", 1, 7), time.monotonic(), 0.01, Mode.AUTO, 9)
+        line.judging.put(Flight(trigger, trigger.edge_s + 10))
+        assert line.acquired.get(timeout=WAIT_S) == 7
+        assert line.judged.get(timeout=WAIT_S).verdict.reason is Reason.MODEL_FAULT
+
+
 def test_a_camera_that_hangs_is_a_missing_view_by_the_deadline(tmp_path: Path) -> None:
     with station(tmp_path, (0.0, 5.0), (0.0, 5.0)) as line:
         hung = threading.Event()
