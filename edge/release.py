@@ -56,7 +56,7 @@ def load(
         scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
             not known, and sizes in mm excuse nothing.
         warm: models that are loaded already, by file; gets this one.
-        lit: the light controller of each camera that has one, by their names.
+        lit: the light controller of each camera that has one, by their names; None = not known.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
@@ -91,7 +91,7 @@ def load(
         name = entry.model or "[spots]"
         raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
     problems = recipes.check_scales(recipe, scales, detector.areas) if scales is not None else []
-    problems += clashes(recipe, lit or {})
+    problems += clashes(recipe, lit) if lit is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):

@@ -52,13 +52,17 @@ def gaps(recipes: Mapping[int, Recipe]) -> dict[int, list[str]]:
 
 
 def clashes(recipe: Recipe, lit: Mapping[str, str]) -> list[str]:
-    """Lamps that two views set differently: whichever camera is set up last would decide.
+    """Lamps that nobody can switch, and those that two views set differently: the later would win.
 
     Args:
         lit: the light controller of each camera that has one, by their names.
     """
     told: dict[tuple[str, int], tuple[str, int]] = {}
-    problems = []
+    problems = [
+        f"[[view]] {view.camera}: light: no [[light]] is wired to this camera"
+        for view in recipe.views
+        if view.light and view.camera not in lit
+    ]
     for view in recipe.views:
         for light in view.light if view.camera in lit else ():
             own = view.camera, light.brightness

@@ -54,6 +54,8 @@ def test_a_lamp_that_two_cameras_see_by_has_one_brightness() -> None:
         "[[view]] c2: light of channel 2 is 10, but c1 sees by it too and sets it to 90"
     ]
     assert clashes(recipe(BRIGHT, dim), {"c1": "l1", "c2": "l2"}) == []
-    assert clashes(recipe(BRIGHT, dim), {}) == []
+    assert clashes(recipe(BRIGHT, dim), {"c1": "l1"}) == [
+        "[[view]] c2: light: no [[light]] is wired to this camera"
+    ]
     same = View(camera="c2", light=BRIGHT.light)
     assert clashes(recipe(BRIGHT, same), one) == []
