@@ -116,7 +116,9 @@ def test_the_recipe_sets_exposure_gain_region_and_strobe(
 ) -> None:
     view = View(camera="c1", exposure_us=1000, gain_db=6, region=(8, 16, 256, 128), strobe=strobe)
     expected = {"ExposureTimeAbs": 1000, "Gain": 6, "LineSelector": "Line1", **expected}
-    with fake_camera("-g", str(described(LINES + features + number("Gain", 0, 24)))):
+    expected["ExposureMode"] = "Timed"
+    features += number("Gain", 0, 24) + choice("ExposureMode", "TriggerWidth", "Timed")
+    with fake_camera("-g", str(described(LINES + features))):
         camera = opened(Source("gige", ADDRESS, strobe_line="Line1"), "software")
         camera.apply(view)
         took = {name: camera.features.get(name) for name in expected}

@@ -1,6 +1,6 @@
 """How a GenICam camera is set by the names of its standard (SFNC 2.7), whatever library carries it.
 
-exposure_us   ExposureAuto Off, ExposureTime (before SFNC 2: ExposureTimeAbs)
+exposure_us   ExposureMode Timed, ExposureAuto Off, ExposureTime (before SFNC 2: ExposureTimeAbs)
 gain_db       GainAuto Off, Gain (GainAbs)
 region        OffsetX, OffsetY, Width, Height
 trigger       TriggerSelector, TriggerMode, TriggerSource
@@ -100,6 +100,8 @@ def apply_view(features: Features, view: View) -> None:
         CameraError: names the key of the view.
     """
     if view.exposure_us is not None:
+        if features.has("ExposureMode"):  # a trigger that lasts may set the exposure otherwise
+            choose(features, "[[view]] exposure_us", "ExposureMode", "Timed")
         _off(features, "ExposureAuto")
         name = find(features, "[[view]] exposure_us", *EXPOSURE)
         put(features, "[[view]] exposure_us", name, view.exposure_us, 1 + 0.02 * view.exposure_us)
