@@ -183,6 +183,12 @@ def test_a_template_section_that_makes_no_sense_is_refused(line: str, sentence: 
         parse(text.encode(), "recipe")
 
 
+def test_a_web_has_no_part_to_compare() -> None:
+    web = '\n[web]\ncamera = "c1"\nrows_per_mm = 10\noverlap_mm = 5\nspeed_m_min = 5\n'
+    with pytest.raises(SettingsError, match="no part whose place"):
+        parse((CLASSES + DIFFERENCE + TEMPLATE + web).encode(), "recipe")
+
+
 @pytest.fixture
 def eye(tmp_path: Path) -> Iterator[Eye]:
     folder = tmp_path / "camera"
