@@ -7,15 +7,30 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import check, explain, inspect, record, replay, settings, simulate, web_command
+from edge import (
+    cameras,
+    check,
+    explain,
+    inspect,
+    prepare,
+    record,
+    replay,
+    settings,
+    simulate,
+    tune,
+    web_command,
+)
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
 EXAMPLES = """examples:
   quanjian-edge check --config edge.toml          find every mistake, try camera, PLC, model, broker
   quanjian-edge run --config edge.toml            inspect until stopped
+  quanjian-edge cameras --out snapshots           what is connected, and a picture of each
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
   quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
+  quanjian-edge tune --config edge.toml --write   the fastest threads, workers and provider here
+  quanjian-edge prepare --config edge.toml        build the engines of every model ahead
   quanjian-edge record --for 30m                  keep every frame for half an hour
   quanjian-edge replay data/recordings --model new.onnx --recipe r.toml
   quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
@@ -55,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, add, run in (
         ("run", "inspect until stopped", _add_run, _run),
         ("check", "find every mistake and try every device", _add_config, check.run),
+        ("cameras", "what is connected, and a picture of each", cameras.add_arguments, cameras.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
+        ("tune", "measure and write the fastest [runtime]", tune.add_arguments, tune.run),
+        ("prepare", "build the engines of every model ahead", _add_config, prepare.run),
         ("record", "keep full frames for a while", record.add_arguments, record.run),
         ("replay", "recorded frames again", replay.add_arguments, replay.run),
         ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),

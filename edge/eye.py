@@ -6,7 +6,7 @@ part and a run of the verified detector on it.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge import judgement
@@ -14,12 +14,17 @@ from edge.errors import EdgeError
 from edge.mqtt.message import Mark, View
 from edge.pairing import Pairing
 from edge.release import Loaded
+from edge.setups import Setup
 from edge.terms import Code, Detection, Frame, Reason, Trigger, Verdict
 from edge.vision.camera import BadFrame, Capture
 from edge.vision.quality import ImageCheck
 
 READOUT_S = 0.05
 """A frame exposed at the last moment still needs to be read out and copied."""
+
+EXPOSURE_ERROR_S = 0.002
+"""A camera's own clock is known to about this: one asked at the first moment may tell an earlier
+one, and its frame would be refused."""
 
 MAX_MARKS = 100
 
@@ -42,12 +47,29 @@ class Look:
 class Eye:
     """One camera of a station, with what must be remembered from part to part."""
 
-    def __init__(self, capture: Capture, pairing: Pairing, mm_per_px: float | None) -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        pairing: Pairing,
+        mm_per_px: float | None,
+        setups: Mapping[int, Setup],
+    ) -> None:
+        """`setups`: what the camera must be set to, by the number of the recipe."""
         self.capture = capture
+        self._setups = setups
         self._pairing = pairing
         self._lock = threading.Lock()  # guards the pairing: triggers come from another thread
         self._mm_per_px = mm_per_px
         self._check = ImageCheck()
+
+    def prepare(self, recipe: int) -> None:
+        """Have the camera set up for this recipe; `is_prepared` says when it is."""
+        setup = self._setups[recipe]
+        self.capture.apply(setup.number, setup.view)
+
+    def is_prepared(self, recipe: int) -> bool:
+        """Does every frame exposed from now on show what this recipe was made for?"""
+        return self.capture.setup == self._setups[recipe].number
 
     def expect(self, trigger: Trigger) -> None:
         """The PLC has told of this part."""
@@ -69,7 +91,8 @@ class Eye:
         """
         with self._lock:
             earliest_s, latest_s = self._pairing.window(trigger)
-        time.sleep(max(0.0, min(earliest_s, deadline_s) - time.monotonic()))
+        asked_s = min(earliest_s + EXPOSURE_ERROR_S, deadline_s)
+        time.sleep(max(0.0, asked_s - time.monotonic()))
         self.capture.request()
         give_up_s = min(deadline_s, latest_s + READOUT_S)
         found = self.capture.wait_for(lambda frame: self._is_candidate(trigger, frame), give_up_s)
@@ -82,6 +105,8 @@ class Eye:
             return self._undecided(Reason.BAD_IMAGE, found.text, source=found.path)
         if distrust is not None:
             return self._undecided(distrust, DISAGREE, found)
+        if found.setup != self._setups[loaded.number].number:
+            return self._undecided(Reason.BAD_IMAGE, "taken under another recipe's setup", found)
         before = self.capture.before(found)
         fault = self._check.fault(
             found.image,

@@ -20,12 +20,13 @@ import numpy.typing as npt
 from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, ImageError, ModelError
 from edge.recipe import Recipe
-from edge.still import judge_still
+from edge.still import assemble, judge_still
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision import annotate
 from edge.vision.detector import Detector
 from edge.vision.folder import pictures_in
 from edge.vision.image import decode_image
+from edge.vision.tiled import Sees
 
 THRESHOLD = 0.3
 """Score from which a detection makes a picture NG, where no recipe says otherwise."""
@@ -83,8 +84,9 @@ def run(asked: argparse.Namespace) -> int:
     """Judge every picture; 0 done, 1 the output cannot be written, 2 nothing could be judged."""
     try:
         paths = _pictures(asked.paths)
-        detector = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
-        recipe = _recipe(asked.recipe, asked.threshold, detector)
+        model = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
+        recipe = _recipe(asked.recipe, asked.threshold, model)
+        detector = assemble(recipe, (asked.recipe or asked.model).parent, model)
     except EdgeError as wrong:
         return _say(f"{wrong}\n{wrong.hint}", 2)
     writer = None
@@ -140,7 +142,7 @@ def _recipe(path: Path | None, threshold: float, detector: Detector) -> Recipe:
 
 
 def _inspected(
-    paths: Sequence[Path], detector: Detector, recipe: Recipe, writer: "_Pictures | None"
+    paths: Sequence[Path], detector: Sees, recipe: Recipe, writer: "_Pictures | None"
 ) -> Iterator[Inspected]:
     for path in paths:
         try:
@@ -154,9 +156,7 @@ def _inspected(
         yield one
 
 
-def _judged(
-    path: Path, image: npt.NDArray[np.uint8], detector: Detector, recipe: Recipe
-) -> Inspected:
+def _judged(path: Path, image: npt.NDArray[np.uint8], detector: Sees, recipe: Recipe) -> Inspected:
     began_s = time.perf_counter()
     still = judge_still(image, detector, recipe)
     ms = (time.perf_counter() - began_s) * 1000

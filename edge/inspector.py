@@ -304,6 +304,8 @@ class Inspector:
             settling.probe()
         settling.sample_again()
         standing.judging = settling.judging() > 0
+        if not standing.judging:
+            standing.prepare()
         standing.judge_health(
             now_s,
             ledger.proved_s,

@@ -16,6 +16,7 @@ from edge.evidence import Evidence
 from edge.eye import Eye
 from edge.inspector import Inspector
 from edge.ledger.epochs import LastEpoch
+from edge.lights import Lights
 from edge.mqtt.link import Link
 from edge.mqtt.message import Notice, State
 from edge.mqtt.uploads import Uploads
@@ -30,6 +31,7 @@ from edge.release import load_all
 from edge.rows import Rows
 from edge.settings import Bus as BusSettings
 from edge.settings import Settings, Station
+from edge.setups import setups
 from edge.standing import Standing
 from edge.station import StationPage
 from edge.vision.camera import Capture
@@ -61,7 +63,15 @@ class Node:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
         self._recording = Recording(data, settings.scales)
-        self._captures = {camera.name: Capture(camera) for camera in settings.camera}
+        self._lights = Lights(settings)
+        lamps = self._lights.lamps
+        triggers = {name: s.trigger for s in settings.station for name in s.cameras}
+        self._captures = {
+            camera.name: Capture(
+                camera, triggers.get(camera.name, "free_run"), lamps.get(camera.name)
+            )
+            for camera in settings.camera
+        }
         self._link = (
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
         )
@@ -110,6 +120,7 @@ class Node:
             bus.close()
         for capture in self._captures.values():
             capture.close()
+        self._lights.close()
         if self._uploads is not None:
             self._uploads.close()
         if self._link is not None:
@@ -156,9 +167,10 @@ class Node:
             station.trigger,
             station.tolerance_s,
             station.offset_s(settings),
-            1 / station.max_rate_per_s,
+            station.takt_s,
         )
-        return Eye(self._captures[camera], pairing, settings.mm_per_px)
+        recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
+        return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))
 
     # -- running ------------------------------------------------------------------------------
 

@@ -176,6 +176,12 @@ def check_scales(
     return problems
 
 
+def scale_of(camera: str | None, scales: Mapping[str, float | None]) -> float | None:
+    """mm per px of a picture: of its camera, else what all cameras have in common, if anything."""
+    known = {scales.get(camera)} if camera is not None else set(scales.values())
+    return known.pop() if len(known) == 1 else None
+
+
 def _mm_limits(recipe: Recipe) -> list[tuple[str, str, float]]:
     """Every limit that needs mm: where it stands, its key, its value."""
     found = [

@@ -50,9 +50,20 @@ class Recording:
     """The recordings of one node. `offer` is safe from any thread and never waits."""
 
     def __init__(
-        self, data: Path, scales: Mapping[str, float | None], keep_free_mb: int = KEEP_FREE_MB
+        self,
+        data: Path,
+        scales: Mapping[str, float | None],
+        keep_free_mb: int = KEEP_FREE_MB,
+        user: int | None = None,
     ) -> None:
-        """`scales`: mm per px of each camera, as they go into the lines."""
+        """Nothing is recorded before `start` and a request.
+
+        Args:
+            data: the node's data folder, with the request and the recordings.
+            scales: mm per px of each camera, as they go into the lines.
+            keep_free_mb: this much of the disk stays free of recordings.
+            user: whose requests are honoured; None = of the user this runs as.
+        """
         self.active = False
         """Frames are being recorded now."""
         self.recorded = 0
@@ -62,6 +73,7 @@ class Recording:
         self._request_file = data / REQUEST
         self._folder = data / FOLDER
         self._scales = scales
+        self._user = os.geteuid() if user is None else user
         self._keep_free_bytes = keep_free_mb * _MB
         self._request: Request | None = None
         self._into: Path | None = None
@@ -163,7 +175,7 @@ class Recording:
         """The request, if there is one that may be honoured."""
         fault = None
         try:
-            return decode_request(_own_file(self._request_file))
+            return decode_request(_own_file(self._request_file, self._user))
         except FileNotFoundError:
             pass
         except (OSError, msgspec.MsgspecError) as wrong:
@@ -263,7 +275,7 @@ def _private_write(path: Path, content: bytes, flags: int) -> int:
     return len(content)
 
 
-def _own_file(path: Path) -> bytes:
+def _own_file(path: Path, user: int) -> bytes:
     """A small file that this user alone could have written.
 
     Raises:
@@ -271,7 +283,7 @@ def _own_file(path: Path) -> bytes:
     """
     with _opened(path) as descriptor:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != user:
             raise PermissionError("it must be a file of the node's own user")
         if found.st_mode & 0o022:
             raise PermissionError(f"its mode is {found.st_mode & 0o777:o}: others can write it")

@@ -20,6 +20,7 @@ from edge.errors import EdgeError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
+from edge.setups import gaps
 from edge.terms import Code
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
@@ -38,6 +39,7 @@ class Loaded:
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
     references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
     workers: int = 1  # views of a part judged at once
+    scales: Mapping[str, float | None] = field(default_factory=dict)  # mm per px, by camera
 
 
 def load(
@@ -76,7 +78,7 @@ def load(
     if problems:
         name = entry.model or "[spots]"
         raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
-    problems = recipes.check_scales(recipe, scales) if scales is not None else []
+    problems = recipes.check_scales(recipe, scales, detector.areas) if scales is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
@@ -91,7 +93,16 @@ def load(
         for view in recipe.views
         if view.reference is not None
     }
-    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
+    loaded = Loaded(
+        entry.number,
+        recipe,
+        trust,
+        detector,
+        golden,
+        references,
+        runtime.workers,
+        scales or {},
+    )
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
@@ -122,7 +133,9 @@ def prove(loaded: Loaded, place: int) -> None:
         loaded.detector.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
         return
     golden, image = loaded.golden[place]
-    verdict = judgement.judge(loaded.detector.detect(image), loaded.recipe, golden.camera)
+    mm_per_px = recipes.scale_of(golden.camera, loaded.scales)
+    detections = loaded.detector.detect(image, mm_per_px)
+    verdict = judgement.judge(detections, loaded.recipe, golden.camera)
     if verdict.code is not golden.code:
         raise ModelError(
             f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
@@ -158,4 +171,8 @@ def load_all(
             loaded[entry.number] = load(entry, runtime, unsigned, scales, warm)
         except EdgeError as wrong:
             failed.append(wrong)
+    paths = {entry.number: entry.path for entry in entries}
+    for number, problems in gaps({n: one.recipe for n, one in loaded.items()}).items():
+        failed.append(SettingsError(paths[number], problems))
+        del loaded[number]
     return loaded, failed

@@ -114,10 +114,25 @@ class Standing:
         self._failed = failed
         self.fault = own or self.plc_fault or self._recipe_fault()
         self.alive = own is None
-        self.ready = self.alive and self.active_recipe != 0 and not stopping
+        unprepared = self._unprepared()
+        self.fault = self.fault or unprepared
+        self.ready = self.alive and self.active_recipe != 0 and not stopping and not unprepared
         recipe = 5 if own is None and self._recipe_fault() else 0
         self.error_code = next((n for n, fault in enumerate(faults, 1) if fault), recipe)
         self._state = self._word()
+
+    def prepare(self) -> None:
+        """Have the cameras set up for the recipe that the PLC wants; only between two parts."""
+        number = self.active_recipe
+        for eye in self.eyes:
+            if number != 0 and not eye.is_prepared(number):
+                eye.prepare(number)
+
+    def _unprepared(self) -> str | None:
+        """Which camera is not set up yet for the recipe that the PLC wants."""
+        number = self.active_recipe
+        names = [e.capture.name for e in self.eyes if number != 0 and not e.is_prepared(number)]
+        return f"{names[0]}: being set up for recipe {number}" if names else None
 
     def _recipe_fault(self) -> str | None:
         """Why the recipe that the PLC wants cannot be used."""
@@ -237,7 +252,8 @@ class Standing:
     def sentence(self) -> str:
         """The counts of this run, for the log."""
         counts = ", ".join(f"{self.counts[word]} {word}" for word in WORDS)
-        return f"{self._state}, {self.triggers} triggers in epoch {self.epoch}: {counts}"
+        cameras = "".join(f"; {eye.capture.sentence()}" for eye in self.eyes)
+        return f"{self._state}, {self.triggers} triggers in epoch {self.epoch}: {counts}{cameras}"
 
     @property
     def unsigned(self) -> bool:

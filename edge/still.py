@@ -1,17 +1,22 @@
-"""One picture judged by itself, without a line: for inspect, explain and replay."""
+"""Pictures judged by themselves, without a line: for inspect, explain and replay."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edge import judgement
-from edge.errors import EdgeError
+from edge import judgement, sight
+from edge import recipe as recipes
+from edge.errors import EdgeError, SettingsError
 from edge.judgement import Finding
 from edge.recipe import Recipe
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision.detector import Detector
+from edge.vision.image import decode_image
 from edge.vision.quality import ImageCheck
+from edge.vision.reference import Reference
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,57 @@ class Still:
         return tuple(finding.detection for finding in self.findings)
 
 
+class Stills:
+    """A recipe with its detector and its references, put together as on the line."""
+
+    def __init__(self, recipe: Path, model: Path | None) -> None:
+        """Load them; nothing is pinned here.
+
+        Raises:
+            SettingsError: mistakes in the recipe, or it does not fit the model.
+            ModelError: the model cannot be used.
+            ImageError: a reference picture cannot be used.
+        """
+        self.recipe = recipes.read(recipe)
+        loaded = Detector(model) if model is not None else None
+        self.detector = assemble(self.recipe, recipe.parent, loaded)
+        problems = recipes.check_labels(self.recipe, self.detector.labels)
+        if problems:
+            raise SettingsError(str(recipe), problems)
+        self._references = {
+            view.camera: Reference(decode_image(recipe.parent / view.reference))
+            for view in self.recipe.views
+            if view.reference is not None
+        }
+
+    def judge(
+        self,
+        image: npt.NDArray[np.uint8],
+        camera: str | None = None,
+        mm_per_px: float | None = None,
+    ) -> Still:
+        """As `judge_still`, with the reference of the camera's view."""
+        reference = self._references.get(camera) if camera is not None else None
+        return judge_still(image, self.detector, self.recipe, camera, mm_per_px, reference)
+
+
+def assemble(recipe: Recipe, folder: Path, model: Detector | None) -> Sees:
+    """The detector of a recipe whose files start at `folder`.
+
+    Raises:
+        ModelError: recipe and model do not go together.
+        SettingsError: the recipe's flat field cannot be used.
+    """
+    return sight.assemble(recipe, model, prepare=sight.flattened(recipe, folder))
+
+
 def judge_still(
     image: npt.NDArray[np.uint8],
-    detector: Detector,
+    detector: Sees,
     recipe: Recipe,
     camera: str | None = None,
     mm_per_px: float | None = None,
+    reference: Reference | None = None,
 ) -> Still:
     """The verdict of one picture. Never raises: what goes wrong is undecided with its reason.
 
@@ -41,9 +91,10 @@ def judge_still(
         image: (H, W) or (H, W, 3) uint8 BGR.
         camera: whose view it is, for its zones.
         mm_per_px: without it no size in mm is known.
+        reference: of the view, where it has one.
     """
     # a check of its own for each: pictures of a folder may well be the same twice
-    fault = ImageCheck().fault(image, recipe.image)
+    fault = ImageCheck().fault(image, recipe.image, reference=reference)
     if fault is not None:
         return Still(Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=fault)
     try:

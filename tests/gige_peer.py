@@ -4,6 +4,7 @@ The standard fixes its port, so only one can run on a computer; the next one wai
 """
 
 import contextlib
+import re
 import socket
 import subprocess
 import threading
@@ -20,49 +21,26 @@ SERIAL = "GVX1"
 _PORT = 3956
 _WAIT_S = 60.0
 
-OUTPUTS = """
-<Enumeration Name="LineSelector" NameSpace="Standard">
-  <EnumEntry Name="Line0"><Value>0</Value></EnumEntry>
-  <EnumEntry Name="Line1"><Value>1</Value></EnumEntry>
-  <pValue>LineSelectorRegister</pValue>
-</Enumeration>
-<Enumeration Name="LineMode" NameSpace="Standard">
-  <EnumEntry Name="Input"><Value>0</Value></EnumEntry>
-  <EnumEntry Name="Output"><Value>1</Value></EnumEntry>
-  <pValue>LineModeRegister</pValue>
-</Enumeration>
-<Enumeration Name="LineSource" NameSpace="Standard">
-  <EnumEntry Name="Off"><Value>0</Value></EnumEntry>
-  <EnumEntry Name="Timer1Active"><Value>1</Value></EnumEntry>
-  <pValue>LineSourceRegister</pValue>
-</Enumeration>
-<Boolean Name="LineInverter" NameSpace="Standard">
-  <pValue>LineInverterRegister</pValue><OnValue>1</OnValue><OffValue>0</OffValue>
-</Boolean>
-<Enumeration Name="TimerSelector" NameSpace="Standard">
-  <EnumEntry Name="Timer1"><Value>0</Value></EnumEntry>
-  <pValue>TimerSelectorRegister</pValue>
-</Enumeration>
-<Enumeration Name="TimerTriggerSource" NameSpace="Standard">
-  <EnumEntry Name="Off"><Value>0</Value></EnumEntry>
-  <EnumEntry Name="ExposureStart"><Value>1</Value></EnumEntry>
-  <EnumEntry Name="FrameTrigger"><Value>2</Value></EnumEntry>
-  <pValue>TimerTriggerSourceRegister</pValue>
-</Enumeration>
-<Integer Name="TimerDelay" NameSpace="Standard">
-  <pValue>TimerDelayRegister</pValue><Min>0</Min><Max>100000</Max>
-</Integer>
-<Integer Name="TimerDuration" NameSpace="Standard">
-  <pValue>TimerDurationRegister</pValue><Min>10</Min><Max>20000</Max>
-</Integer>
-<Integer Name="TriggerDelay" NameSpace="Standard">
-  <pValue>TriggerDelayRegister</pValue><Min>0</Min><Max>100000</Max>
-</Integer>
-<Integer Name="Gain" NameSpace="Standard">
-  <pValue>GainRegister</pValue><Min>0</Min><Max>24</Max>
-</Integer>
-"""
-"""Features the fake camera does not have, kept in its spare memory."""
+
+def choice(name: str, *entries: str) -> str:
+    """A feature that takes one of these, the first to begin with."""
+    inner = "".join(
+        f'<EnumEntry Name="{entry}"><Value>{n}</Value></EnumEntry>'
+        for n, entry in enumerate(entries)
+    )
+    return f'<Enumeration Name="{name}">{inner}<pValue>{name}Register</pValue></Enumeration>'
+
+
+def number(name: str, low: int, high: int) -> str:
+    """A whole number in these limits."""
+    limits = f"<Min>{low}</Min><Max>{high}</Max>"
+    return f'<Integer Name="{name}"><pValue>{name}Register</pValue>{limits}</Integer>'
+
+
+def switch(name: str) -> str:
+    """On or off, off to begin with."""
+    values = "<OnValue>1</OnValue><OffValue>0</OffValue>"
+    return f'<Boolean Name="{name}"><pValue>{name}Register</pValue>{values}</Boolean>'
 
 
 class FakeCamera:
@@ -96,23 +74,25 @@ def fake_camera(*options: str) -> Iterator[FakeCamera]:
 
 
 @pytest.fixture(scope="session")
-def outputs_xml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The description of a fake camera that also has OUTPUTS, for its option -g."""
+def described(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes the description of a fake camera that also has these features, for its option -g."""
     with fake_camera():
         xml, _ = connect("gige", ADDRESS).get_device().get_genicam_xml()
-    names = [
-        line.split("<pValue>")[1].split("<")[0] for line in OUTPUTS.split("\n") if "<pV" in line
-    ]
-    registers = [
-        f'<IntReg Name="{name}"><Address>{0x2000 + 4 * place:#x}</Address><Length>4</Length>'
-        "<AccessMode>RW</AccessMode><pPort>Device</pPort><Sign>Unsigned</Sign>"
-        "<Endianess>BigEndian</Endianess></IntReg>"
-        for place, name in enumerate(names)
-    ]
-    path = tmp_path_factory.mktemp("gige") / "outputs.xml"
-    end = "</RegisterDescription>"
-    path.write_text(xml.replace(end, OUTPUTS + "\n".join(registers) + end), encoding="utf-8")
-    return path
+    folder = tmp_path_factory.mktemp("gige")
+
+    def write(features: str) -> Path:
+        registers = [
+            f'<IntReg Name="{name}"><Address>{0x2000 + 4 * place:#x}</Address><Length>4</Length>'
+            "<AccessMode>RW</AccessMode><pPort>Device</pPort><Sign>Unsigned</Sign>"
+            "<Endianess>BigEndian</Endianess></IntReg>"
+            for place, name in enumerate(re.findall("<pValue>(.+?)<", features))
+        ]
+        path = folder / f"{abs(hash(features))}.xml"
+        end = "</RegisterDescription>"
+        path.write_text(xml.replace(end, features + "\n".join(registers) + end), encoding="utf-8")
+        return path
+
+    return write
 
 
 def _port_is_free() -> bool:

@@ -30,6 +30,9 @@ product = "squares"
 [image]
 frozen = false
 
+[[view]]
+camera = "c1"
+
 [[class]]
 label = "bright"
 threshold = 0.5

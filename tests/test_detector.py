@@ -62,6 +62,7 @@ def test_a_segmented_defect_has_an_area(tmp_path: Path, layout: str, kind: Kind)
     assert [d.box for d in found] == [(160.0, y, 192.0, y + 32.0) for y in range(0, 256, 32)]
     assert [d.area_mm2 for d in found] == pytest.approx([16 * 32 * 0.25] * 8)
     assert [d.area_mm2 for d in detector.detect(image)] == [None] * 8
+    assert detector.areas
 
 
 def test_a_defect_with_an_empty_mask_has_no_area_rather_than_a_small_one(tmp_path: Path) -> None:
@@ -236,6 +237,19 @@ def test_what_is_no_picture_is_refused_and_the_detector_lives_on(
     with pytest.raises(ImageError):
         detector.detect(image)
     assert shown(detector.detect(picture())) == BRIGHT
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (1, 3000), (3000, 1, 3), (3, 12000, 3)])
+@pytest.mark.parametrize("layout", ["raw", "end_to_end segment"])
+def test_a_picture_of_any_shape_is_looked_at(
+    tmp_path: Path, layout: str, shape: tuple[int, ...]
+) -> None:
+    detector = Detector(write(tmp_path, layout), threads=1)
+    height, width = shape[:2]
+    for detection in detector.detect(np.full(shape, 255, np.uint8), mm_per_px=0.1):
+        x1, y1, x2, y2 = detection.box
+        assert 0 <= x1 < x2 <= width
+        assert 0 <= y1 < y2 <= height
 
 
 def test_the_demo_model_finds_planted_defects_and_leaves_a_good_plate_alone() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from edge.vision.camera import BadFrame, Capture, open_camera
 from edge.vision.genicam_camera import GenicamCamera
 from edge.vision.setup import TriggerMode
 from tests.camera_source import Source
-from tests.gige_peer import ADDRESS, SERIAL, fake_camera
+from tests.gige_peer import ADDRESS, SERIAL, choice, fake_camera, number, switch
 from tests.test_camera import numbered, until
 
 pytestmark = pytest.mark.needs_aravis
@@ -59,23 +60,65 @@ def test_a_free_running_camera_gives_every_frame_with_its_exposure() -> None:
     assert began_s - 0.1 < times[0] < times[-1] < time.monotonic()
 
 
-def test_the_recipe_sets_exposure_gain_region_and_strobe(outputs_xml: Path) -> None:
-    strobe = Strobe(polarity="low", delay_us=-50, width_us=1200)
-    expected = {
-        "ExposureTimeAbs": 1000,
-        "Gain": 6,
-        "LineSelector": "Line1",
-        "LineMode": "Output",
-        "LineInverter": True,
-        "LineSource": "Timer1Active",
-        "TimerTriggerSource": "FrameTrigger",
-        "TriggerDelay": 50,
-        "TimerDelay": 0,
-        "TimerDuration": 1200,
-    }
+LINES = choice("LineSelector", "Line0", "Line1") + switch("LineInverter")
+TIMER = (
+    choice("LineMode", "Input", "Output")
+    + choice("LineSource", "Off", "Timer1Active")
+    + choice("TimerSelector", "Timer1")
+    + choice("TimerTriggerSource", "Off", "ExposureStart", "FrameTrigger")
+    + number("TimerDelay", 0, 100_000)
+    + number("TimerDuration", 10, 20_000)
+    + number("TriggerDelay", 0, 100_000)
+)
+PULSE = (
+    choice("LineMode", "Input", "Strobe")
+    + switch("StrobeEnable")
+    + number("StrobeLineDuration", 0, 20_000)
+    + number("StrobeLineDelay", 0, 10_000)
+    + number("StrobeLinePreDelay", 0, 5_000)
+)
+BEFORE = Strobe(polarity="low", delay_us=-50, width_us=1200)
+WITH = Strobe(width_us=1000)
+
+
+@pytest.mark.parametrize(
+    ("features", "strobe", "expected"),
+    [
+        (
+            TIMER,
+            BEFORE,
+            {
+                "LineMode": "Output",
+                "LineInverter": True,
+                "LineSource": "Timer1Active",
+                "TimerTriggerSource": "FrameTrigger",
+                "TriggerDelay": 50,
+                "TimerDelay": 0,
+                "TimerDuration": 1200,
+            },
+        ),
+        (TIMER, WITH, {"LineInverter": False, "TimerTriggerSource": "ExposureStart"}),
+        (
+            PULSE,
+            BEFORE,
+            {
+                "LineMode": "Strobe",
+                "LineInverter": True,
+                "StrobeLineDuration": 1200,
+                "StrobeLineDelay": 0,
+                "StrobeLinePreDelay": 50,
+                "StrobeEnable": True,
+            },
+        ),
+    ],
+)
+def test_the_recipe_sets_exposure_gain_region_and_strobe(
+    described: Callable[[str], Path], features: str, strobe: Strobe, expected: dict[str, object]
+) -> None:
     view = View(camera="c1", exposure_us=1000, gain_db=6, region=(8, 16, 256, 128), strobe=strobe)
-    with fake_camera("-g", str(outputs_xml)):
-        camera = opened(Source("gige", SERIAL, strobe_line="Line1"), "software")
+    expected = {"ExposureTimeAbs": 1000, "Gain": 6, "LineSelector": "Line1", **expected}
+    with fake_camera("-g", str(described(LINES + features + number("Gain", 0, 24)))):
+        camera = opened(Source("gige", ADDRESS, strobe_line="Line1"), "software")
         camera.apply(view)
         took = {name: camera.features.get(name) for name in expected}
         camera.request()
@@ -83,6 +126,23 @@ def test_the_recipe_sets_exposure_gain_region_and_strobe(outputs_xml: Path) -> N
         camera.close()
     assert frame.image.shape == (128, 256)
     assert took == expected
+
+
+@pytest.mark.parametrize(
+    ("strobe", "told"),
+    [
+        (BEFORE, "a camera that runs freely cannot light before it exposes"),
+        (Strobe(width_us=30_000), "TimerDuration 30000: expected 10 to 20000"),
+    ],
+)
+def test_a_pulse_that_the_camera_cannot_make_is_a_sentence(
+    described: Callable[[str], Path], strobe: Strobe, told: str
+) -> None:
+    with fake_camera("-g", str(described(LINES + TIMER))):
+        camera = opened(Source("gige", ADDRESS, strobe_line="Line1"))
+        with pytest.raises(CameraError, match=rf"\[\[view\]\] strobe: {told}"):
+            camera.apply(View(camera="c1", exposure_us=1000, strobe=strobe))
+        camera.close()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import struct
 import time
 import zlib
@@ -121,6 +122,51 @@ def test_the_limit_on_pixels_is_exact() -> None:
         decode_image(FILES["png"], max_pixels=2399)
 
 
+JPEGS = [name for name in FILES if "jpeg" in name]
+
+
+def ended(content: bytes, share: float) -> bytes:
+    """The picture's data cut off after a share of it, with a proper end marker all the same."""
+    starts = [at.start() for at in re.finditer(b"\xff\xda", content)]
+    # the last scan of a progressive picture only sharpens it: what is cut there is hardly seen
+    end = starts[-1] if len(starts) > 1 else len(content)
+    return content[: starts[0] + 14 + int(share * (end - starts[0] - 14))] + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@given(share=st.floats(0, 0.9))
+def test_a_jpeg_with_an_end_and_not_all_of_its_picture_is_refused(name: str, share: float) -> None:
+    cut = ended(FILES[name], share)
+    for content in (cut, cut + FILES[name]):  # a whole picture behind it is another one
+        with pytest.raises(ImageError, match=r"cut off|cannot be decoded"):
+            decode_image(content)
+
+
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+@pytest.mark.parametrize("restarts", [0, 1])
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3), (3, 5, 3), (1, 1), (17, 16, 3)])
+def test_a_flat_picture_is_whole(
+    options: tuple[int, ...], restarts: int, shape: tuple[int, ...]
+) -> None:
+    for value in (0, 114, 255):
+        image = np.full(shape, value, np.uint8)
+        content = encoded(".jpg", image, *options, cv2.IMWRITE_JPEG_RST_INTERVAL, restarts)
+        assert np.abs(decode_image(content).astype(int) - value).max() <= 1
+
+
+def test_a_jpeg_may_hold_bytes_between_and_behind_its_segments() -> None:
+    content = FILES["jpeg"]
+    filled = content[:2] + b"\xff\xff" + content[2:] + b"\0\xff\xd9\0"
+    assert np.array_equal(decode_image(filled), decode_image(content))
+
+
+def header_of(content: bytes, height: int, width: int, kind: int = 0xC0) -> bytes:
+    """The JPEG with another size and coding in its header."""
+    at = content.index(b"\xff\xc0")
+    changed = content[at + 2 : at + 5] + struct.pack(">HH", height, width)
+    return content[:at] + bytes([0xFF, kind]) + changed + content[at + 9 :]
+
+
 def with_channels(content: bytes, channels: int, depth: int) -> bytes:
     at = content.index(b"\xff\xc0") + 4
     return (
@@ -150,6 +196,15 @@ def with_channels(content: bytes, channels: int, depth: int) -> bytes:
         (FILES["bmp"][:30] + b"\1" + FILES["bmp"][31:], "compressed"),
         (FILES["jpeg"][:2] + FILES["jpeg"][-2:], "without a picture"),
         (png(8, 8)[:20], "header"),
+        (header_of(FILES["jpeg"], 30_000, 3_000), "cannot hold 3000 x 30000 pixels"),
+        (header_of(FILES["jpeg"], 400, 60), "data of the JPEG ends before its picture"),
+        (header_of(FILES["jpeg"], 40, 60, 0xC9), "neither baseline nor progressive"),
+        (header_of(FILES["jpeg"], 40, 60, 0xC3), "neither baseline nor progressive"),
+        (header_of(FILES["jpeg"], 0, 60), "60 x 0 pixels"),
+        (with_channels(FILES["jpeg"], 2, 8), "2 colour channels"),
+        (FILES["bmp"][:18] + struct.pack("<ii", -(2**31), -(2**31)) + FILES["bmp"][26:], "cut off"),
+        (png(2**31 - 1, 1), "2147483647 x 1 pixels"),
+        (png(8, 9), "cannot be decoded"),
     ],
 )
 def test_the_reason_is_told(content: bytes, told: str) -> None:

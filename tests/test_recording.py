@@ -124,6 +124,13 @@ def test_a_request_that_anybody_may_have_left_or_that_is_over_is_not_honoured(
     assert (recording.dropped, list(tmp_path.rglob("*.bmp"))) == (0, [])
 
 
+def test_a_request_of_another_user_is_not_honoured(tmp_path: Path) -> None:
+    ask(tmp_path)
+    recording = Recording(tmp_path, {}, 0, user=os.geteuid() + 1)
+    recording.look()
+    assert not recording.active
+
+
 def test_a_recording_ends_when_its_request_goes(tmp_path: Path) -> None:
     path = ask(tmp_path)
     recording = recording_in(tmp_path)

@@ -16,6 +16,7 @@ from edge.judging import Judged, Judging
 from edge.pairing import Pairing
 from edge.release import load
 from edge.settings import Runtime
+from edge.setups import Setup
 from edge.terms import Code, Mode, Part, Reason, Trigger
 from edge.vision.camera import KEPT, Capture
 from edge.vision.shared_memory import SharedMemoryWriter
@@ -58,7 +59,9 @@ def station(folder: Path, *windows: tuple[float, float]) -> Iterator[Station]:
             stack.callback(writers[-1].close)
             capture = Capture(Source("shared_memory", str(folder / f"ring{n}"), name=f"c{n}"))
             stack.callback(capture.close)
-            eyes.append(Eye(capture, Pairing("free_run", tolerance_s, offset_s), None))
+            eyes.append(
+                Eye(capture, Pairing("free_run", tolerance_s, offset_s), None, {1: Setup()})
+            )
         assert until(lambda: all(eye.capture.online for eye in eyes))
         loaded = load(entry(folder, NG + OK), Runtime(), unsigned=False)
         judged: queue.Queue[Judged] = queue.Queue()
@@ -135,7 +138,7 @@ def test_a_camera_that_waits_to_be_asked_is_asked_when_the_part_is_there(tmp_pat
     draw(tmp_path / "pictures", [False])
     capture = Capture(Source("folder", str(tmp_path / "pictures")))
     assert until(lambda: capture.online)
-    eye = Eye(capture, Pairing("software", 5.0, offset_s=0.3), None)
+    eye = Eye(capture, Pairing("software", 5.0, offset_s=0.3), None, {1: Setup()})
     edge_s = time.monotonic()
     trigger = Trigger(Part("s1", 1, 1), edge_s, 0.01, Mode.AUTO, 1)
     loaded = load(entry(tmp_path, NG + OK), Runtime(), unsigned=False)

@@ -1,24 +1,13 @@
 """Aravis (LGPL; Debian: gir1.2-aravis-0.8): finds and opens GigE Vision and USB3 Vision cameras."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from edge.errors import CameraError
 from edge.vision.features import Value
+from edge.vision.found import FoundCamera
 from edge.vision.introspection import load, said
 
-_KINDS = {"GigEVision": "gige", "USB3Vision": "usb3"}
-
-
-@dataclass(frozen=True, slots=True)
-class FoundCamera:
-    """A camera that answered a search."""
-
-    kind: str  # gige, usb3 or gentl
-    source: str  # what `source` of a [[camera]] may be
-    model: str
-    serial: str
-    address: str  # IP address, USB place, or the producer's name for it
+_KINDS: dict[str, Literal["gige", "usb3"]] = {"GigEVision": "gige", "USB3Vision": "usb3"}
 
 
 def load_aravis() -> Any:

@@ -129,6 +129,11 @@ class Detector:
         return self._spec.height, self._spec.width
 
     @property
+    def areas(self) -> bool:
+        """Whether it tells the area of a defect, not only its box: it segments."""
+        return self._segments
+
+    @property
     def channels(self) -> int:
         """Of the model's input: 3, or 1 for a gray camera."""
         return self._spec.channels

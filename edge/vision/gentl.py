@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from edge.errors import CameraError
-from edge.vision.aravis import FoundCamera
 from edge.vision.features import Value
+from edge.vision.found import FoundCamera
 from edge.vision.genicam_camera import BUFFERS, Shot
 
 _quiet = logging.getLogger("edge.vision.gentl.harvesters")
@@ -155,6 +155,7 @@ def search(producer: Path) -> list[FoundCamera]:
                     f"{found['vendor']} {found['model']}",
                     found["serial_number"] or "",
                     found["id_"],
+                    found["serial_number"] or found["id_"],
                 )
                 for found in _devices(harvester)
             ]

@@ -1,4 +1,9 @@
-"""GigE Vision and USB3 Vision cameras by Aravis, for edge.vision.genicam_camera."""
+"""GigE Vision and USB3 Vision cameras by Aravis, for edge.vision.genicam_camera.
+
+On a bench with a camera, GigE or USB3:
+
+    quanjian-edge cameras --out snapshots && quanjian-edge check --config edge.toml
+"""
 
 import time
 from typing import Any
@@ -96,6 +101,6 @@ def _shot(buffer: Any) -> Shot | None:
         arrived_s=time.monotonic() - age_s,
         width=buffer.get_image_width() if whole else 0,
         height=buffer.get_image_height() if whole else 0,
-        content=buffer.get_image_data() if whole else b"",
+        content=buffer.get_data() if whole else b"",  # picture first; chunks may follow it
         fault=None if whole else status,
     )

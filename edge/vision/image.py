@@ -7,7 +7,6 @@ refused, where a decoder would fill the rest with grey that looks like a good pa
 EXIF rotation is ignored: the camera's pixels are the truth, for training and for judging alike.
 """
 
-import re
 import stat
 import struct
 import zlib
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from edge.errors import ImageError
 from edge.terms import Frame
+from edge.vision import jpeg
 
 MAX_PIXELS = 100_000_000
 """Largest picture that is decoded, width x height."""
@@ -29,7 +29,7 @@ MAX_BYTES = 512 * 1024 * 1024
 
 _EMPTY: npt.NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
 _EMPTY.flags.writeable = False
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_JPEG = b"\xff\xd8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,28 @@ def decode_image(source: Path | str | bytes, max_pixels: int = MAX_PIXELS) -> np
         raise ImageError(
             f"{name}: {width} x {height} pixels; expected at least 1 and at most {max_pixels}"
         )
-    try:
-        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except (cv2.error, MemoryError) as exc:
-        raise ImageError(f"{name}: cannot be decoded") from exc
+    image = _decoded(content)
     if image is None or image.shape[:2] != (height, width) or image.dtype != np.uint8:
         raise ImageError(f"{name}: cannot be decoded")
-    return np.asarray(image, np.uint8)
+    if content.startswith(_JPEG) and _flat(image[-4:, -4:]):
+        again = _decoded(jpeg.with_filler(content))
+        if again is None or not np.array_equal(image, again):
+            raise ImageError(f"{name}: cut off: the data of the JPEG ends before its picture")
+    return image
+
+
+def _decoded(content: bytes) -> npt.NDArray[np.uint8] | None:
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except (cv2.error, MemoryError):
+        return None
+    return None if image is None else np.asarray(image)
+
+
+def _flat(corner: npt.NDArray[np.uint8]) -> bool:
+    """What a decoder makes of data that is not there, and rarely a camera; colour may bleed in."""
+    return bool(np.ptp(corner, axis=(0, 1)).max() <= 2)
 
 
 def _read(path: Path) -> bytes:
@@ -98,8 +112,8 @@ def _size(content: bytes) -> tuple[int, int]:
     """Width and height by the file's own header; ImageError says why not, without the name."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(content)
-    if content.startswith(b"\xff\xd8"):
-        return _jpeg(content)
+    if content.startswith(_JPEG):
+        return jpeg.size_of(content)
     if content.startswith(b"BM"):
         return _bmp(content)
     if not content:
@@ -126,31 +140,6 @@ def _png(content: bytes) -> tuple[int, int]:
             raise ImageError("animated; expected a single picture")
         at += 12 + length
     return width, height
-
-
-def _jpeg(content: bytes) -> tuple[int, int]:
-    """Every segment is walked to the end marker: ITU-T T.81, annex B."""
-    size, at = None, 2
-    while True:
-        marker = _JPEG_MARKER.search(content, at)
-        if marker is None:
-            raise ImageError("cut off: the end of the JPEG is missing")
-        kind = content[marker.start() + 1]
-        if kind == 0xD9:
-            break
-        at = marker.end()
-        (length,) = struct.unpack_from(">H", content, at)
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            depth, height, width, channels = struct.unpack_from(">BHHB", content, at + 2)
-            if depth != 8:
-                raise ImageError(f"{depth} bits per channel; expected 8")
-            if channels not in (1, 3):
-                raise ImageError(f"{channels} colour channels (CMYK?); expected gray or colour")
-            size = width, height
-        at += length
-    if size is None:
-        raise ImageError("a JPEG without a picture")
-    return size
 
 
 def _bmp(content: bytes) -> tuple[int, int]:

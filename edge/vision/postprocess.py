@@ -41,16 +41,6 @@ class Found:
     input_boxes: Array  # (n, 4) in input px, not cut at the frame
     coefficients: Array  # (n, masks)
 
-    def only(self, chosen: npt.NDArray[np.int64 | np.bool_] | list[int]) -> "Found":
-        """The chosen rows, in that order."""
-        return Found(
-            self.boxes[chosen],
-            self.scores[chosen],
-            self.kinds[chosen],
-            self.input_boxes[chosen],
-            self.coefficients[chosen],
-        )
-
 
 def layout_of(
     shape: tuple[int, ...], classes: int, says_end_to_end: bool | None, masks: int = 0
@@ -109,83 +99,101 @@ def find(
         ModelError: scores or boxes are not finite, scores outside 0..1, a class that is not there,
             or more candidates than a picture can have.
     """
+    rows = output[0]
     if layout == "raw":
-        boxes, scores, kinds, coefficients = _raw_candidates(output[0], classes, floor)
+        corners, scores, kinds, coefficients = _raw_candidates(rows, classes, floor)
     else:
-        boxes, scores, kinds, coefficients = _end_to_end_candidates(output[0], floor)
-    if kinds.size and not (kinds.min() >= 0 and kinds.max() < classes):
-        raise ModelError(f"the model gave class {kinds.max()}; expected 0..{classes - 1}")
-    if len(scores) > MAX_CANDIDATES:
-        raise ModelError(f"{len(scores)} candidates, expected at most {MAX_CANDIDATES}")
-    scores = np.minimum(scores, np.float32(1))  # half precision may round a little above
-    frame_boxes, visible = _to_frame(boxes, placed)
-    found = Found(frame_boxes, scores, kinds, boxes, coefficients)
-    best = np.argsort(-scores, kind="stable")
-    found = found.only(best[visible[best]])
-    if layout == "raw" and len(found.scores) > 1:
-        found = found.only(_without_overlaps(found, overlap))
-    return found
+        corners, scores, kinds, coefficients = _end_to_end_candidates(rows, classes, floor)
+    if not (np.abs(corners) <= _FAR_PX).all():  # not so for NaN, either
+        raise ModelError("the model gave a box that is not a number or far outside its input")
+    boxes = _in_frame(corners, placed)
+    np.minimum(scores, 1.0, out=scores)  # half precision may round a little above
+    found = (boxes, scores, kinds, corners, coefficients)
+    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    if not visible.all():
+        found = _only(found, visible)
+    if layout == "raw" and len(found[0]) > 1:
+        found = _only(found, _without_overlaps(found[3], found[1], found[2], overlap))
+    return Found(*found)
 
 
 _Candidates = tuple[Array, Array, npt.NDArray[np.int64], Array]
-"""Corners in input px, scores, class numbers, mask coefficients."""
+"""Corners in input px, scores, class numbers, mask coefficients; best first."""
 
 
 def _raw_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
     """Two passes over the scores; only anchors with a class above the floor are looked at again."""
     every = rows[4 : 4 + classes]
-    best = every.max(axis=0)
-    _check_range(every, best)
-    anchors = np.flatnonzero(best >= floor)
-    near = every[:, anchors]
-    kinds, which = np.nonzero(near >= floor)
-    anchors = anchors[which]
-    centre_x, centre_y, width, height = _checked(rows[:4, anchors])
-    half_x, half_y = width / 2, height / 2
-    corners = (centre_x - half_x, centre_y - half_y, centre_x + half_x, centre_y + half_y)
-    coefficients = rows[4 + classes :, anchors].T
-    return np.stack(corners, axis=1), near[kinds, which], kinds, coefficients
+    near = (every.max(axis=0) >= floor).nonzero()[0]
+    few = rows[:, near]
+    high = few[4 : 4 + classes]
+    _check_range(every, high)
+    chosen = high >= floor
+    scores = high[chosen]
+    _check_count(len(scores))
+    kinds, which = chosen.nonzero()
+    best = (-scores).argsort(kind="stable")
+    columns = few.T[which[best]]
+    half = columns[:, 2:4] / 2
+    corners = np.empty((len(best), 4), np.float32)
+    np.subtract(columns[:, :2], half, out=corners[:, :2])
+    np.add(columns[:, :2], half, out=corners[:, 2:])
+    return corners, scores[best], kinds[best], columns[:, 4 + classes :]
 
 
-def _end_to_end_candidates(rows: Array, floor: float) -> _Candidates:
+def _end_to_end_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
     _check_range(rows[:, 4])
     rows = rows[rows[:, 4] >= floor]
-    if not np.isfinite(rows[:, 5]).all():
-        raise ModelError("the model gave a class that is not a number")
-    return _checked(rows[:, :4]), rows[:, 4], rows[:, 5].astype(np.int64), rows[:, 6:]
+    _check_count(len(rows))
+    rows = rows[(-rows[:, 4]).argsort(kind="stable")]
+    kinds = rows[:, 5]
+    if not ((kinds >= 0) & (kinds < classes)).all():  # not so for NaN, either
+        raise ModelError(f"the model gave classes {kinds.tolist()}; expected 0..{classes - 1}")
+    return rows[:, :4], rows[:, 4].copy(), kinds.astype(np.int64), rows[:, 6:]
+
+
+def _check_count(candidates: int) -> None:
+    if candidates > MAX_CANDIDATES:
+        raise ModelError(f"{candidates} candidates, expected at most {MAX_CANDIDATES}")
 
 
 def _check_range(scores: Array, highest: Array | None = None) -> None:
-    """NaN survives min and max, so nothing that is not a number gets by."""
+    """NaN survives min, so nothing that is not a number gets by; `highest` holds the largest."""
     if scores.size == 0:
         return
-    low, high = float(scores.min()), float((scores if highest is None else highest).max())
+    low, high = float(scores.min()), float((scores if highest is None else highest).max(initial=0))
     if not (low >= -_SLACK and high <= 1 + _SLACK):
         raise ModelError(f"the model gave scores from {low:g} to {high:g}; expected 0..1")
 
 
-def _checked(boxes: Array) -> Array:
-    if not (np.abs(boxes) <= _FAR_PX).all():  # not so for NaN, either
-        raise ModelError("the model gave a box that is not a number or far outside its input")
-    return boxes
+def _in_frame(corners: Array, placed: Fit) -> Array:
+    """Boxes in frame px, cut at the frame."""
+    scale_x, scale_y = placed.scale
+    offset = np.array([placed.left, placed.top, placed.left, placed.top], np.float32)
+    scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+    width, height = placed.frame_width, placed.frame_height
+    moved = corners - offset
+    moved /= scale
+    np.maximum(moved, 0, out=moved)
+    np.minimum(moved, np.array([width, height, width, height], np.float32), out=moved)
+    return moved
 
 
-def _to_frame(boxes: Array, placed: Fit) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Boxes in frame px, cut at the frame; which of them have any area in it."""
-    offset: Array = np.array([placed.left, placed.top] * 2, np.float32)
-    scale: Array = np.array([*placed.scale, *placed.scale], np.float32)
-    moved: Array = (boxes - offset) / scale
-    limits = np.array([placed.frame_width, placed.frame_height] * 2, np.float32)
-    moved = np.clip(moved, 0, limits).astype(np.float32, copy=False)
-    return moved, (moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])
+_Columns = tuple[Array, Array, npt.NDArray[np.int64], Array, Array]
+"""Those of `Found`."""
 
 
-def _without_overlaps(found: Found, overlap: float) -> list[int]:
+def _only(found: _Columns, chosen: npt.NDArray[np.bool_] | list[int]) -> _Columns:
+    boxes, scores, kinds, corners, coefficients = found
+    return boxes[chosen], scores[chosen], kinds[chosen], corners[chosen], coefficients[chosen]
+
+
+def _without_overlaps(
+    corners: Array, scores: Array, kinds: npt.NDArray[np.int64], overlap: float
+) -> list[int]:
     """Non-maximum suppression per class; the order stays: best first."""
-    sides = found.input_boxes.copy()
+    sides = corners.copy()
     sides[:, 2:] -= sides[:, :2]
     return sorted(
-        cv2.dnn.NMSBoxesBatched(
-            sides.tolist(), found.scores.tolist(), found.kinds.tolist(), -1.0, overlap
-        )
+        cv2.dnn.NMSBoxesBatched(sides.tolist(), scores.tolist(), kinds.tolist(), -1.0, overlap)
     )
