@@ -19,8 +19,8 @@ from edge.sentences import count, describe, explain
 from edge.still import Still, Stills, assemble, judge_still
 from edge.vision import annotate
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from edge.vision.image import decode_image
-from edge.vision.tiled import Sees
 
 EXAMPLES = """examples:
   quanjian-edge recipe check plate.toml --model base.onnx
@@ -125,7 +125,11 @@ def _misfits(
 
 
 def _golden(
-    golden: Golden, picture: Path, recipe: Recipe, detector: Sees | None, mm_per_px: float | None
+    golden: Golden,
+    picture: Path,
+    recipe: Recipe,
+    detector: Detectors | None,
+    mm_per_px: float | None,
 ) -> Mistake:
     try:
         image = decode_image(picture)
@@ -133,7 +137,8 @@ def _golden(
         return f"[[golden]] picture: {wrong}", 2
     if detector is None:
         return f"[[golden]] {golden.picture}: not judged, there is no model", 1
-    still = judge_still(image, detector, recipe, golden.camera, mm_per_px)
+    looking = detector.seen_by(golden.camera)
+    still = judge_still(image, looking, recipe, golden.camera, mm_per_px)
     told = _verdict(still)
     if still.verdict.code is golden.code:
         return f"[[golden]] {golden.picture}: {told}, as expected", 0

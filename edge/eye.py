@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge import judgement
-from edge.errors import EdgeError
+from edge.errors import EdgeError, ImageError
 from edge.mqtt.message import Mark, View
 from edge.pairing import Pairing
 from edge.release import Loaded
@@ -128,7 +128,10 @@ class Eye:
             return taken
         frame = taken
         try:
-            detections = tuple(loaded.detector.detect(frame.image, self._mm_per_px))
+            detector = loaded.detector.seen_by(self.capture.name)
+            detections = tuple(detector.detect(frame.image, self._mm_per_px))
+        except ImageError as wrong:
+            return self._undecided(Reason.BAD_IMAGE, str(wrong), frame)
         except EdgeError as wrong:
             return self._undecided(Reason.MODEL_FAULT, str(wrong), frame)
         findings = judgement.weigh(detections, loaded.recipe, self.capture.name)

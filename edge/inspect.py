@@ -24,9 +24,9 @@ from edge.still import assemble, judge_still
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision import annotate
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from edge.vision.folder import pictures_in
 from edge.vision.image import decode_image
-from edge.vision.tiled import Sees
 
 THRESHOLD = 0.3
 """Score from which a detection makes a picture NG, where no recipe says otherwise."""
@@ -85,8 +85,7 @@ def run(asked: argparse.Namespace) -> int:
     try:
         paths = _pictures(asked.paths)
         model = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
-        recipe = _recipe(asked.recipe, asked.threshold, model)
-        detector = assemble(recipe, (asked.recipe or asked.model).parent, model)
+        recipe, detector = _recipe(asked.recipe, asked.threshold, model)
     except EdgeError as wrong:
         return _say(f"{wrong}\n{wrong.hint}", 2)
     writer = None
@@ -125,24 +124,25 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _recipe(path: Path | None, threshold: float, detector: Detector) -> Recipe:
-    """The recipe asked for, or the threshold for every class.
+def _recipe(path: Path | None, threshold: float, model: Detector) -> tuple[Recipe, Detectors]:
+    """The recipe asked for, or the threshold for every class; with all that it detects with.
 
     Raises:
         SettingsError: mistakes in the recipe, or a threshold outside 0..1.
         ModelError: recipe and model do not fit.
     """
     if path is None:
-        return recipes.simple(detector.labels, threshold)
+        return recipes.simple(model.labels, threshold), Detectors(model)
     recipe = recipes.read(path)
+    detector = assemble(recipe, path.parent, model)
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
-        raise ModelError(f"{path}: does not fit {detector.path}: {'; '.join(problems)}")
-    return recipe
+        raise ModelError(f"{path}: does not fit {model.path}: {'; '.join(problems)}")
+    return recipe, detector
 
 
 def _inspected(
-    paths: Sequence[Path], detector: Sees, recipe: Recipe, writer: "_Pictures | None"
+    paths: Sequence[Path], detector: Detectors, recipe: Recipe, writer: "_Pictures | None"
 ) -> Iterator[Inspected]:
     for path in paths:
         try:
@@ -156,7 +156,9 @@ def _inspected(
         yield one
 
 
-def _judged(path: Path, image: npt.NDArray[np.uint8], detector: Sees, recipe: Recipe) -> Inspected:
+def _judged(
+    path: Path, image: npt.NDArray[np.uint8], detector: Detectors, recipe: Recipe
+) -> Inspected:
     began_s = time.perf_counter()
     still = judge_still(image, detector, recipe)
     ms = (time.perf_counter() - began_s) * 1000

@@ -1,6 +1,7 @@
 """Light controllers as the lamps of cameras: where edge.plc and edge.vision meet for light."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from edge.errors import CameraError, PlcError
 from edge.limits import Light
@@ -15,6 +16,10 @@ class CameraLamp:
         """`ratio`: the picture is at least so many times as bright with the lamps on as without."""
         self.ratio = ratio
         self._controller = controller
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Keeps the other cameras of this controller from switching anything meanwhile."""
+        return self._controller.alone
 
     def apply(self, lights: Sequence[Light]) -> None:
         """Set these channels.

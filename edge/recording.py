@@ -128,7 +128,8 @@ class Recording:
         if not self._folder.is_dir():
             return
         for folder in sorted(self._folder.iterdir()):
-            if folder != self._into and time.time() - _newest_s(folder) > KEEP_DAYS * 86_400:
+            ours = folder.is_dir() and not folder.is_symlink()
+            if ours and time.time() - _newest_s(folder) > KEEP_DAYS * 86_400:
                 shutil.rmtree(folder)
                 log.info("recording %s is older than %d days: deleted", folder.name, KEEP_DAYS)
 
@@ -138,6 +139,7 @@ class Recording:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         look_s = clean_s = 0.0
+        trouble: str | None = None
         while not self._stop.is_set() or not self._parts.empty():
             now_s = time.monotonic()
             try:
@@ -148,7 +150,9 @@ class Recording:
                     look_s = now_s + LOOK_S
                     self.look()
             except OSError as wrong:
-                log.warning("recordings: %s", wrong)
+                if str(wrong) != trouble:
+                    log.warning("recordings: %s", wrong)
+                trouble = str(wrong)
             self._take(LOOK_S / 4)
         self._look_away("the node stops")
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import judgement, sight
+from edge import comparisons, judgement, sight
 from edge import recipe as recipes
-from edge.errors import EdgeError, SettingsError
+from edge.errors import EdgeError, ImageError, SettingsError
 from edge.judgement import Finding
 from edge.recipe import Recipe
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from edge.vision.image import decode_image
 from edge.vision.quality import ImageCheck
 from edge.vision.reference import Reference
@@ -64,17 +65,25 @@ class Stills:
     ) -> Still:
         """As `judge_still`, with the reference of the camera's view."""
         reference = self._references.get(camera) if camera is not None else None
-        return judge_still(image, self.detector, self.recipe, camera, mm_per_px, reference)
+        looking = self.detector.seen_by(camera)
+        return judge_still(image, looking, self.recipe, camera, mm_per_px, reference)
 
 
-def assemble(recipe: Recipe, folder: Path, model: Detector | None) -> Sees:
-    """The detector of a recipe whose files start at `folder`.
+def assemble(recipe: Recipe, folder: Path, model: Detector | None) -> Detectors:
+    """Everything a recipe detects with, its files starting at `folder`; no pin is needed.
 
     Raises:
-        ModelError: recipe and model do not go together.
+        ModelError: recipe and model do not go together, or a file cannot be compared with.
         SettingsError: the recipe's flat field cannot be used.
     """
-    return sight.assemble(recipe, model, prepare=sight.flattened(recipe, folder))
+    floor = comparisons.model_floor(recipe)
+    if model is not None:
+        model = model.with_floor(min(model.score_floor, floor))
+    sees = sight.assemble(recipe, model, prepare=sight.flattened(recipe, folder))
+    seconds, _pinned = comparisons.seconds(
+        recipe, folder, True, lambda path, pin: Detector(path, pin, score_floor=recipe.score_floor)
+    )
+    return Detectors(sees, seconds)
 
 
 def judge_still(
@@ -99,6 +108,8 @@ def judge_still(
         return Still(Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=fault)
     try:
         detections = detector.detect(image, mm_per_px)
+    except ImageError as wrong:
+        return Still(Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=str(wrong))
     except EdgeError as wrong:
         return Still(Verdict(Code.UNDECIDED, Reason.MODEL_FAULT), fault=str(wrong))
     findings = judgement.weigh(detections, recipe, camera)

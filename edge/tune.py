@@ -7,7 +7,6 @@ provider runs the model or the file cannot be written, 2 wrong usage or settings
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -104,18 +103,30 @@ def write(path: Path, keys: dict[str, object]) -> None:
         made = runtime_section.replaced(text, keys)
         if made is None:
             raise SettingsError(str(path), ["[runtime]: cannot be replaced; paste it by hand"])
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(made.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, name)
-        Path(name).replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)  # the new name is on disk as well
-        os.close(folder)
+        _replace(path, made.encode("utf-8"))
     except OSError as wrong:
         raise SettingsError(str(path), [f"cannot be written: {wrong}"]) from wrong
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """`path` is the old file or the new one, whole, whatever stops us."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            was = path.stat()
+            os.fchown(handle, was.st_uid, was.st_gid)  # else a service could not read it any more
+            os.fchmod(handle, was.st_mode & 0o7777)
+            os.fsync(handle)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name is on disk as well
+    finally:
+        os.close(folder)
 
 
 def _open(

@@ -81,6 +81,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
+    "google": ("models.anomaly",),  # protobuf: what onnx raises
     "gi": ("edge.vision.introspection", "tests.rtsp_server"),
     "harvesters": ("edge.vision.gentl",),
     "genicam": ("edge.vision.gentl", "tests"),
@@ -129,6 +130,8 @@ SANS_IO = (
     "edge.vision.metadata",
     "edge.vision.preprocess",
     "edge.vision.postprocess",
+    "edge.vision.confirm",
+    "edge.vision.regions",
     "edge.vision.tiling",
     "edge.vision.web",
     "edge.vision.realtime",

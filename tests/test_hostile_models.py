@@ -28,15 +28,23 @@ def model(
     cast: int = FLOAT,
     **words: str,
 ) -> onnx.ModelProto:
-    """A model that answers a constant to every picture."""
+    """A model that looks at the picture and answers a constant."""
     value = np.zeros((1, 6, 10), np.float32) if constant is None else constant
     takes = [1, 3, 64, 64] if takes is None else takes
     graph = helper.make_graph(
-        [helper.make_node("Cast", ["value"], ["output0"], to=cast)],
+        [
+            helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+            helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+            helper.make_node("Add", ["value", "zero"], ["same"]),
+            helper.make_node("Cast", ["same"], ["output0"], to=cast),
+        ],
         "constant",
         [helper.make_tensor_value_info("images", FLOAT, takes)],
         [helper.make_tensor_value_info("output0", cast, gives)],
-        [numpy_helper.from_array(value, "value")],
+        [
+            numpy_helper.from_array(value, "value"),
+            numpy_helper.from_array(np.zeros((), np.float32), "nothing"),
+        ],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     made.ir_version = 8
@@ -107,7 +115,7 @@ def test_a_graph_that_is_no_detector_is_a_sentence(
 
 def test_an_output_that_promises_gigabytes_is_refused_before_it_runs(tmp_path: Path) -> None:
     made = model(gives=[1, 6, 2**40])
-    node = made.graph.node[0]
+    node = made.graph.node[-1]
     node.op_type = "Expand"
     del node.attribute[:]
     node.input.append("shape")

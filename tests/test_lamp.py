@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ grey = st.floats(0, 255)
 class Bench:
     """A camera in a dark box that sees by channel 1, if the lamp is not burnt out."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, channels: Sequence[int] = (1,)) -> None:
+        self._channels = channels
         self.light = PlayedController(channels=2)
         self.burnt_out = False
         self._path = path
@@ -72,8 +73,9 @@ class Bench:
                 self._writer.close()
                 self._writer = SharedMemoryWriter(self._path, 8, 8, 1)
                 self._cut.clear()
-            shining = 1 in self.light.on and not self.burnt_out
-            mean = AMBIENT + (self.light.brightness[1] / 2 if shining else 0)
+            shining = [one for one in self._channels if one in self.light.on]
+            light = 0 if self.burnt_out else sum(self.light.brightness[one] for one in shining)
+            mean = AMBIENT + light / 2
             self._writer.write(np.full((8, 8), int(mean), np.uint8), time.monotonic())
 
 
@@ -141,6 +143,23 @@ def test_a_lamp_that_is_burnt_out_keeps_the_camera_away_until_it_is_replaced(
     bench.burnt_out = False
     until(lambda: capture.setup == 1 and capture.online, WAIT_S)
     assert ready_with(capture, VIEW)
+
+
+def test_cameras_of_one_controller_prove_their_lamps_one_after_the_other(tmp_path: Path) -> None:
+    """Each sees the lamp of the other too: switched meanwhile, it would spoil the proof."""
+    with Bench(tmp_path / "ring", channels=(1, 2)) as both:
+        controller = LightController(wiring(both.light.port, channels=2))
+        lamp = CameraLamp(controller, ratio=1.5)
+        ring = Source("shared_memory", str(tmp_path / "ring"))
+        captures = [Capture(ring, lamp=lamp) for _ in range(2)]
+        for channel, capture in enumerate(captures, 1):
+            capture.apply(1, View(camera="c1", light=(Light(channel=channel, brightness=200),)))
+        until(lambda: all(capture.setup == 1 for capture in captures), WAIT_S)
+        for capture in captures:
+            capture.close()
+        controller.close()
+    switched_off = [asked for asked in both.light.heard if asked[1:2] == b"2"]
+    assert sorted(switched_off) == [OFF, light_protocol.Command(light_protocol.OFF, 2).encode()]
 
 
 def test_a_controller_that_is_away_keeps_the_camera_away(bench: Bench, capture: Capture) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -67,6 +68,19 @@ def test_a_model_that_nothing_proves_runs_unsigned_only(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nothing proves that the model sees"):
         load(unproved, RUNTIME, unsigned=False)
     assert load(unproved, RUNTIME, unsigned=True).trust == "unsigned"
+
+
+def test_a_limit_on_areas_needs_a_model_that_segments(tmp_path: Path) -> None:
+    boxes = entry(tmp_path, NG)
+    text = CLASSES.replace("0.5", "0.5\nmin_area_mm2 = 0.1", 1) + NG
+    Path(boxes.path).write_text(text, encoding="utf-8")
+    segments = tiny_models.write(tmp_path / "segments.onnx", "raw segment")
+    pins = {"sha256": None, "model_sha256": None}
+    boxes = msgspec.structs.replace(boxes, **pins)
+    with pytest.raises(SettingsError, match="boxes, no areas"):
+        load(boxes, RUNTIME, unsigned=True, scales={"c1": 0.1})
+    masks = msgspec.structs.replace(boxes, model=str(segments))
+    assert load(masks, RUNTIME, unsigned=True, scales={"c1": 0.1}).recipe.classes
 
 
 def test_a_model_that_misses_its_golden_defect_does_not_run(tmp_path: Path) -> None:
@@ -133,7 +147,7 @@ def test_recipes_of_one_model_file_share_one_session(tmp_path: Path) -> None:
     second = replace(first, number=2, path=str(other), sha256=None)
     loaded, failed = load_all((first, second), RUNTIME, unsigned=True)
     assert failed == []
-    one, two = loaded[1].detector, loaded[2].detector
+    one, two = loaded[1].detector.model, loaded[2].detector.model
     assert isinstance(one, Detector)
     assert isinstance(two, Detector)
     assert one.session is two.session

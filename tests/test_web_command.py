@@ -126,8 +126,8 @@ def test_measuring_lets_check_accept_what_this_computer_can_do_and_nothing_faste
     assert web is not None
     with pytest.raises(SettingsError, match="never measured"):
         speed.fits(wiring, entry, web)
-    code, out, _ = inspect(config, capsys, "--measure", "--seconds", "0.5")
-    assert code == 0
+    code, out, err = inspect(config, capsys, "--measure", "--seconds", "0.5")
+    assert code == 0, err
     reached = json.loads(out)["speed_m_min"]
     assert speed.fits(wiring, entry, web) == "10 rows per mm, up to 5 m/min"
     faster = msgspec.structs.replace(web, speed_m_min=reached * 1.01)

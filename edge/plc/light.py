@@ -43,25 +43,26 @@ class LightController:
         """Nothing is opened before the first use."""
         self.name, self.channels = wiring.name, wiring.channels
         self._line: _Line = _Ascii(wiring) if wiring.protocol == "ascii" else _Modbus(wiring)
-        self._lock = threading.Lock()
+        self.alone = threading.RLock()
+        """Hold it to keep other threads from switching anything meanwhile."""
 
     def set(self, brightness: Mapping[int, int]) -> None:
         """Brightness by channel, 0 (off) to 255; on return the controller has taken it."""
         for channel in brightness:
             self._check(channel)
-        with self._lock:
+        with self.alone:
             for channel, value in brightness.items():
                 self._line.set(channel, value)
 
     def get(self, channel: int) -> int:
         """The brightness that a channel is set to."""
         self._check(channel)
-        with self._lock:
+        with self.alone:
             return self._line.get(channel)
 
     def close(self) -> None:
         """Give the port back; safe to call twice."""
-        with self._lock:
+        with self.alone:
             self._line.close()
 
     def _check(self, channel: int) -> None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import structs
+
 from edge.errors import CameraError
 from edge.limits import View
 from edge.terms import Frame
@@ -124,6 +126,13 @@ class _Setup:
     view: View | None
 
 
+def _freely(view: View) -> View:
+    """The view for a camera that runs freely: its lamp cannot be on before the exposure begins."""
+    if view.strobe is None or view.strobe.delay_us >= 0:
+        return view
+    return structs.replace(view, strobe=structs.replace(view.strobe, delay_us=0.0))
+
+
 class Capture:
     """Reads one camera in a thread of its own, for as long as the node runs.
 
@@ -144,7 +153,7 @@ class Capture:
         self.bad = 0
         """Frames received that cannot be used: incomplete, unreadable."""
         self.dropped = 0
-        """Frames that the source counted and we did not get, or not yet."""
+        """Frames that the source counted and we did not get."""
         self.reconnects = 0
         """Connections made after the first."""
         self.fault: str | None = f"{settings.name}: not connected yet"
@@ -296,7 +305,7 @@ class Capture:
             raise CameraError(f"{self.name}: [[view]] light: no light controller is wired to it")
         camera = open_camera(self._settings)
         try:
-            camera.apply(view)
+            camera.apply(_freely(view))
             prove(self.name, camera, self._lamp, view.light)
         finally:
             camera.close()
@@ -307,17 +316,11 @@ class Capture:
         under = setup if frame.exposed_s >= self._since_s else _OLDER
         kept = replace(frame, setup=under) if under != frame.setup else frame
         with self._changed:
-            self._count_lost(frame.number, expected)
+            self.dropped += 0 if expected is None else max(0, frame.number - expected)
             self.frames += 1
             self.bad += isinstance(frame, BadFrame)
             self._kept.append(kept)
             self._changed.notify_all()
-
-    def _count_lost(self, number: int, expected: int | None) -> None:
-        if expected is not None and number >= expected:
-            self.dropped += number - expected
-        elif expected is not None:
-            self.dropped -= 1  # it comes late: an earlier gap was this one
 
     def _set_up(self, camera: Camera, wanted: _Setup) -> bool:
         """Bring the camera under a setup; frames of another one are let go. False: prove first."""

@@ -100,7 +100,9 @@ class Detector:
         self.labels: tuple[str, ...] = said.labels
         """Class names in the order of the model's outputs."""
         self._spec = metadata.input_spec(inputs[0].type, inputs[0].shape, said.imgsz)
-        self._says_end_to_end, self._segments = said.end_to_end, said.task == "segment"
+        self._says_end_to_end = said.end_to_end
+        self.segments: bool = said.task == "segment"
+        """Whether detections of a calibrated frame have areas."""
         self._local = threading.local()
         blank = np.full((*self.imgsz, 3), PAD, np.uint8)
         placed = self.binding().prepare(blank)
@@ -118,8 +120,8 @@ class Detector:
         Raises:
             ModelError: the outputs are not those of such a head.
         """
-        step = masks.step_of(outputs[1].shape, *self.imgsz) if self._segments else 0
-        coefficients = outputs[1].shape[1] if self._segments else 0
+        step = masks.step_of(outputs[1].shape, *self.imgsz) if self.segments else 0
+        coefficients = outputs[1].shape[1] if self.segments else 0
         shape, classes = outputs[0].shape, len(self.labels)
         return layout_of(shape, classes, self._says_end_to_end, coefficients), step
 
@@ -130,8 +132,13 @@ class Detector:
 
     @property
     def areas(self) -> bool:
-        """Whether it tells the area of a defect, not only its box: it segments."""
-        return self._segments
+        """Whether it tells the area of a defect, not only its box."""
+        return self.segments
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """The metadata of the file, as it stands there."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
 
     @property
     def channels(self) -> int:

@@ -6,6 +6,7 @@ recipe with lights is used, one picture is taken with its lamps on and one with 
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -33,6 +34,9 @@ class Lamp(Protocol):
     @property
     def ratio(self) -> float:
         """The picture must be so many times as bright with the lamps on as without."""
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Keeps the other cameras of this controller from switching anything meanwhile."""
 
     def apply(self, lights: Sequence[Light]) -> None:
         """Set these channels; on return they shine so.
@@ -70,6 +74,15 @@ def prove(name: str, camera: Source, lamp: Lamp, lights: Sequence[Light]) -> Non
     """
     if not any(light.brightness for light in lights):
         return
+    with lamp.alone():
+        lit, unlit = _looked(name, camera, lamp, lights)
+    told = fault(lit, unlit, lamp.ratio)
+    if told is not None:
+        raise CameraError(f"{name}: {told}")
+
+
+def _looked(name: str, camera: Source, lamp: Lamp, lights: Sequence[Light]) -> tuple[float, float]:
+    """Mean grey values with the lamps on and off."""
     dark = [msgspec.structs.replace(light, brightness=0) for light in lights]
     try:
         lamp.apply(lights)
@@ -78,9 +91,7 @@ def prove(name: str, camera: Source, lamp: Lamp, lights: Sequence[Light]) -> Non
         unlit = _picture(name, camera)
     finally:
         lamp.apply(lights)
-    told = fault(float(lit.mean()), float(unlit.mean()), lamp.ratio)
-    if told is not None:
-        raise CameraError(f"{name}: {told}")
+    return float(lit.mean()), float(unlit.mean())
 
 
 def _picture(name: str, camera: Source) -> npt.NDArray[np.uint8]:
