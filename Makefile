@@ -11,7 +11,7 @@ TORCH_INDEX ?=
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench train-env base-model locks clean
+.PHONY: help demo test lint bench train-env openvino-env base-model locks clean
 # A stop with Ctrl-C is the demo's own to handle; nothing of ours runs beside it.
 .NOTPARALLEL:
 
@@ -21,6 +21,7 @@ help:
 	@echo 'make lint                                    style and types'
 	@echo 'make bench [BENCH=name]                      measures, and writes docs/benchmarks.md'
 	@echo 'make train-env [TORCH_INDEX=URL]             .venv-train, where models are trained (AGPL-3.0)'
+	@echo 'make openvino-env                            .venv-openvino, OpenVINO on any x86-64 processor'
 	@echo 'make base-model [OUT=DIR]                    trains the demo model again, from seeds'
 	@echo 'make locks                                   requirements/*.txt anew, with uv'
 	@echo 'make clean                                   removes what these commands made, not the history'
@@ -53,6 +54,16 @@ train-env: .venv-train/.installed
 	.venv-train/bin/python -m pip install -q $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") -c $< -e '.[train]'
 	@touch $@
 
+# OpenVINO for processors that are not Intel's is an onnxruntime of its own (docs/decisions/0006).
+openvino-env: .venv-openvino/.installed
+
+.venv-openvino/.installed: pyproject.toml
+	@.ci/environment test $(PYTHON)
+	@.venv/bin/python -m venv .venv-openvino
+	v=$$(.venv/bin/python -c 'import sys; print("%d%d" % sys.version_info[:2])'); \
+	.venv-openvino/bin/python -m pip install -q -c requirements/test-py$$v.txt -e '.[openvino-any]'
+	@touch $@
+
 # The demo model again, from its seeds: an hour on two cores. It lands in $(OUT), not in models/base.
 base-model: train-env
 	@.ci/environment test $(PYTHON)
@@ -77,4 +88,4 @@ build/uv/bin/uv:
 	@build/uv/bin/python -m pip install -qq uv
 
 clean:
-	rm -rf .venv .venv-train build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-train .venv-openvino build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

@@ -15,7 +15,6 @@ as infinite.
 import argparse
 import json
 import math
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,12 +37,15 @@ from edge.plc.handshake import Triggered
 from edge.release import Loaded, load
 from edge.setups import Setup
 from edge.terms import Mode, Part, Trigger
+from edge.vision.aravis import load_aravis
 from edge.vision.camera import Capture
+from tests.gige_peer import ADDRESS, fake_camera
 
 BASE = Path(__file__).parent.parent / "models" / "base"
 MAX_WITHOUT = 0.005  # share of parts whose frame is missing or not trusted
 WAIT_S = 30.0
-FAKE_ADDRESS = "127.0.0.1"
+SETUPS = {1: Setup()}  # the camera as it is
+EDGE_AGO_S = 0.01  # the PLC tells of an edge no sooner
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,8 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name, measure in (("simulated", simulated), ("aravis", aravis)):
         try:
             found = measure(asked.parts, asked.rate)
-        except EdgeError as wrong:
-            sys.stderr.write(f"{name}: not run: {wrong} {wrong.hint}\n")
+        except (EdgeError, OSError, AssertionError) as wrong:  # a peer that is not here, or taken
+            sys.stderr.write(f"{name}: not run: {wrong}\n")
             figures[name] = {"not_run": str(wrong)}
             continue
         figures[name] = found
@@ -74,10 +76,12 @@ def simulated(parts: int, rate: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="trigger-") as folder, ExitStack() as stack:
         root = Path(folder)
         line = stack.enter_context(_simulated_line(root, parts, rate))
-        wiring = _station()
+        wiring = _station(rate)
         capture = Capture(_camera("shared_memory", str(root / "camera")))
         stack.callback(capture.close)
-        eye = Eye(capture, Pairing("hardware", wiring.tolerance_s, 0.0, 0.1), None, {1: Setup()})
+        eye = Eye(
+            capture, Pairing("hardware", wiring.tolerance_s, 0.0, wiring.takt_s), None, SETUPS
+        )
         bus = Bus(settings.Bus(name="b1", port=str(root / "plc")), [wiring], {})
         stack.callback(bus.close)
         bus.start()
@@ -125,21 +129,23 @@ def _look_at_each(
 def aravis(parts: int, rate: float) -> dict[str, Any]:
     """Ask the fake camera for one picture after the other."""
     with ExitStack() as stack:
-        stack.enter_context(_fake_camera())
-        capture = Capture(_camera("gige", FAKE_ADDRESS), "software")
+        load_aravis()
+        stack.enter_context(fake_camera())  # one on a computer: it may have to wait for its turn
+        capture = Capture(_camera("gige", ADDRESS), "software")
         stack.callback(capture.close)
         _until_online(capture)
-        eye = Eye(capture, Pairing("software", 1.0), None, {1: Setup()})
+        eye = Eye(capture, Pairing("software", 1.0), None, SETUPS)
         loaded, handed_ms = _loaded(), []
         for number in range(parts):
-            edge_s = time.monotonic()
+            asked_s = time.monotonic()
+            edge_s = asked_s - EDGE_AGO_S
             trigger = Trigger(Part("s1", 1, number), edge_s, 0.0, Mode.AUTO, 1)
             eye.expect(trigger)
-            taken = eye.take(trigger, edge_s + 2.0, loaded, lambda: True)
+            taken = eye.take(trigger, asked_s + 2.0, loaded, lambda: True)
             if isinstance(taken, Look):
                 sys.stderr.write(f"aravis: picture {number}: {taken.fault}\n")
                 continue
-            handed_ms.append((time.monotonic() - edge_s) * 1000)
+            handed_ms.append((time.monotonic() - asked_s) * 1000)
     return {
         "parts": parts,
         "without_frame": parts - len(handed_ms),
@@ -164,8 +170,10 @@ def _loaded() -> Loaded:
     return replace(loaded, recipe=recipes.simple(loaded.detector.labels, 0.5))
 
 
-def _station() -> settings.Station:
-    return settings.Station(name="s1", bus="b1", trigger="hardware", cameras=("c1",))
+def _station(rate: float) -> settings.Station:
+    return settings.Station(
+        name="s1", bus="b1", trigger="hardware", cameras=("c1",), max_rate_per_s=1.5 * rate
+    )
 
 
 def _camera(kind: Any, source: str) -> settings.Camera:
@@ -185,20 +193,6 @@ def _simulated_line(root: Path, parts: int, rate: float) -> "Iterator[subprocess
     finally:
         line.kill()
         line.wait(WAIT_S)
-
-
-@contextmanager
-def _fake_camera() -> Iterator[None]:
-    """Raises EdgeError where it cannot run."""
-    program = shutil.which("arv-fake-gv-camera-0.8")
-    if program is None:
-        raise EdgeError("arv-fake-gv-camera-0.8 is missing: apt-get install aravis-tools-cli")
-    camera = subprocess.Popen([program, "-i", FAKE_ADDRESS], stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        camera.kill()
-        camera.wait(WAIT_S)
 
 
 def _until_online(capture: Capture) -> None:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from bench.report import EXIT_CANNOT_RUN, Bar, at_least, at_most, exactly, finish
+from bench.turns import openvino_python
 from bench.turns.artefacts import Artefacts, make
 from bench.turns.frames import Shot, shots
 from bench.turns.peer import BLOCK, Answers, Asked, PeerError, take_turns, together
@@ -71,7 +72,8 @@ class Bench:
             "iou": IOU,
             **given,
         }
-        return Asked(name, "bench.turns.ours", HERE, job)
+        python = openvino_python.find() if "openvino" in job["providers"] else HERE
+        return Asked(name, "bench.turns.ours", python or HERE, job)
 
     def ultralytics(self, name: str, side: int, **given: Any) -> Asked:
         """`ultralytics predict` as a peer."""

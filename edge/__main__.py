@@ -7,7 +7,19 @@ import sys
 import threading
 from pathlib import Path
 
-from edge import cameras, check, explain, inspect, record, replay, settings, simulate, web_command
+from edge import (
+    cameras,
+    check,
+    explain,
+    inspect,
+    prepare,
+    record,
+    replay,
+    settings,
+    simulate,
+    tune,
+    web_command,
+)
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
@@ -17,6 +29,8 @@ EXAMPLES = """examples:
   quanjian-edge cameras --out snapshots           what is connected, and a picture of each
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
   quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
+  quanjian-edge tune --config edge.toml --write   the fastest threads, workers and provider here
+  quanjian-edge prepare --config edge.toml        build the engines of every model ahead
   quanjian-edge record --for 30m                  keep every frame for half an hour
   quanjian-edge replay data/recordings --model new.onnx --recipe r.toml
   quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
@@ -58,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "find every mistake and try every device", _add_config, check.run),
         ("cameras", "what is connected, and a picture of each", cameras.add_arguments, cameras.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
+        ("tune", "measure and write the fastest [runtime]", tune.add_arguments, tune.run),
+        ("prepare", "build the engines of every model ahead", _add_config, prepare.run),
         ("record", "keep full frames for a while", record.add_arguments, record.run),
         ("replay", "recorded frames again", replay.add_arguments, replay.run),
         ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),

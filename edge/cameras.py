@@ -21,13 +21,14 @@ from edge import recipe as recipes
 from edge import settings
 from edge.errors import CameraError, EdgeError, SettingsError
 from edge.limits import View
-from edge.settings import GENICAM, Camera, Settings
+from edge.settings import Camera, Settings
 from edge.terms import Frame
 from edge.vision import aravis, gentl
 from edge.vision.annotate import png
 from edge.vision.camera import BadFrame, open_camera
 from edge.vision.found import FoundCamera, search_v4l2
 from edge.vision.setup import TriggerMode
+from edge.wiring import GENICAM
 
 PICTURE_S = 5.0  # a camera must send a picture within this
 

@@ -20,6 +20,7 @@ from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
 from edge.plc import modbus
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
+from edge.plc.light import LightController
 from edge.plc.links import SerialLink
 from edge.plc.plan import poll_s
 from edge.release import load
@@ -27,6 +28,7 @@ from edge.settings import Settings
 from edge.setups import gaps, setups
 from edge.terms import MAP_VERSION
 from edge.vision.camera import open_camera
+from edge.wiring import GENICAM
 
 FRAME_S = 3.0  # a camera must send a picture within this
 PERIODS = 10  # between frames, of which the longest counts
@@ -57,15 +59,11 @@ def run(asked: argparse.Namespace) -> int:
 def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
     """Everything edge.toml names, each with a way to try it that returns what was found."""
     yield "ledger", lambda: _try_disk(Path(wiring.node.data_dir))
-    for recipe in wiring.recipe:
-        yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
-        web = speed.web_of(recipe)
-        if web is not None:
-            yield f"web {recipe.number}", partial(speed.fits, wiring, recipe, web)
-    if len(wiring.recipe) > 1:
-        yield "recipes together", partial(_try_recipes, wiring)
+    yield from _recipe_trials(wiring, unsigned)
     for camera in wiring.camera:
         yield f"camera {camera.name}", partial(_try_camera, camera, wiring)
+    for light in wiring.light:
+        yield f"light {light.name}", partial(_try_light, light)
     for station in wiring.station:
         bus = next(b for b in wiring.bus if b.name == station.bus)
         yield f"station {station.name}", partial(_try_station, bus, station)
@@ -79,6 +77,16 @@ def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
         if hub.token_file is not None:
             token = Path(hub.token_file)
             yield "token", lambda: _try_token(token)
+
+
+def _recipe_trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
+    for recipe in wiring.recipe:
+        yield f"recipe {recipe.number}", partial(_try_recipe, recipe, wiring, unsigned)
+        web = speed.web_of(recipe)
+        if web is not None:
+            yield f"web {recipe.number}", partial(speed.fits, wiring, recipe, web)
+    if len(wiring.recipe) > 1:
+        yield "recipes together", partial(_try_recipes, wiring)
 
 
 def _try_disk(folder: Path) -> str:
@@ -125,10 +133,21 @@ def _try_camera(entry: settings.Camera, wiring: Settings) -> str:
             frame = camera.read(deadline_s - time.monotonic())
             if frame is not None:
                 height, width = frame.image.shape[:2]
-                return f"{width} x {height} px from {entry.source}"
+                lossy = entry.kind == "rtsp" and entry.transport == "udp"
+                note = "; udp: a lost packet shows pieces of older pictures" if lossy else ""
+                return f"{width} x {height} px from {entry.source}{note}"
     finally:
         camera.close()
     raise CameraError(f"{entry.source}: connected, but no picture within {FRAME_S:.0f} s")
+
+
+def _try_light(entry: settings.Light) -> str:
+    controller = LightController(entry)
+    try:
+        brightness = [controller.get(channel + 1) for channel in range(entry.channels)]
+    finally:
+        controller.close()
+    return f"channels 1 to {entry.channels} at {entry.port}: {', '.join(map(str, brightness))}"
 
 
 def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
@@ -139,7 +158,7 @@ def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
         with contextlib.suppress(SettingsError):  # told where the recipes are tried
             read[one.number] = recipes.read(Path(one.path))
     views = {setup.view for setup in setups(entry.name, read).values() if setup.view is not None}
-    if not views and entry.kind not in settings.GENICAM:
+    if not views and entry.kind not in GENICAM:
         return
     camera = open_camera(entry, own.trigger if own is not None else "free_run")
     try:

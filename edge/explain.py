@@ -7,7 +7,7 @@ explain  one picture: each detection with the limit it met or missed, in a sente
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge import recipe as recipes
@@ -16,9 +16,10 @@ from edge.errors import EdgeError, ImageError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.recipe import Recipe
 from edge.sentences import count, describe, explain
-from edge.still import Still, judge_still
+from edge.still import Still, Stills, assemble, judge_still
 from edge.vision import annotate
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from edge.vision.image import decode_image
 
 EXAMPLES = """examples:
@@ -44,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("recipe", type=Path, metavar="RECIPE", help="recipe TOML")
     explains.add_argument("picture", type=Path, metavar="PICTURE", help="PNG, JPEG or BMP")
     for command in (checks, explains):
-        command.add_argument("--model", type=Path, required=True, help="the ONNX detector")
+        command.add_argument(
+            "--model", type=Path, help="the ONNX detector; none where [spots] are the detector"
+        )
     checks.add_argument(
         "--config", type=Path, help="edge.toml: whether its cameras fit zones and limits in mm"
     )
@@ -72,43 +75,70 @@ def _check(asked: argparse.Namespace) -> int:
     return code
 
 
-def _mistakes(path: Path, model: Path, config: Path | None) -> Iterator[Mistake]:
+def _mistakes(path: Path, model: Path | None, config: Path | None) -> Iterator[Mistake]:
     """Everything that can be said of a recipe; each part is tried whatever the others say."""
-    recipe, detector, scales = None, None, None
+    recipe, loaded, scales = None, None, None
     try:
         recipe = recipes.read(path)
         yield f"{path}: {len(recipe.classes)} classes, {len(recipe.zones)} zones", 0
     except SettingsError as wrong:
         yield from ((f"{path}: {problem}", 2) for problem in wrong.problems)
     try:
-        detector = Detector(model)
-        yield f"{model}: finds {', '.join(detector.labels)}", 0
+        if model is not None:
+            loaded = Detector(model)
+            yield f"{model}: finds {', '.join(loaded.labels)}", 0
     except ModelError as wrong:
         yield f"{wrong} {wrong.hint}", 1
     try:
         scales = settings.read(config).scales if config is not None else None
     except SettingsError as wrong:
         yield from ((f"{config}: {problem}", 2) for problem in wrong.problems)
-    if recipe is None:
-        return
+    if recipe is not None:
+        yield from _misfits(path, recipe, model, loaded, scales)
+
+
+def _misfits(
+    path: Path,
+    recipe: Recipe,
+    model: Path | None,
+    loaded: Detector | None,
+    scales: Mapping[str, float | None] | None,
+) -> Iterator[Mistake]:
+    """Where a recipe, whole in itself, does not go with model, wiring or its golden pictures."""
+    detector = None
+    if model is None or loaded is not None:
+        try:
+            detector = assemble(recipe, path.parent, loaded)
+        except SettingsError as wrong:
+            yield from ((f"{path}: {problem}", 2) for problem in wrong.problems)
+        except ModelError as wrong:
+            yield f"{path}: {wrong}", 2
     problems = recipes.check_labels(recipe, detector.labels) if detector is not None else []
-    areas = detector is None or detector.segments
-    problems += recipes.check_scales(recipe, scales, areas) if scales is not None else []
+    if scales is not None:
+        problems += recipes.check_scales(recipe, scales, detector is None or detector.areas)
     yield from ((f"{path}: {problem}", 2) for problem in problems)
     if all(golden.expect != "ng" for golden in recipe.golden):
         yield f'{path}: no [[golden]] with expect = "ng": nothing proves that the model sees', 2
     for golden in recipe.golden:
-        yield _golden(golden, path.parent / golden.picture, recipe, detector)
+        mm_per_px = recipes.scale_of(golden.camera, scales or {})
+        yield _golden(golden, path.parent / golden.picture, recipe, detector, mm_per_px)
 
 
-def _golden(golden: Golden, picture: Path, recipe: Recipe, detector: Detector | None) -> Mistake:
+def _golden(
+    golden: Golden,
+    picture: Path,
+    recipe: Recipe,
+    detector: Detectors | None,
+    mm_per_px: float | None,
+) -> Mistake:
     try:
         image = decode_image(picture)
     except ImageError as wrong:
         return f"[[golden]] picture: {wrong}", 2
     if detector is None:
         return f"[[golden]] {golden.picture}: not judged, there is no model", 1
-    still = judge_still(image, detector, recipe, golden.camera)
+    looking = detector.seen_by(golden.camera)
+    still = judge_still(image, looking, recipe, golden.camera, mm_per_px)
     told = _verdict(still)
     if still.verdict.code is golden.code:
         return f"[[golden]] {golden.picture}: {told}, as expected", 0
@@ -123,17 +153,14 @@ def _explain(asked: argparse.Namespace) -> int:
         sys.stderr.write(f"--mm-per-px: got {asked.mm_per_px:g}, expected above 0, below 1000\n")
         return 2
     try:
-        recipe = recipes.read(asked.recipe)
-        detector = Detector(asked.model)
+        stills = Stills(asked.recipe, asked.model)
         image = decode_image(asked.picture)
-        problems = recipes.check_labels(recipe, detector.labels)
-        if problems:
-            raise SettingsError(str(asked.recipe), problems)
     except EdgeError as wrong:
         sys.stderr.write(f"{wrong}\n{wrong.hint}\n")
         return 2
+    recipe = stills.recipe
     _warn(asked.camera, recipe)
-    still = judge_still(image, detector, recipe, asked.camera, asked.mm_per_px)
+    still = stills.judge(image, asked.camera, asked.mm_per_px)
     lines = _as_json(asked, still, recipe) if asked.json else _as_text(asked.picture, still, recipe)
     sys.stdout.write(lines + "\n")
     if asked.out is None:

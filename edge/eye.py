@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge import judgement
-from edge.errors import EdgeError
+from edge.errors import EdgeError, ImageError
 from edge.mqtt.message import Mark, View
 from edge.pairing import Pairing
 from edge.release import Loaded
@@ -21,6 +21,10 @@ from edge.vision.quality import ImageCheck
 
 READOUT_S = 0.05
 """A frame exposed at the last moment still needs to be read out and copied."""
+
+EXPOSURE_ERROR_S = 0.002
+"""A camera's own clock is known to about this: one asked at the first moment may tell an earlier
+one, and its frame would be refused."""
 
 MAX_MARKS = 100
 
@@ -87,7 +91,8 @@ class Eye:
         """
         with self._lock:
             earliest_s, latest_s = self._pairing.window(trigger)
-        time.sleep(max(0.0, min(earliest_s, deadline_s) - time.monotonic()))
+        asked_s = min(earliest_s + EXPOSURE_ERROR_S, deadline_s)
+        time.sleep(max(0.0, asked_s - time.monotonic()))
         self.capture.request()
         give_up_s = min(deadline_s, latest_s + READOUT_S)
         found = self.capture.wait_for(lambda frame: self._is_candidate(trigger, frame), give_up_s)
@@ -123,7 +128,10 @@ class Eye:
             return taken
         frame = taken
         try:
-            detections = tuple(loaded.detector.detect(frame.image, self._mm_per_px))
+            detector = loaded.detector.seen_by(self.capture.name)
+            detections = tuple(detector.detect(frame.image, self._mm_per_px))
+        except ImageError as wrong:
+            return self._undecided(Reason.BAD_IMAGE, str(wrong), frame)
         except EdgeError as wrong:
             return self._undecided(Reason.MODEL_FAULT, str(wrong), frame)
         findings = judgement.weigh(detections, loaded.recipe, self.capture.name)

@@ -20,10 +20,11 @@ import numpy.typing as npt
 from edge import recipe as recipes
 from edge.errors import CameraError, EdgeError, ImageError, ModelError
 from edge.recipe import Recipe
-from edge.still import judge_still
+from edge.still import assemble, judge_still
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision import annotate
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from edge.vision.folder import pictures_in
 from edge.vision.image import decode_image
 
@@ -83,8 +84,8 @@ def run(asked: argparse.Namespace) -> int:
     """Judge every picture; 0 done, 1 the output cannot be written, 2 nothing could be judged."""
     try:
         paths = _pictures(asked.paths)
-        detector = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
-        recipe = _recipe(asked.recipe, asked.threshold, detector)
+        model = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
+        recipe, detector = _recipe(asked.recipe, asked.threshold, model)
     except EdgeError as wrong:
         return _say(f"{wrong}\n{wrong.hint}", 2)
     writer = None
@@ -123,24 +124,25 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _recipe(path: Path | None, threshold: float, detector: Detector) -> Recipe:
-    """The recipe asked for, or the threshold for every class.
+def _recipe(path: Path | None, threshold: float, model: Detector) -> tuple[Recipe, Detectors]:
+    """The recipe asked for, or the threshold for every class; with all that it detects with.
 
     Raises:
         SettingsError: mistakes in the recipe, or a threshold outside 0..1.
         ModelError: recipe and model do not fit.
     """
     if path is None:
-        return recipes.simple(detector.labels, threshold)
+        return recipes.simple(model.labels, threshold), Detectors(model)
     recipe = recipes.read(path)
+    detector = assemble(recipe, path.parent, model)
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
-        raise ModelError(f"{path}: does not fit {detector.path}: {'; '.join(problems)}")
-    return recipe
+        raise ModelError(f"{path}: does not fit {model.path}: {'; '.join(problems)}")
+    return recipe, detector
 
 
 def _inspected(
-    paths: Sequence[Path], detector: Detector, recipe: Recipe, writer: "_Pictures | None"
+    paths: Sequence[Path], detector: Detectors, recipe: Recipe, writer: "_Pictures | None"
 ) -> Iterator[Inspected]:
     for path in paths:
         try:
@@ -155,7 +157,7 @@ def _inspected(
 
 
 def _judged(
-    path: Path, image: npt.NDArray[np.uint8], detector: Detector, recipe: Recipe
+    path: Path, image: npt.NDArray[np.uint8], detector: Detectors, recipe: Recipe
 ) -> Inspected:
     began_s = time.perf_counter()
     still = judge_still(image, detector, recipe)

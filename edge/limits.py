@@ -14,6 +14,8 @@ Score = Annotated[float, Meta(gt=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
 CameraName = Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$")]
 Pixel = Annotated[float, Meta(ge=0, le=100_000)]
+FileName = Annotated[str, Meta(min_length=1, max_length=500)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 
 
@@ -130,6 +132,36 @@ class Zone(Section, frozen=True, kw_only=True):
             raise ValueError(f"min_size_px and min_size_mm mean nothing in a {self.kind} zone")
 
 
+class TemplateLimits(Section, frozen=True, kw_only=True):
+    """[[template]] comparison of a camera's frames with pictures of good parts."""
+
+    camera: CameraName | None = None  # None: every view
+    # of good parts in their place, in the recipe's folder; a part must differ from all of them
+    pictures: Annotated[tuple[FileName, ...], Meta(min_length=1, max_length=100)]
+    sha256: Annotated[tuple[Sha256, ...], Meta(max_length=100)] = ()  # pins, one per picture
+    label: Label = "difference"
+    tolerance_px: Annotated[int, Meta(ge=0, le=20)] = 2  # an edge may lie so far from its place
+    contrast: Annotated[float, Meta(ge=1, le=255)] = 50.0  # grey values; this much scores 0.5
+    min_size_px: Annotated[float, Meta(ge=0)] = 3.0  # longer side of the box
+    max_shift_px: Annotated[float, Meta(ge=0, le=1000)] = 20.0  # farther away: bad_image
+    confirms: bool = False  # the model's detections are weighed by the differences
+    margin_px: Annotated[float, Meta(ge=0, le=1000)] = 0.0  # confirms: around what differs
+
+    def __post_init__(self) -> None:
+        if self.sha256 and len(self.sha256) != len(self.pictures):
+            raise ValueError(f"{len(self.sha256)} sha256 for {len(self.pictures)} pictures")
+        if self.margin_px > 0 and not self.confirms:
+            raise ValueError("margin_px means nothing without confirms = true")
+
+
+class AnomalyModel(Section, frozen=True, kw_only=True):
+    """[[anomaly]] a model of what good parts look like, from `quanjian-models anomaly`."""
+
+    camera: CameraName | None = None  # None: every view
+    file: FileName  # in the recipe's folder
+    sha256: Sha256 | None = None  # pins it
+
+
 class Stop(Section, frozen=True, kw_only=True):
     """[stop] when so many bad parts mean that the line must be stopped, not sorted."""
 
@@ -170,6 +202,7 @@ class Web(Section, frozen=True, kw_only=True):
     overlap_mm: Annotated[float, Meta(gt=0, le=1000)]  # >= the largest defect along the web
     interval_mm: Annotated[float, Meta(ge=10, le=100_000)] = 1000.0  # one self-counted part
     speed_m_min: Annotated[float, Meta(gt=0, le=3000)]  # highest speed of the line
+    row_counter: bool = False  # a frame's trigger count is the encoder's count at its first row
     flat_field: Annotated[str, Meta(min_length=1)] | None = None  # file; recipe's folder
 
 

@@ -16,6 +16,7 @@ from edge.evidence import Evidence
 from edge.eye import Eye
 from edge.inspector import Inspector
 from edge.ledger.epochs import LastEpoch
+from edge.lights import Lights
 from edge.mqtt.link import Link
 from edge.mqtt.message import Notice, State
 from edge.mqtt.uploads import Uploads
@@ -62,9 +63,13 @@ class Node:
             log.error("%s %s", wrong, wrong.hint)
         self.recipe_faults = [str(wrong) for wrong in failed]
         self._recording = Recording(data, settings.scales)
+        self._lights = Lights(settings)
+        lamps = self._lights.lamps
         triggers = {name: s.trigger for s in settings.station for name in s.cameras}
         self._captures = {
-            camera.name: Capture(camera, triggers.get(camera.name, "free_run"))
+            camera.name: Capture(
+                camera, triggers.get(camera.name, "free_run"), lamps.get(camera.name)
+            )
             for camera in settings.camera
         }
         self._link = (
@@ -115,6 +120,7 @@ class Node:
             bus.close()
         for capture in self._captures.values():
             capture.close()
+        self._lights.close()
         if self._uploads is not None:
             self._uploads.close()
         if self._link is not None:
@@ -161,7 +167,7 @@ class Node:
             station.trigger,
             station.tolerance_s,
             station.offset_s(settings),
-            1 / station.max_rate_per_s,
+            station.takt_s,
         )
         recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
         return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))

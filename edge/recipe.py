@@ -35,6 +35,7 @@ from msgspec import Meta
 from edge import sections, zones
 from edge.errors import SettingsError
 from edge.limits import (
+    AnomalyModel,
     ClassLimits,
     Golden,
     ImageLimits,
@@ -42,6 +43,7 @@ from edge.limits import (
     Section,
     Spots,
     Stop,
+    TemplateLimits,
     Tiles,
     View,
     Web,
@@ -63,6 +65,8 @@ class Recipe(Section, frozen=True, kw_only=True):
     views: tuple[View, ...] = msgspec.field(name="view", default=())
     zones: tuple[Zone, ...] = msgspec.field(name="zone", default=())
     classes: Annotated[tuple[ClassLimits, ...], Meta(min_length=1)] = msgspec.field(name="class")
+    templates: tuple[TemplateLimits, ...] = msgspec.field(name="template", default=())
+    anomalies: tuple[AnomalyModel, ...] = msgspec.field(name="anomaly", default=())
     golden: tuple[Golden, ...] = ()
 
     @property
@@ -81,6 +85,10 @@ class Recipe(Section, frozen=True, kw_only=True):
                 raise ValueError(f"{key}: {twice} more than once")
         if self.spots is not None and self.spots.role == "screen" and self.tiles is None:
             raise ValueError("[spots] role: a screen chooses tiles; there is no [tiles]")
+        if self.web is not None and (self.templates or self.anomalies):
+            raise ValueError(
+                "[web]: has no part whose place [[template]] or [[anomaly]] could find"
+            )
         if self.web is not None and self.spots is None and self.tiles is None:
             raise ValueError("[web]: a strip is large; it needs [tiles] or [spots]")
         self._check_references()
@@ -160,6 +168,8 @@ def check_scales(
             ("[[view]] camera", named),
             ("[[zone]] camera", [zone.camera for zone in recipe.zones]),
             ("[[golden]] camera", [golden.camera for golden in recipe.golden]),
+            ("[[template]] camera", [template.camera for template in recipe.templates]),
+            ("[[anomaly]] camera", [anomaly.camera for anomaly in recipe.anomalies]),
         )
         for camera in sorted({camera for camera in cameras if camera})
         if camera not in scales
@@ -174,6 +184,12 @@ def check_scales(
         if key == "min_area_mm2" and not areas:
             problems.append(f"{place} {key} = {value:g}: the model tells boxes, no areas")
     return problems
+
+
+def scale_of(camera: str | None, scales: Mapping[str, float | None]) -> float | None:
+    """mm per px of a picture: of its camera, else what all cameras have in common, if anything."""
+    known = {scales.get(camera)} if camera is not None else set(scales.values())
+    return known.pop() if len(known) == 1 else None
 
 
 def _mm_limits(recipe: Recipe) -> list[tuple[str, str, float]]:
@@ -211,6 +227,7 @@ def simple(labels: Sequence[str], threshold: float) -> Recipe:
 def check_labels(recipe: Recipe, labels: Sequence[str]) -> list[str]:
     """Where recipe and model do not fit; [] = they fit.
 
+    `labels` are those of everything that the recipe detects with, templates and anomaly models too.
     A class without limits would never make a part NG; one that the model does not have is a
     typing mistake or the wrong model.
     """

@@ -50,9 +50,20 @@ class Recording:
     """The recordings of one node. `offer` is safe from any thread and never waits."""
 
     def __init__(
-        self, data: Path, scales: Mapping[str, float | None], keep_free_mb: int = KEEP_FREE_MB
+        self,
+        data: Path,
+        scales: Mapping[str, float | None],
+        keep_free_mb: int = KEEP_FREE_MB,
+        user: int | None = None,
     ) -> None:
-        """`scales`: mm per px of each camera, as they go into the lines."""
+        """Nothing is recorded before `start` and a request.
+
+        Args:
+            data: the node's data folder, with the request and the recordings.
+            scales: mm per px of each camera, as they go into the lines.
+            keep_free_mb: this much of the disk stays free of recordings.
+            user: whose requests are honoured; None = of the user this runs as.
+        """
         self.active = False
         """Frames are being recorded now."""
         self.recorded = 0
@@ -62,6 +73,7 @@ class Recording:
         self._request_file = data / REQUEST
         self._folder = data / FOLDER
         self._scales = scales
+        self._user = os.geteuid() if user is None else user
         self._keep_free_bytes = keep_free_mb * _MB
         self._request: Request | None = None
         self._into: Path | None = None
@@ -116,7 +128,8 @@ class Recording:
         if not self._folder.is_dir():
             return
         for folder in sorted(self._folder.iterdir()):
-            if folder != self._into and time.time() - _newest_s(folder) > KEEP_DAYS * 86_400:
+            ours = folder.is_dir() and not folder.is_symlink()
+            if ours and time.time() - _newest_s(folder) > KEEP_DAYS * 86_400:
                 shutil.rmtree(folder)
                 log.info("recording %s is older than %d days: deleted", folder.name, KEEP_DAYS)
 
@@ -126,6 +139,7 @@ class Recording:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         look_s = clean_s = 0.0
+        trouble: str | None = None
         while not self._stop.is_set() or not self._parts.empty():
             now_s = time.monotonic()
             try:
@@ -136,7 +150,9 @@ class Recording:
                     look_s = now_s + LOOK_S
                     self.look()
             except OSError as wrong:
-                log.warning("recordings: %s", wrong)
+                if str(wrong) != trouble:
+                    log.warning("recordings: %s", wrong)
+                trouble = str(wrong)
             self._take(LOOK_S / 4)
         self._look_away("the node stops")
 
@@ -163,7 +179,7 @@ class Recording:
         """The request, if there is one that may be honoured."""
         fault = None
         try:
-            return decode_request(_own_file(self._request_file))
+            return decode_request(_own_file(self._request_file, self._user))
         except FileNotFoundError:
             pass
         except (OSError, msgspec.MsgspecError) as wrong:
@@ -263,7 +279,7 @@ def _private_write(path: Path, content: bytes, flags: int) -> int:
     return len(content)
 
 
-def _own_file(path: Path) -> bytes:
+def _own_file(path: Path, user: int) -> bytes:
     """A small file that this user alone could have written.
 
     Raises:
@@ -271,7 +287,7 @@ def _own_file(path: Path) -> bytes:
     """
     with _opened(path) as descriptor:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != user:
             raise PermissionError("it must be a file of the node's own user")
         if found.st_mode & 0o022:
             raise PermissionError(f"its mode is {found.st_mode & 0o777:o}: others can write it")

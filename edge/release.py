@@ -6,7 +6,6 @@ bring a golden picture that its model has to find NG. A file without a pin runs 
 pin never runs.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import judgement, settings, sight
+from edge import comparisons, judgement, settings, sight
 from edge import recipe as recipes
-from edge.errors import EdgeError, ModelError, SettingsError
+from edge.errors import EdgeError, ImageError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
+from edge.pins import verified
 from edge.recipe import Recipe
 from edge.setups import gaps
-from edge.terms import Code
+from edge.terms import Code, Reason, Verdict
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from edge.vision.image import decode_image
 from edge.vision.reference import Reference
-from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,11 @@ class Loaded:
     number: int  # what the PLC asks for
     recipe: Recipe
     trust: Trust
-    detector: Sees = field(repr=False)
+    detector: Detectors = field(repr=False)
     golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
     references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
     workers: int = 1  # views of a part judged at once
+    scales: Mapping[str, float | None] = field(default_factory=dict)  # mm per px, by camera
 
 
 def load(
@@ -61,24 +62,33 @@ def load(
         SettingsError: mistakes in the recipe.
     """
     recipe_path = Path(entry.path)
-    pinned = _verified(recipe_path, entry.sha256, unsigned)
+    pinned = verified(recipe_path, entry.sha256, unsigned)
     if entry.model is not None:
-        pinned = _verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
+        pinned = verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
     recipe = recipes.read(recipe_path)
     warm = {} if warm is None else warm
-    model = _model(entry, runtime, recipe, warm) if entry.model is not None else None
-    detector = sight.assemble(
+    model = None
+    if entry.model is not None:
+        opened = _opened(Path(entry.model), entry.model_sha256, runtime, warm)
+        model = opened.with_floor(comparisons.model_floor(recipe))
+    sees = sight.assemble(
         recipe,
         model,
         workers=sight.workers(runtime.threads),
         prepare=sight.flattened(recipe, recipe_path.parent),
     )
+    seconds, all_pinned = comparisons.seconds(
+        recipe,
+        recipe_path.parent,
+        unsigned,
+        lambda path, pin: _opened(path, pin, runtime, warm).with_floor(recipe.score_floor),
+    )
+    detector, pinned = Detectors(sees, seconds), pinned and all_pinned
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
         name = entry.model or "[spots]"
         raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
-    areas = model is not None and model.segments
-    problems = recipes.check_scales(recipe, scales, areas) if scales is not None else []
+    problems = recipes.check_scales(recipe, scales, detector.areas) if scales is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
@@ -93,20 +103,29 @@ def load(
         for view in recipe.views
         if view.reference is not None
     }
-    loaded = Loaded(entry.number, recipe, trust, detector, golden, references, runtime.workers)
+    loaded = Loaded(
+        entry.number,
+        recipe,
+        trust,
+        detector,
+        golden,
+        references,
+        runtime.workers,
+        scales or {},
+    )
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
 
 
-def _model(
-    entry: settings.Recipe, runtime: settings.Runtime, recipe: Recipe, warm: dict[str, Detector]
+def _opened(
+    path: Path, pin: str | None, runtime: settings.Runtime, warm: dict[str, Detector]
 ) -> Detector:
-    """The recipe's model; one file is one session, however many recipes name it."""
-    path = entry.model or ""
-    if path not in warm or warm[path].sha256 != (entry.model_sha256 or warm[path].sha256):
-        warm[path] = Detector(Path(path), sha256=entry.model_sha256, runtime=runtime)
-    return warm[path].with_floor(recipe.score_floor)
+    """A model's file; one file is one session, however many recipes name it."""
+    name = str(path)
+    if name not in warm or warm[name].sha256 != (pin or warm[name].sha256):
+        warm[name] = Detector(path, sha256=pin, runtime=runtime)
+    return warm[name]
 
 
 def proofs(loaded: Loaded) -> range:
@@ -121,10 +140,10 @@ def prove(loaded: Loaded, place: int) -> None:
         ModelError: the detector fails, or the picture gets another verdict than the recipe expects.
     """
     if not loaded.golden:
-        loaded.detector.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
+        loaded.detector.model.detect(np.full(loaded.detector.imgsz, 128, np.uint8))
         return
     golden, image = loaded.golden[place]
-    verdict = judgement.judge(loaded.detector.detect(image), loaded.recipe, golden.camera)
+    verdict = _judged(loaded, golden, image)
     if verdict.code is not golden.code:
         raise ModelError(
             f"{golden.picture}: golden picture is {Code(verdict.code).name}, "
@@ -132,17 +151,14 @@ def prove(loaded: Loaded, place: int) -> None:
         )
 
 
-def _verified(path: Path, expected: str | None, unsigned: bool) -> bool:
-    """True if `path` is pinned and as pinned; False if it is not pinned and may run unsigned."""
+def _judged(loaded: Loaded, golden: Golden, image: npt.NDArray[np.uint8]) -> Verdict:
+    """As the eye judges: a part that cannot be compared is undecided."""
     try:
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as wrong:
-        raise ModelError(f"{path}: cannot be read: {wrong}") from wrong
-    if expected is None and not unsigned:
-        raise ModelError(f"{path}: not pinned; its sha256 is {actual}")
-    if expected is not None and expected != actual:
-        raise ModelError(f"{path}: sha256 is {actual}, expected {expected}")
-    return expected is not None
+        mm_per_px = recipes.scale_of(golden.camera, loaded.scales)
+        detections = loaded.detector.seen_by(golden.camera).detect(image, mm_per_px)
+    except ImageError:
+        return Verdict(Code.UNDECIDED, Reason.BAD_IMAGE)
+    return judgement.judge(detections, loaded.recipe, golden.camera)
 
 
 def load_all(

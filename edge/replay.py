@@ -15,14 +15,11 @@ from pathlib import Path
 import msgspec
 
 from edge import judgement
-from edge import recipe as recipes
-from edge.errors import EdgeError, SettingsError
+from edge.errors import EdgeError
 from edge.judgement import Finding
-from edge.recipe import Recipe
 from edge.recorded import MAX_LINE_BYTES, PARTS, RecordedPart, decode_part
-from edge.still import judge_still
+from edge.still import Stills
 from edge.terms import Code, Reason, Verdict
-from edge.vision.detector import Detector
 from edge.vision.image import decode_image
 
 EXAMPLES = """examples:
@@ -51,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, metavar="DIR", help="a recording, or a folder of them")
-    parser.add_argument("--model", type=Path, required=True, help="the ONNX detector to try")
+    parser.add_argument(
+        "--model", type=Path, help="the ONNX detector to try; none where [spots] are the detector"
+    )
     parser.add_argument("--recipe", type=Path, required=True, help="the recipe to try")
     parser.add_argument("--json", action="store_true", help="a JSON object a line, totals last")
 
@@ -62,18 +61,15 @@ def run(asked: argparse.Namespace) -> int:
     Raises:
         SettingsError: mistakes in the recipe, or it does not fit the model.
         ModelError: the model cannot be used.
+        ImageError: a reference picture of the recipe cannot be used.
     """
-    recipe = recipes.read(asked.recipe)
-    detector = Detector(asked.model)
-    problems = recipes.check_labels(recipe, detector.labels)
-    if problems:
-        raise SettingsError(str(asked.recipe), problems)
+    stills = Stills(asked.recipe, asked.model)
     changes: Counter[str] = Counter()
     same = failed = 0
     for folder in _recordings(asked.folder):
         for line in _lines(folder / PARTS):
             try:
-                replayed = replay(decode_part(line), folder, detector, recipe)
+                replayed = replay(decode_part(line), folder, stills)
             except (EdgeError, msgspec.MsgspecError) as wrong:
                 failed += 1
                 sys.stderr.write(f"{folder.name}: not replayed: {wrong}\n")
@@ -89,7 +85,7 @@ def run(asked: argparse.Namespace) -> int:
     return 0 if same + changes.total() else 1
 
 
-def replay(part: RecordedPart, folder: Path, detector: Detector, recipe: Recipe) -> Replayed:
+def replay(part: RecordedPart, folder: Path, stills: Stills) -> Replayed:
     """Judge one recorded part anew.
 
     Raises:
@@ -102,12 +98,12 @@ def replay(part: RecordedPart, folder: Path, detector: Detector, recipe: Recipe)
             verdicts.append(_recorded(view.code, view.reason))
             continue
         image = decode_image(folder / view.file)
-        still = judge_still(image, detector, recipe, view.camera, view.mm_per_px)
+        still = stills.judge(image, view.camera, view.mm_per_px)
         verdicts.append(still.verdict)
         findings += still.findings
     if not verdicts:
         return Replayed(part, _recorded(part.code, part.reason))
-    return Replayed(part, judgement.fuse([*verdicts, judgement.decide(findings, recipe)]))
+    return Replayed(part, judgement.fuse([*verdicts, judgement.decide(findings, stills.recipe)]))
 
 
 def _recorded(code: Code, reason: Reason | None) -> Verdict:

@@ -3,7 +3,6 @@
 Every mistake in the file is reported at once. What may change while running is a recipe.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 from edge import sections
 from edge.errors import SettingsError
 from edge.mqtt.message import Name, Sha256
+from edge.wiring import crossed
 
 DEFAULT_PATH = Path("/etc/quanjian/edge.toml")
 
@@ -21,18 +21,9 @@ CameraKind = (
     | Literal["gige", "usb3", "gentl"]
 )
 
-GENICAM = ("gige", "usb3", "gentl")
-"""Kinds of camera that can be told what triggers them, and how to expose."""
-
-COUNTING = ("shared_memory", *GENICAM)
-"""Kinds whose frames carry a count of the triggers."""
-
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
-
-TIMELESS = ("rtsp", "v4l2", "gstreamer", "csi")
-"""Kinds of camera whose pictures carry no exposure time."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,6 +80,25 @@ class Bus(Section, frozen=True, kw_only=True):
     stop_bits: Literal[1, 2] = 1
     reply_timeout_s: Annotated[float, Meta(gt=0, le=5)] = 0.15  # reply plus two PLC scans
     gap_ms: Annotated[float, Meta(ge=0, le=100)] = 0.0  # PLC's own silence, if above 3.5 characters
+
+
+class Light(Section, frozen=True, kw_only=True):
+    """[[light]] one light controller and the cameras that see by it."""
+
+    name: Name
+    protocol: Literal["ascii", "modbus"]
+    port: str  # e.g. "/dev/serial/by-id/usb-...", of its own
+    baudrate: Literal[9600, 19200, 38400, 57600, 115200] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: Literal[1, 2] = 1
+    reply_timeout_s: Annotated[float, Meta(gt=0, le=5)] = 0.3
+    unit: Annotated[int, Meta(ge=1, le=247)] = 1  # modbus
+    base: Annotated[int, Meta(ge=0, le=65000)] = 0  # modbus: channel n is register base + n
+    channels: Annotated[int, Meta(ge=1, le=32)] = 4  # ascii: 9 at the most
+    cameras: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    lamp_ratio: Annotated[float, Meta(ge=1.1, le=100)] = (
+        1.5  # grey with the lamp on / off, at least
+    )
 
 
 class Camera(Section, frozen=True, kw_only=True):
@@ -158,6 +168,11 @@ class Station(Section, frozen=True, kw_only=True):
             return self.frame_tolerance_ms / 1000
         return 0.06 if self.trigger == "hardware" else 1 / self.max_rate_per_s
 
+    @property
+    def takt_s(self) -> float:
+        """No part follows another faster."""
+        return 1 / self.max_rate_per_s
+
     def offset_s(self, camera: Camera) -> float:
         """From the sensor edge to the part's arrival at this camera."""
         if camera.offset_mm and self.speed_mm_s:
@@ -174,6 +189,7 @@ class Settings(Section, frozen=True, kw_only=True):
     runtime: Runtime = Runtime()
     bus: Annotated[tuple[Bus, ...], Meta(min_length=1)]
     camera: Annotated[tuple[Camera, ...], Meta(min_length=1)]
+    light: tuple[Light, ...] = ()
     recipe: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     station: Annotated[tuple[Station, ...], Meta(min_length=1)]
 
@@ -227,160 +243,3 @@ def resolve(settings: Settings, folder: Path) -> Settings:
             for r in settings.recipe
         ),
     )
-
-
-def crossed(settings: Settings) -> list[str]:
-    """Mistakes that no single key shows: things used twice, never defined, or not fitting.
-
-    Keys that are missing or wrong are None here and told already.
-    """
-    problems = [*twice(settings), *overlapping(settings), *misplaced(settings)]
-    buses = {bus.name for bus in settings.bus or () if bus.name}
-    cameras = {camera.name for camera in settings.camera or () if camera.name}
-    for station in settings.station or ():
-        if station.bus and station.bus not in buses:
-            problems.append(
-                f"[station {station.name}] bus: no [[bus]] is named {station.bus!r}; "
-                f"there are {sorted(buses)}"
-            )
-        problems += [
-            f"[station {station.name}] cameras: no [[camera]] is named {camera!r}; "
-            f"there are {sorted(cameras)}"
-            for camera in station.cameras or ()
-            if camera not in cameras
-        ]
-    return problems
-
-
-def twice(settings: Settings) -> list[str]:
-    """Names, numbers, ports and cameras that can be used only once."""
-    problems = []
-    for kind, things in (
-        ("bus", settings.bus),
-        ("camera", settings.camera),
-        ("station", settings.station),
-    ):
-        names = [thing.name for thing in things or () if thing.name]
-        problems += [
-            f"[[{kind}]] name: {name!r} is used twice"
-            for name in set(names)
-            if names.count(name) > 1
-        ]
-    numbers = [recipe.number for recipe in settings.recipe or () if recipe.number]
-    problems += [
-        f"[[recipe]] number: {n} is used twice" for n in set(numbers) if numbers.count(n) > 1
-    ]
-    ports = [bus.port for bus in settings.bus or () if bus.port]
-    problems += [
-        f"[[bus]] port: {port!r} is used twice" for port in set(ports) if ports.count(port) > 1
-    ]
-    used = [camera for station in settings.station or () for camera in station.cameras or ()]
-    problems += [
-        f"[[station]] cameras: {camera!r} is used twice; a frame can show one part only"
-        for camera in set(used)
-        if used.count(camera) > 1
-    ]
-    return problems
-
-
-def overlapping(settings: Settings) -> list[str]:
-    """Register blocks of one PLC that share a register: one would answer for the other."""
-    owners: dict[tuple[str, int, int], str] = {}
-    problems = []
-    for station in settings.station or ():
-        for key, base, size in (
-            ("read_base", station.read_base, 12),
-            ("write_base", station.write_base, 10),
-            ("counters_base", station.counters_base, 10),
-        ):
-            if base is None or station.bus is None or station.unit is None:
-                continue
-            registers = range(base, base + size)
-            places = [(station.bus, station.unit, register) for register in registers]
-            other = next((owners[place] for place in places if place in owners), None)
-            if other is not None:
-                problems.append(
-                    f"[station {station.name}] {key}: registers {base} to {base + size - 1} of "
-                    f"unit {station.unit} are also in {other}"
-                )
-            owners |= dict.fromkeys(places, f"[station {station.name}] {key}")
-    return problems
-
-
-def misplaced(settings: Settings) -> list[str]:
-    """Cameras that cannot do what their station or their kind demands."""
-    cameras = {camera.name: camera for camera in settings.camera or () if camera.kind}
-    problems = [
-        f"[camera {camera.name}] delay_ms: missing; expected the ms from exposure to arrival, at "
-        f"the most, because {camera.kind} pictures carry no exposure time"
-        for camera in settings.camera or ()
-        if camera.kind in TIMELESS and camera.delay_ms is None
-    ]
-    problems += [
-        f"[camera {camera.name}] source: a login in it is a mistake; put user:password into "
-        f"password_file, so that it stands in no log and no backup"
-        for camera in settings.camera or ()
-        if camera.kind in ("rtsp", "gstreamer") and re.search(r"://[^/{\s]*@", camera.source or "")
-    ]
-    for station in settings.station or ():
-        wired = station.cameras or () if station.trigger == "hardware" else ()
-        for camera in (cameras[name] for name in wired if name in cameras):
-            if camera.kind not in COUNTING:
-                problems.append(
-                    f"[station {station.name}] trigger: 'hardware' needs a camera that counts its "
-                    f"triggers, which {camera.name!r} ({camera.kind}) does not"
-                )
-            elif camera.kind in GENICAM and camera.trigger_line is None:
-                problems.append(
-                    f"[camera {camera.name}] trigger_line: missing; expected the input that the "
-                    f'part sensor is wired to, such as "Line0", because [station {station.name}] '
-                    "has trigger = 'hardware'"
-                )
-    return problems + moving(settings)
-
-
-UNTIMED = ("rtsp", "v4l2", "gstreamer")
-"""Kinds of cameras whose pictures carry no exposure time."""
-
-
-def moving(settings: Settings) -> list[str]:
-    """What moving parts forbid, and ways from the sensor that nobody can reckon with."""
-    cameras = {camera.name: camera for camera in settings.camera or () if camera.name}
-    return [
-        problem
-        for station in settings.station or ()
-        for name in station.cameras or ()
-        if name in cameras
-        for problem in (*untimed(station, cameras[name]), *misset(station, cameras[name]))
-    ]
-
-
-def untimed(station: Station, camera: Camera) -> list[str]:
-    """A moving part is only where its picture's exposure time says."""
-    if camera.kind not in UNTIMED or station.speed_mm_s == 0:
-        return []
-    why = f"{camera.name!r} ({camera.kind}) does not say when it exposed"
-    if station.speed_mm_s is None:
-        return [f"[station {station.name}] speed_mm_s: missing; expected 0 = parts stand, as {why}"]
-    return [
-        f"[station {station.name}] cameras: parts move at {station.speed_mm_s:g} mm/s, and {why}; "
-        "expected a camera with exposure times, or parts that stand"
-    ]
-
-
-def misset(station: Station, camera: Camera) -> list[str]:
-    """An offset that is said twice, cannot be reckoned, or leaves no time for a verdict."""
-    where = f"[camera {camera.name}]"
-    if camera.offset_ms is not None and camera.offset_mm is not None:
-        return [f"{where} offset_mm: offset_ms stands there too; expected one of them"]
-    if camera.offset_mm and not station.speed_mm_s:
-        return [f"{where} offset_mm: needs speed_mm_s above 0 in [station {station.name}]"]
-    if not (station.trigger and station.deadline_ms and station.max_rate_per_s):
-        return []  # wrong, and told already
-    latest_ms = (station.offset_s(camera) + station.tolerance_s) * 1000
-    if station.offset_s(camera) > 0 and latest_ms >= station.deadline_ms:
-        return [
-            f"{where} offset: its picture may come {latest_ms:.0f} ms after the sensor edge, but "
-            f"[station {station.name}] deadline_ms is {station.deadline_ms}; expected more"
-        ]
-    return []

@@ -1,17 +1,23 @@
-"""One picture judged by itself, without a line: for inspect, explain and replay."""
+"""Pictures judged by themselves, without a line: for inspect, explain and replay."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edge import judgement
-from edge.errors import EdgeError
+from edge import comparisons, judgement, sight
+from edge import recipe as recipes
+from edge.errors import EdgeError, ImageError, SettingsError
 from edge.judgement import Finding
 from edge.recipe import Recipe
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
+from edge.vision.image import decode_image
 from edge.vision.quality import ImageCheck
+from edge.vision.reference import Reference
+from edge.vision.tiled import Sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +34,65 @@ class Still:
         return tuple(finding.detection for finding in self.findings)
 
 
+class Stills:
+    """A recipe with its detector and its references, put together as on the line."""
+
+    def __init__(self, recipe: Path, model: Path | None) -> None:
+        """Load them; nothing is pinned here.
+
+        Raises:
+            SettingsError: mistakes in the recipe, or it does not fit the model.
+            ModelError: the model cannot be used.
+            ImageError: a reference picture cannot be used.
+        """
+        self.recipe = recipes.read(recipe)
+        loaded = Detector(model) if model is not None else None
+        self.detector = assemble(self.recipe, recipe.parent, loaded)
+        problems = recipes.check_labels(self.recipe, self.detector.labels)
+        if problems:
+            raise SettingsError(str(recipe), problems)
+        self._references = {
+            view.camera: Reference(decode_image(recipe.parent / view.reference))
+            for view in self.recipe.views
+            if view.reference is not None
+        }
+
+    def judge(
+        self,
+        image: npt.NDArray[np.uint8],
+        camera: str | None = None,
+        mm_per_px: float | None = None,
+    ) -> Still:
+        """As `judge_still`, with the reference of the camera's view."""
+        reference = self._references.get(camera) if camera is not None else None
+        looking = self.detector.seen_by(camera)
+        return judge_still(image, looking, self.recipe, camera, mm_per_px, reference)
+
+
+def assemble(recipe: Recipe, folder: Path, model: Detector | None) -> Detectors:
+    """Everything a recipe detects with, its files starting at `folder`; no pin is needed.
+
+    Raises:
+        ModelError: recipe and model do not go together, or a file cannot be compared with.
+        SettingsError: the recipe's flat field cannot be used.
+    """
+    floor = comparisons.model_floor(recipe)
+    if model is not None:
+        model = model.with_floor(min(model.score_floor, floor))
+    sees = sight.assemble(recipe, model, prepare=sight.flattened(recipe, folder))
+    seconds, _pinned = comparisons.seconds(
+        recipe, folder, True, lambda path, pin: Detector(path, pin, score_floor=recipe.score_floor)
+    )
+    return Detectors(sees, seconds)
+
+
 def judge_still(
     image: npt.NDArray[np.uint8],
-    detector: Detector,
+    detector: Sees,
     recipe: Recipe,
     camera: str | None = None,
     mm_per_px: float | None = None,
+    reference: Reference | None = None,
 ) -> Still:
     """The verdict of one picture. Never raises: what goes wrong is undecided with its reason.
 
@@ -41,13 +100,16 @@ def judge_still(
         image: (H, W) or (H, W, 3) uint8 BGR.
         camera: whose view it is, for its zones.
         mm_per_px: without it no size in mm is known.
+        reference: of the view, where it has one.
     """
     # a check of its own for each: pictures of a folder may well be the same twice
-    fault = ImageCheck().fault(image, recipe.image)
+    fault = ImageCheck().fault(image, recipe.image, reference=reference)
     if fault is not None:
         return Still(Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=fault)
     try:
         detections = detector.detect(image, mm_per_px)
+    except ImageError as wrong:
+        return Still(Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=str(wrong))
     except EdgeError as wrong:
         return Still(Verdict(Code.UNDECIDED, Reason.MODEL_FAULT), fault=str(wrong))
     findings = judgement.weigh(detections, recipe, camera)

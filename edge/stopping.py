@@ -37,7 +37,7 @@ def reason(run: Run, rules: Stop) -> str | None:
     """
     if rules.consecutive_ng is not None and run.ng_in_a_row >= rules.consecutive_ng:
         return f"{run.ng_in_a_row} NG parts one after the other, limit {rules.consecutive_ng}"
-    ng = sum(run.recent[-rules.of_parts :])
+    ng = sum(run.recent)
     if rules.ng_share is not None and ng >= rules.ng_share * rules.of_parts:
         return f"{ng} NG among the last {len(run.recent)} parts, limit {rules.ng_share:g}"
     return None

@@ -65,7 +65,9 @@ class WebInspection:
         self._camera, self._sees, self._recipe = camera, sees, recipe
         self._mm_per_px, self._ends = mm_per_px, ends
         self._place = Place(recipe.web, mm_per_px)
-        self._rows = Rows(self._place.rows(recipe.web.overlap_mm))
+        self._rows = Rows(
+            self._place.rows(recipe.web.overlap_mm), row_counter=recipe.web.row_counter
+        )
         self._seams = Seams(self._rows.overlap_rows)
         self._intervals = Intervals(recipe, self._place.rows(recipe.web.interval_mm))
         self._pieces: queue.Queue[Strip | Stretch | None] = queue.Queue(WAITING)

@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from edge import settings, speed
 from edge.errors import CameraError, SettingsError
 from edge.release import Loaded, load
@@ -62,7 +64,7 @@ def run(asked: argparse.Namespace) -> int:
     entry = next((r for r in wiring.recipe if r.number == asked.recipe), None)
     if entry is None:
         raise SettingsError(str(asked.config), [f"[[recipe]]: none has number {asked.recipe}"])
-    loaded = load(entry, wiring.runtime, asked.unsigned)
+    loaded = load(entry, wiring.runtime, asked.unsigned, wiring.scales)
     camera, mm_per_px = _camera(wiring, entry, loaded)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -73,8 +75,10 @@ def run(asked: argparse.Namespace) -> int:
             strips = _strips(source, camera.kind == "folder")
             return _measure(wiring, entry, loaded, strips, mm_per_px, asked.seconds or MEASURE_S)
         if asked.seconds is not None:
-            threading.Timer(asked.seconds, stop.set).start()
-        ends = camera.kind == "folder" and not camera.loop
+            timer = threading.Timer(asked.seconds, stop.set)
+            timer.daemon = True
+            timer.start()
+        ends = camera.kind == "folder"  # which with `loop` never ends
         web = WebInspection(source, loaded.detector, loaded.recipe, mm_per_px, ends=ends)
         web.run(stop, _as_json if asked.json else _as_text)
     except BrokenPipeError:  # `| head` has seen enough
@@ -171,7 +175,10 @@ def throughput(
 
 
 class _Again:
-    """The same strips again and again, as fast as they are taken, each a fresh copy."""
+    """The same strips again and again, as fast as they are taken.
+
+    Each carries its number in the lowest bits of its first pixels: what repeats is refused.
+    """
 
     def __init__(self, strips: Sequence[Frame]) -> None:
         self._strips = strips
@@ -179,7 +186,10 @@ class _Again:
 
     def read(self, _timeout_s: float) -> Frame:
         strip = self._strips[self._number % len(self._strips)]
-        frame = Frame(strip.camera, self._number, time.monotonic(), strip.image.copy())
+        image = strip.image.copy()
+        first = image.reshape(-1)[:8]
+        first[:] = first & 0xF8 | (self._number >> 3 * np.arange(len(first)) & 7)
+        frame = Frame(strip.camera, self._number, time.monotonic(), image)
         self._number += 1
         return frame
 

@@ -131,7 +131,8 @@ class Demo:
             say(f"数据库 database: {server.home}")
         migrate(self._dsn)
         self._old = self._epochs()
-        hub, edge = write_settings(folder, ports, self._dsn, self._token(), self._order.product)
+        product, rate = self._order.product, self._order.rate
+        hub, edge = write_settings(folder, ports, self._dsn, self._token(), product, rate)
         self._launch("broker", loopback.program(ports.broker, folder.run))
         loopback.wait_ready(ports.broker)
         for name in ("serve", "duties", "ingest"):

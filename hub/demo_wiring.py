@@ -69,6 +69,7 @@ counters_base = 20
 trigger = "{trigger}"
 deadline_ms = {deadline_ms}
 frame_tolerance_ms = {tolerance_ms}
+max_rate_per_s = {max_rate}
 cameras = ["c1"]
 """
 
@@ -200,9 +201,12 @@ def own_product(pictures: Path, recipe: Path, model: Path) -> Product:
 
 
 def write_settings(
-    folder: Folder, ports: Ports, dsn: str, token: str, product: Product
+    folder: Folder, ports: Ports, dsn: str, token: str, product: Product, rate: float
 ) -> tuple[Path, Path]:
     """hub.toml and edge.toml of this run, and the node's token, mode 0600.
+
+    Args:
+        rate: parts/s of the line; the node believes half as many again.
 
     Raises:
         DemoError: recipe or model cannot be read.
@@ -217,7 +221,7 @@ def write_settings(
         "serial": _text(folder.serial), "camera": _text(own or folder.camera),
         "kind": "folder" if own else "shared_memory",
         "trigger": "software" if own else "hardware", "deadline_ms": 1000 if own else 400,
-        "tolerance_ms": 900 if own else 60,
+        "tolerance_ms": 900 if own else 60, "max_rate": min(200.0, 1.5 * rate),
         "recipe": _text(recipe), "model": _text(model),
     }  # fmt: skip
     folder.token.touch(mode=0o600)

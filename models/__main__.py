@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import EdgeError
+from models import anomaly
 from models.deeppcb import convert
 from models.export import HEADS, export
 from models.importer import take_in
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_convert(commands)
     _add_recipe(commands)
     _add_quantize(commands)
+    _add_anomaly(commands)
     return parser
 
 
@@ -220,6 +222,24 @@ def _add_recipe(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, required=True, help="folder to fill")
 
 
+def _add_anomaly(commands: _Commands[argparse.ArgumentParser]) -> None:
+    made = commands.add_parser(
+        "anomaly",
+        help="learn what good parts look like, from good parts only",
+        epilog="example: quanjian-models anomaly --good good --model models/base/base.onnx "
+        "--out plate-b.onnx",
+    )
+    made.add_argument("--good", type=Path, required=True, help="folder with pictures of good parts")
+    made.add_argument("--model", type=Path, required=True, help=".onnx whose backbone describes")
+    made.add_argument("--out", type=Path, required=True, help=".onnx to write")
+    made.add_argument("--label", default="anomaly", help="class that the recipe limits")
+    made.add_argument(
+        "--max-shift-px",
+        type=_above,
+        help="how far a part may lie from its place (default: an eighth of the longer side)",
+    )
+
+
 def _add_quantize(commands: _Commands[argparse.ArgumentParser]) -> None:
     made = commands.add_parser(
         "quantize",
@@ -268,6 +288,11 @@ def _train(args: argparse.Namespace) -> _Answer:
     return train(job, args.trainer_python, _figures)
 
 
+def _anomaly(args: argparse.Namespace) -> _Answer:
+    making = anomaly.Making(args.good, args.model, args.out, args.label, args.max_shift_px)
+    return anomaly.make(making, _say)
+
+
 def _run(args: argparse.Namespace) -> _Answer:
     if args.command == "synth":
         order = Order(args.count, args.seed, args.defect_rate, sizes=args.sizes)
@@ -291,6 +316,8 @@ def _run(args: argparse.Namespace) -> _Answer:
         return quantize(args.model, args.pictures, args.out, args.count, args.engine, _say)
     if args.command == "recipe":
         return write_recipe(args.card, args.out)
+    if args.command == "anomaly":
+        return _anomaly(args)
     return convert(args.source, args.out, args.holdout_groups, args.val_groups, args.templates)
 
 

@@ -37,6 +37,15 @@ def number(name: str, low: int, high: int) -> str:
     return f'<Integer Name="{name}"><pValue>{name}Register</pValue>{limits}</Integer>'
 
 
+def rounded(name: str, step: int) -> str:
+    """A number that the camera keeps in whole steps."""
+    formulas = f"<FormulaTo>FROM / {step}</FormulaTo><FormulaFrom>TO * {step}</FormulaFrom>"
+    return (
+        f'<Float Name="{name}"><pValue>{name}Steps</pValue><Min>0</Min><Max>10000000</Max></Float>'
+        f'<Converter Name="{name}Steps">{formulas}<pValue>{name}Register</pValue></Converter>'
+    )
+
+
 def switch(name: str) -> str:
     """On or off, off to begin with."""
     values = "<OnValue>1</OnValue><OffValue>0</OffValue>"
@@ -85,7 +94,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
             f'<IntReg Name="{name}"><Address>{0x2000 + 4 * place:#x}</Address><Length>4</Length>'
             "<AccessMode>RW</AccessMode><pPort>Device</pPort><Sign>Unsigned</Sign>"
             "<Endianess>BigEndian</Endianess></IntReg>"
-            for place, name in enumerate(re.findall("<pValue>(.+?)<", features))
+            for place, name in enumerate(re.findall("<pValue>([^<]+Register)<", features))
         ]
         path = folder / f"{abs(hash(features))}.xml"
         end = "</RegisterDescription>"

@@ -62,6 +62,7 @@ def test_a_segmented_defect_has_an_area(tmp_path: Path, layout: str, kind: Kind)
     assert [d.box for d in found] == [(160.0, y, 192.0, y + 32.0) for y in range(0, 256, 32)]
     assert [d.area_mm2 for d in found] == pytest.approx([16 * 32 * 0.25] * 8)
     assert [d.area_mm2 for d in detector.detect(image)] == [None] * 8
+    assert detector.areas
 
 
 def test_a_defect_with_an_empty_mask_has_no_area_rather_than_a_small_one(tmp_path: Path) -> None:

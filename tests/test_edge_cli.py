@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.__main__ import main
+from tests.light_peer import PlayedController
 from tests.serial_peers import until
 from tests.small_line import SimulatedPlc, wire
 
@@ -64,6 +65,26 @@ def test_check_is_content_with_a_line_that_answers(
     plc.process.wait(10)
     assert "FAULT" not in capsys.readouterr().out
     assert code == 0
+
+
+def test_check_reads_every_channel_of_a_light_controller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire(tmp_path, [False])
+    with PlayedController(channels=2) as light:
+        light.brightness[2] = 130
+        with (tmp_path / "edge.toml").open("a", encoding="utf-8") as file:
+            file.write('[[light]]\nname = "l1"\nprotocol = "ascii"\nchannels = 2\n')
+            file.write(f'port = "{light.port}"\ncameras = ["c1"]\n')
+            file.write('[[light]]\nname = "l2"\nprotocol = "modbus"\nport = "/dev/no-such"\n')
+            file.write('cameras = ["c2"]\n[[camera]]\nname = "c2"\nkind = "csi"\n')
+            file.write('source = "x"\ndelay_ms = 9\n')
+        main(["check", "--unsigned", "--config", str(tmp_path / "edge.toml")])
+    told = capsys.readouterr().out
+    assert "OK     light l1: channels 1 to 2 at /dev/pts/" in told
+    assert ": 0, 130\n" in told
+    assert "FAULT  light l2: bus of light l2: /dev/no-such cannot be opened" in told
+    assert "FAULT  camera c2: x: a csi camera has a number as its source" in told
 
 
 @pytest.mark.parametrize("command", ["run", "check", "inspect", "simulate"])

@@ -13,10 +13,10 @@ from edge.vision import gentl
 from edge.vision.camera import Camera, Capture, open_camera
 from edge.vision.setup import TriggerMode
 from tests.camera_source import Source
-from tests.test_camera import numbered, until
+from tests.test_camera import until
 
 PRODUCER = str(Path(genicam.__file__).parent / "viky.cti")
-WAIT_S = 5.0
+WAIT_S = 20.0
 
 
 def green(pixel_format: str = "Mono8") -> Source:
@@ -112,7 +112,7 @@ def test_nothing_is_left_of_ten_connections() -> None:
     before, files = held("task"), []
     for _ in range(10):
         capture = Capture(green())
-        assert capture.wait_for(numbered(0), time.monotonic() + WAIT_S)
+        assert capture.wait_for(lambda _: True, time.monotonic() + WAIT_S)
         capture.close()
         files.append(held("fd"))
     assert len(set(files)) == 1

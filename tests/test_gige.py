@@ -1,6 +1,5 @@
 """A GigE Vision camera over a real network link: Aravis' fake camera on the loopback address."""
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,12 +15,12 @@ from edge.vision.camera import BadFrame, Capture, open_camera
 from edge.vision.genicam_camera import GenicamCamera
 from edge.vision.setup import TriggerMode
 from tests.camera_source import Source
-from tests.gige_peer import ADDRESS, SERIAL, choice, fake_camera, number, switch
-from tests.test_camera import numbered, until
+from tests.gige_peer import ADDRESS, SERIAL, choice, fake_camera, number, rounded, switch
+from tests.test_camera import until
 
 pytestmark = pytest.mark.needs_aravis
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 SOURCE = Source("gige", ADDRESS)
 
 
@@ -170,6 +169,17 @@ def test_what_the_camera_cannot_do_is_told_by_the_key_of_the_recipe(view: View, 
         camera.close()
 
 
+def test_a_camera_that_takes_another_exposure_says_which(
+    described: Callable[[str], Path],
+) -> None:
+    with fake_camera("-g", str(described(rounded("ExposureTime", 100)))):
+        camera = opened()
+        camera.apply(View(camera="c1", exposure_us=1200))
+        with pytest.raises(CameraError, match=r"exposure_us: .* the camera takes 1200 instead"):
+            camera.apply(View(camera="c1", exposure_us=1250))
+        camera.close()
+
+
 def test_a_software_trigger_makes_one_frame_and_a_wired_one_waits_for_the_sensor() -> None:
     with fake_camera():
         camera = opened(trigger="software")
@@ -228,15 +238,22 @@ def test_colour_comes_as_three_channels(name: str) -> None:
 
 
 def test_a_picture_that_lost_packets_is_counted_and_never_used() -> None:
-    with fake_camera("-r", "4"):
+    with fake_camera("-r", "8"):
         camera = opened()
-        frames = frames_of(camera, 20)
+        frames = frames_of(camera, 30)
         camera.close()
     bad = [frame for frame in frames if isinstance(frame, BadFrame)]
-    assert 0 < len(bad) < 20
+    assert 0 < len(bad) < 30
     assert all("not whole: missing-packets" in frame.text for frame in bad)
     assert all(frame.image.size == 0 for frame in bad)
-    assert sorted(frame.number for frame in frames)[-1] < 40
+    numbers = [frame.number for frame in frames]
+    assert numbers == sorted(set(numbers)), "also where the packet with the number was lost"
+    assert numbers[-1] < 60
+
+
+def packets_without_buffer(camera: GenicamCamera) -> int:
+    stream = camera._transport._stream  # type: ignore[attr-defined]
+    return int(stream.get_info_uint64_by_name("n_underruns"))
 
 
 def test_frames_nobody_took_in_time_are_counted_as_dropped() -> None:
@@ -244,12 +261,12 @@ def test_frames_nobody_took_in_time_are_counted_as_dropped() -> None:
         camera = opened()
         camera.features.set("AcquisitionFrameRate", 200.0)
         (first,) = frames_of(camera, 1)
-        threading.Event().wait(0.5)  # far more frames than there are buffers
+        # no buffer is left: Aravis counts the packets of some five frames that found none
+        assert until(lambda: packets_without_buffer(camera) > 1000)
         late = frames_of(camera, 30)
         camera.close()
     numbers = [first.number, *(frame.number for frame in late)]
-    assert numbers == sorted(numbers)
-    assert numbers[-1] - numbers[0] > len(late), "the gap is in the numbers"
+    assert numbers[-1] - numbers[0] > len(late) + 2, "the gap is in the numbers"
 
 
 def test_a_camera_that_was_without_power_comes_back_set_up() -> None:
@@ -278,7 +295,7 @@ def test_nothing_is_left_of_ten_connections() -> None:
         before = threads()
         for setup in range(10):
             capture = Capture(SOURCE)
-            assert capture.wait_for(numbered(0), time.monotonic() + WAIT_S)
+            assert capture.wait_for(lambda _: True, time.monotonic() + WAIT_S)
             capture.apply(setup, View(camera="c1", exposure_us=200))
             assert until(partial(under, capture, setup))
             capture.close()

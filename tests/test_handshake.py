@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from edge.plc.blocks import NO_RESULT, Control, Result, result_registers, verdict_word
 from edge.plc.handshake import (
@@ -41,8 +42,9 @@ def test_a_part_is_triggered_with_its_edge_and_deadline() -> None:
     assert (trigger.mode, trigger.recipe) == (Mode.AUTO, 2)
 
 
-def test_the_edge_is_never_named_earlier_than_it_can_have_been() -> None:
-    handshake = Handshake(STATION, None)
+@pytest.mark.parametrize("scan_ms", [10, 40])
+def test_the_edge_is_never_named_earlier_than_it_can_have_been(scan_ms: float) -> None:
+    handshake = Handshake(structs.replace(STATION, scan_ms=scan_ms), None)
     handshake.ready = True
     block = START
     for _ in range(2):
@@ -50,7 +52,7 @@ def test_the_edge_is_never_named_earlier_than_it_can_have_been() -> None:
     block = replace(START, counter=1001, trigger_number=1001, trigger_age_ms=30)
     (triggered,) = of(handshake.observe(block.encode(), 10.5, wait_s=0.02), Triggered)
     assert triggered.trigger.edge_s == pytest.approx(10.5 + 0.02 - 0.03)
-    assert triggered.trigger.edge_error_s == pytest.approx(0.02 + 0.03)
+    assert triggered.trigger.edge_error_s == pytest.approx(0.02 + 3 * scan_ms / 1000)
 
 
 def test_of_two_new_numbers_the_newest_is_triggered_after_a_second_read_says_so() -> None:

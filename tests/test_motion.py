@@ -99,10 +99,6 @@ def _station(counters_base: int | None) -> Station:
 MOVING = """
 [motion]
 margin_mm = {margin}
-
-[[view]]
-camera = "c1"
-{exposure}
 """
 
 
@@ -111,7 +107,7 @@ def checked(
     capsys: pytest.CaptureFixture[str],
     speed: str,
     margin: str = "100",
-    exposure: str = "exposure_us = 100",
+    exposure: str = "exposure_us = 100\n",
     own: str = "",
 ) -> list[str]:
     """What `check` says about motion; `exposure` of the recipe, `own` of edge.toml."""
@@ -121,8 +117,10 @@ def checked(
     more = "mm_per_px = 0.1\n" + (f"exposure_us = {own}\n" if own else "")
     text = text.replace('source = "pictures"\n', f'source = "pictures"\n{more}')
     edge.write_text(text, encoding="utf-8")
-    moving = MOVING.format(margin=margin, exposure=exposure)
-    recipe.write_text(recipe.read_text(encoding="utf-8") + moving, encoding="utf-8")
+    moving = MOVING.format(margin=margin)
+    view = 'camera = "c1"\n'
+    product = recipe.read_text(encoding="utf-8").replace(view, view + exposure)
+    recipe.write_text(product + moving, encoding="utf-8")
     assert main(["check", "--unsigned", "--config", str(edge)]) == 1  # there is no PLC
     told = capsys.readouterr().out.split("motion s1 c1: ")[1]
     return told.split("\n")

@@ -187,9 +187,11 @@ def test_without_a_reference_or_with_one_of_another_size_nothing_is_compared_and
 
 def test_a_reference_without_edges_lets_nothing_pass() -> None:
     blank = np.full((64, 64), 100, np.uint8)
-    assert "defocused" in str(
-        ImageCheck().fault(noise(1, side=64), COMPARED, None, Reference(blank))
-    )
+    for image in (noise(1, side=64), np.full((64, 64), 120, np.uint8)):
+        told = ImageCheck().fault(image, COMPARED, None, Reference(blank))
+        assert "defocused" in str(told)
+        told = ImageCheck().fault(image, ImageLimits(shift_px=30), None, Reference(blank))
+        assert told == "moved: nothing in it looks like the reference"
 
 
 shapes = st.one_of(

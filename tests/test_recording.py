@@ -124,6 +124,13 @@ def test_a_request_that_anybody_may_have_left_or_that_is_over_is_not_honoured(
     assert (recording.dropped, list(tmp_path.rglob("*.bmp"))) == (0, [])
 
 
+def test_a_request_of_another_user_is_not_honoured(tmp_path: Path) -> None:
+    ask(tmp_path)
+    recording = Recording(tmp_path, {}, 0, user=os.geteuid() + 1)
+    recording.look()
+    assert not recording.active
+
+
 def test_a_recording_ends_when_its_request_goes(tmp_path: Path) -> None:
     path = ask(tmp_path)
     recording = recording_in(tmp_path)
@@ -193,8 +200,24 @@ def test_a_recording_is_deleted_after_a_week(tmp_path: Path) -> None:
         (folder / "a.bmp").write_bytes(b"x")
         then_s = time.time() - days * 86_400
         os.utime(folder / "parts.jsonl", (then_s, then_s))
+    stray = tmp_path / "recordings" / "a-file"
+    stray.write_bytes(b"x")
+    os.utime(stray, (0, 0))
     recording_in(tmp_path).clean()
-    assert [path.name for path in (tmp_path / "recordings").iterdir()] == ["young"]
+    left = sorted(path.name for path in (tmp_path / "recordings").iterdir())
+    assert left == ["a-file", "young"]
+
+
+def test_the_last_recording_of_a_node_that_runs_on_goes_too(tmp_path: Path) -> None:
+    request = ask(tmp_path)
+    recording = recording_in(tmp_path)
+    recording.look()
+    request.unlink()
+    recording.look()
+    (folder,) = (tmp_path / "recordings").iterdir()
+    os.utime(folder, (0, 0))
+    recording.clean()
+    assert not folder.exists()
 
 
 # -- the commands -----------------------------------------------------------------------------

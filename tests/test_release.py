@@ -7,10 +7,12 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edge import settings
 from edge.errors import ImageError, ModelError, SettingsError
 from edge.release import Loaded, load, load_all, proofs, prove
+from edge.vision.detector import Detector
 from tests import tiny_models
 
 CLASSES = """
@@ -138,6 +140,21 @@ polygon = [[0, 0], [64, 0], [64, 64], [0, 64]]
     assert load(stamped, RUNTIME, unsigned=False, scales={"c1": None}).trust == "pinned"
 
 
+def test_recipes_of_one_model_file_share_one_session(tmp_path: Path) -> None:
+    first = entry(tmp_path, NG)
+    other = tmp_path / "faint.toml"
+    other.write_text(CLASSES.replace("0.5", "0.02") + NG, encoding="utf-8")
+    second = replace(first, number=2, path=str(other), sha256=None)
+    loaded, failed = load_all((first, second), RUNTIME, unsigned=True)
+    assert failed == []
+    one, two = loaded[1].detector.model, loaded[2].detector.model
+    assert isinstance(one, Detector)
+    assert isinstance(two, Detector)
+    assert one.session is two.session
+    assert one.score_floor == loaded[1].recipe.score_floor
+    assert two.score_floor == loaded[2].recipe.score_floor < one.score_floor
+
+
 REFERENCE = """
 [[view]]
 camera = "c1"
@@ -155,3 +172,20 @@ def test_the_reference_of_a_view_is_measured_once_at_load(tmp_path: Path) -> Non
 def test_a_reference_that_is_no_picture_is_refused_at_load(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImageError, match=name):
         load(entry(tmp_path, NG + REFERENCE.format(name)), RUNTIME, unsigned=True)
+
+
+def test_a_golden_picture_is_measured_in_mm_by_its_camera(tmp_path: Path) -> None:
+    tiny = golden("ng.png", "ok")
+    in_mm = entry(tmp_path, tiny)
+    recipe = CLASSES.replace("threshold = 0.5", "threshold = 0.5\nmin_size_mm = 1.0") + tiny
+    Path(in_mm.path).write_text(recipe, encoding="utf-8")
+    loose = settings.Recipe(number=1, path=in_mm.path, model=in_mm.model)
+    assert load(loose, RUNTIME, unsigned=True, scales={"c1": 0.1, "c2": 0.1}).number == 1
+    with pytest.raises(ModelError, match="is NG, expected OK"):
+        load(loose, RUNTIME, unsigned=True, scales={"c1": 0.2})
+
+
+def test_a_limit_on_areas_needs_a_model_that_tells_them(tmp_path: Path) -> None:
+    by_area = entry(tmp_path, "min_area_mm2 = 1.0\n" + NG)
+    with pytest.raises(SettingsError, match="the model tells boxes, no areas"):
+        load(by_area, RUNTIME, unsigned=False, scales={"c1": 0.1})

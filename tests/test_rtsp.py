@@ -3,16 +3,21 @@
 import os
 import re
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.errors import CameraError
 from edge.limits import View
 from edge.terms import Frame
+from edge.vision.address import redacted, with_login
 from edge.vision.camera import Capture
 from edge.vision.rtsp import OPEN_TIMEOUT_MS, OPTIONS, Opening, RtspCamera
 from edge.vision.setup import StreamTransport
@@ -205,6 +210,23 @@ def test_a_password_file_that_does_not_fit_is_a_sentence_without_the_password(
     with pytest.raises(CameraError, match=f"{re.escape(str(secret))}.*{told}") as wrong:
         RtspCamera("c1", "rtsp://127.0.0.1/live", password_file=secret)
     assert "secret" not in str(wrong.value).replace(str(secret), "")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=3))
+def test_no_login_survives_in_a_message(password: str) -> None:
+    with tempfile.NamedTemporaryFile(mode="w", encoding="utf-8", newline="") as secret:
+        secret.write(f"cam:{password}\n")
+        secret.flush()
+        address = with_login("rtsp://host:554/live", Path(secret.name))
+    assert address.endswith("@host:554/live")
+    assert redacted(f"cannot open {address} now") == "cannot open rtsp://***@host:554/live now"
+    assert unquote(address) == f"rtsp://cam:{password}@host:554/live"
+
+
+@pytest.mark.parametrize("source", ["/etc/hostname", "http://host/live", "", "host/live"])
+def test_a_source_that_is_no_rtsp_address_is_a_sentence(source: str) -> None:
+    with pytest.raises(CameraError, match="expected an address such as rtsp://host:554/path"):
+        RtspCamera("c1", source)
 
 
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:

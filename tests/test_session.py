@@ -23,9 +23,9 @@ def test_a_provider_goes_by_its_short_name_or_by_onnxruntime_s(tmp_path: Path, n
     report = open_it(tmp_path, name).report
     assert report.asked == ("cpu",)
     assert [(place.provider, place.device) for place in report.placed] == [("cpu", "CPU")]
-    assert report.placed[0].nodes
+    assert report.placed[0].nodes != 0  # None: an older onnxruntime keeps no record
     assert report.fallback == ""
-    assert str(report).startswith("cpu on CPU (")
+    assert str(report).startswith("cpu on CPU")
 
 
 @pytest.mark.parametrize("names", [(), ("cpu", "CPUExecutionProvider")])

@@ -160,6 +160,15 @@ def test_a_port_can_be_one_bus_only(tmp_path: Path) -> None:
     assert problems_of(tmp_path, again) == ["[[bus]] port: '/dev/ttyUSB0' is used twice"]
 
 
+def test_a_login_in_an_address_is_a_mistake_that_is_told_without_it(tmp_path: Path) -> None:
+    (found,) = problems_of(tmp_path, WHOLE.replace("//127.0.0.1/one", "//cam:secret@127.0.0.1/one"))
+    assert found.startswith("[camera c2] source: a login in it is a mistake; put user:password")
+    assert "secret" not in found
+    pipeline = 'kind = "gstreamer"\nsource = "rtspsrc location=rtsp://{login}@host/one ! decodebin"'
+    whole = WHOLE.replace('kind = "rtsp"\nsource = "rtsp://127.0.0.1/one"', pipeline)
+    assert settings.read(written(tmp_path, whole)).camera[1].kind == "gstreamer"
+
+
 def test_a_source_without_exposure_times_must_say_how_late_it_is(tmp_path: Path) -> None:
     (found,) = problems_of(tmp_path, WHOLE.replace("delay_ms = 400\n", ""))
     assert found.startswith("[camera c2] delay_ms: missing; expected the ms from exposure")

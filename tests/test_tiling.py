@@ -178,10 +178,10 @@ def test_a_mask_hides_exactly_what_has_no_pixel_outside_it(
     left: int, top: int, width: int, height: int
 ) -> None:
     """A circle of 48 corners, tried pixel corner by pixel corner."""
-    circle = [
+    circle = tuple(
         (50 + 45 * math.cos(a * math.tau / 48), 50 + 45 * math.sin(a * math.tau / 48))
         for a in range(48)
-    ]
+    )
     inner = 45 * math.cos(math.pi / 48)
     corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]
     far = max(math.hypot(x - 50, y - 50) for x, y in corners)

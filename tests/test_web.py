@@ -43,7 +43,7 @@ gaps = st.lists(
 def test_strips_and_stretches_cover_every_row_exactly_once(
     frames: list[tuple[int, int, bool]], overlap: int, counted: bool
 ) -> None:
-    rows = Rows(overlap)
+    rows = Rows(overlap, row_counter=True)
     number = count = 0
     covered: list[tuple[int, int]] = []
     for height, lost, bad in frames:
@@ -77,11 +77,19 @@ def test_lost_rows_are_a_stretch_with_its_place_and_no_strip_reaches_over_it() -
 
 
 def test_the_encoder_tells_rows_that_no_frame_number_misses() -> None:
-    rows = Rows(OVERLAP)
+    rows = Rows(OVERLAP, row_counter=True)
     rows.add(frame(0, 100, count=5000))
     gap, _ = rows.add(frame(1, 100, count=5130))
     assert isinstance(gap, Stretch)
     assert (gap.first, gap.last) == (100, 130)
+
+
+def test_a_camera_that_counts_frames_and_no_rows_is_not_taken_for_an_encoder() -> None:
+    rows = Rows(OVERLAP)
+    rows.add(frame(0, 100, count=7))
+    (strip,) = rows.add(frame(1, 100, count=8))
+    assert isinstance(strip, Strip)
+    assert strip.top == 100 - OVERLAP
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_the_encoder_tells_rows_that_no_frame_number_misses() -> None:
     ],
 )
 def test_a_frame_that_does_not_follow_is_undecided(second: Frame, why: str) -> None:
-    rows = Rows(OVERLAP)
+    rows = Rows(OVERLAP, row_counter=True)
     rows.add(frame(0, 100, count=0))
     (piece,) = rows.add(second)
     assert isinstance(piece, Stretch)

@@ -126,8 +126,8 @@ def test_measuring_lets_check_accept_what_this_computer_can_do_and_nothing_faste
     assert web is not None
     with pytest.raises(SettingsError, match="never measured"):
         speed.fits(wiring, entry, web)
-    code, out, _ = inspect(config, capsys, "--measure", "--seconds", "0.5")
-    assert code == 0
+    code, out, err = inspect(config, capsys, "--measure", "--seconds", "0.5")
+    assert code == 0, err
     reached = json.loads(out)["speed_m_min"]
     assert speed.fits(wiring, entry, web) == "10 rows per mm, up to 5 m/min"
     faster = msgspec.structs.replace(web, speed_m_min=reached * 1.01)
@@ -223,3 +223,18 @@ def _run(web: WebInspection, stop: threading.Event, keep: object, told: list[Tol
         web.run(stop, keep)
     except CameraError as lost:
         told.append({"kind": "lost", "text": str(lost)})
+
+
+def test_a_web_without_end_stops_when_its_time_is_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_web.write_strips(tmp_path / "strips", small_web.web(300, []))
+    config = small_web.write_node(tmp_path)
+    wiring = config.read_text(encoding="utf-8")
+    config.write_text(wiring.replace('kind = "folder"', 'kind = "folder"\nloop = true'), "utf-8")
+    code, out, _ = inspect(config, capsys, "--seconds", "0.5")
+    told = small_web.told(out)
+    assert code == 0
+    assert told["summary"][0]["length_m"] == told["interval"][-1]["to_m"]
+    # the same three strips again and again: a camera that repeats itself is never believed
+    assert "repeated" in str(told["undecided"][0]["text"])

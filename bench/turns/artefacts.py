@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bench.turns import openvino_python
 from bench.turns.frames import shots
 from bench.turns.peer import ROOT
 from edge.errors import TrainingError
@@ -32,13 +33,13 @@ class Artefacts:
     tuned: dict[str, Any]
 
 
-def command(*words: object) -> dict[str, Any]:
-    """Run one of our commands and return the JSON object it prints last.
+def command(*words: object, python: Path | None = None) -> dict[str, Any]:
+    """Run one of our commands, in another interpreter if given; the JSON object it prints last.
 
     Raises:
         TrainingError: it failed; its own sentence is in the message.
     """
-    given = [sys.executable, "-m", *map(str, words)]
+    given = [str(python or sys.executable), "-m", *map(str, words)]
     done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise TrainingError(f"{' '.join(given[2:4])}: {done.stderr.strip()[-400:]}")
@@ -81,6 +82,7 @@ def make(folder: Path, trainer: Path) -> Artefacts:
     picked = folder / "tuned.json"
     if not picked.is_file():
         models = [word for path in (folded[640], int8) for word in ("--model", path)]
-        tuned = command("edge", "tune", *models, "--goal", "throughput", "--json")
+        words = ["tune", *models, "--goal", "throughput", "--json"]
+        tuned = command("edge", *words, python=openvino_python.find())
         picked.write_text(json.dumps(tuned), encoding="utf-8")
     return Artefacts(plain, folded, int8, json.loads(picked.read_text(encoding="utf-8")))

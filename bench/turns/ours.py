@@ -7,6 +7,7 @@ from typing import Any
 
 import onnxruntime
 
+from edge.settings import Runtime
 from edge.terms import Detection
 from edge.vision.detector import Detector
 from edge.vision.postprocess import find
@@ -33,11 +34,14 @@ def main() -> None:
         return
     detector = Detector(
         Path(job["model"]),
-        providers=job["providers"],
-        threads=job["threads"],
-        spinning=job["spinning"],
         score_floor=job["conf"],
         overlap=job["iou"],
+        runtime=Runtime(
+            providers=tuple(job["providers"]),
+            threads=job["threads"],
+            spinning=job["spinning"],
+            workers=job.get("workers", 1),
+        ),
     )
     ready |= {"providers": list(detector.providers), "sha256": detector.sha256}
     if job["what"] == "detect":

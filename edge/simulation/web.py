@@ -16,8 +16,8 @@ Image = npt.NDArray[np.uint8]
 MATERIAL, WHITE, DARK = 150.0, 200.0, 4.0
 """Grey values of the material, of a white reference, and of the sensor without light."""
 
-APART = 45.0
-"""Grey values between a defect and the material."""
+APART = 30.0, 60.0
+"""Grey values between a defect and the material, from and to."""
 
 _POOL = 6  # strips of material, drawn once and used in turn
 _SLOT_PX = 60  # room that a defect has for itself
@@ -30,7 +30,7 @@ class WebDefect:
     x: int
     row: int
     on_seam: bool
-    bright: bool
+    apart: float  # grey values from the material, below 0 = dark
 
 
 class SimulatedWeb:
@@ -109,8 +109,8 @@ class SimulatedWeb:
                 if kind > 0.4:
                     row = self.rows + int(rng.integers(-3, 4))
             if all(abs(x - other.x) > _SLOT_PX / 2 for other in found):
-                bright = bool(rng.random() < 0.5)
-                found.append(WebDefect(x, number * self.rows + row, on_seam, bright))
+                apart = float(rng.uniform(*APART) * rng.choice((-1, 1)))
+                found.append(WebDefect(x, number * self.rows + row, on_seam, apart))
         return tuple(found)
 
     def _draw(self, image: Image, one: WebDefect, row: int) -> None:
@@ -121,6 +121,6 @@ class SimulatedWeb:
             return
         columns = slice(one.x - half, one.x + half)
         y, x = np.mgrid[top - row : bottom - row, -half:half] + 0.5
-        added = np.where(x * x + y * y <= half * half, APART if one.bright else -APART, 0)
+        added = np.where(x * x + y * y <= half * half, one.apart, 0)
         values = image[top:bottom, columns] + added * self._light[columns]
         image[top:bottom, columns] = np.clip(values, 0, 255)

@@ -14,13 +14,15 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import structs
+
 from edge.errors import CameraError
-from edge.limits import Light, View
+from edge.limits import View
 from edge.terms import Frame
 from edge.vision.address import redacted
 from edge.vision.csi import CsiCamera
@@ -30,6 +32,7 @@ from edge.vision.gentl import GentlTransport
 from edge.vision.gige import AravisTransport
 from edge.vision.gstreamer import GstreamerCamera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
+from edge.vision.lamp import Lamp, prove
 from edge.vision.rtsp import RtspCamera
 from edge.vision.setup import CameraSettings, TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
@@ -74,17 +77,6 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Let the device go; safe to call twice."""
-
-
-class Lamp(Protocol):
-    """The controller of the lights that a camera sees by."""
-
-    def apply(self, lights: Sequence[Light]) -> None:
-        """Set these channels; on return they shine so.
-
-        Raises:
-            CameraError: the controller does not answer or has no such channel.
-        """
 
 
 def open_camera(settings: CameraSettings, trigger: TriggerMode = "free_run") -> Camera:
@@ -134,6 +126,13 @@ class _Setup:
     view: View | None
 
 
+def _freely(view: View) -> View:
+    """The view for a camera that runs freely: its lamp cannot be on before the exposure begins."""
+    if view.strobe is None or view.strobe.delay_us >= 0:
+        return view
+    return structs.replace(view, strobe=structs.replace(view.strobe, delay_us=0.0))
+
+
 class Capture:
     """Reads one camera in a thread of its own, for as long as the node runs.
 
@@ -154,12 +153,13 @@ class Capture:
         self.bad = 0
         """Frames received that cannot be used: incomplete, unreadable."""
         self.dropped = 0
-        """Frames that the source counted and we did not get, or not yet."""
+        """Frames that the source counted and we did not get."""
         self.reconnects = 0
         """Connections made after the first."""
         self.fault: str | None = f"{settings.name}: not connected yet"
         """Why there are no pictures now; None while the camera is online."""
         self._settings, self._trigger, self._lamp = settings, trigger, lamp
+        self._lit: View | None = None  # the view whose lamps are proved
         self._wanted = _Setup(AS_FOUND, None)
         self._setup: _Setup | None = None  # what the camera is under now
         self._since_s = float("-inf")  # frames exposed from here on are under it
@@ -274,15 +274,16 @@ class Capture:
             self.fault = f"{self.name}: closed"
 
     def _stay_connected(self) -> None:
-        """Read until the camera is lost or we are closed."""
+        """Read until the camera is lost, its lamps are to be proved, or we are closed."""
+        self._prove_lamps()
         camera = open_camera(self._settings, self._trigger)
         try:
-            self._set_up(camera)
-            self._found(camera)
             expected = None
             while not self._closing.is_set():
-                if self.setup is None:
-                    self._set_up(camera)
+                if self.setup is None and not self._set_up(camera, self._wanted):
+                    return
+                if self._camera is None:
+                    self._found(camera)
                 frame = camera.read(_READ_S)
                 if frame is not None:
                     self._keep(frame, expected)
@@ -291,31 +292,42 @@ class Capture:
             self._camera = self._setup = None
             camera.close()
 
+    def _is_proved(self, view: View | None) -> bool:
+        """Whether parts may be judged under this view, as far as its lamps are concerned."""
+        return view is None or not view.light or view == self._lit
+
+    def _prove_lamps(self) -> None:
+        """On a connection of its own, which runs freely: a part's trigger may never come."""
+        view = self._wanted.view
+        if view is None or self._is_proved(view):
+            return
+        if self._lamp is None:
+            raise CameraError(f"{self.name}: [[view]] light: no light controller is wired to it")
+        camera = open_camera(self._settings)
+        try:
+            camera.apply(_freely(view))
+            prove(self.name, camera, self._lamp, view.light)
+        finally:
+            camera.close()
+        self._lit = view
+
     def _keep(self, frame: Frame, expected: int | None) -> None:
         setup = self._setup.number if self._setup else _OLDER
         under = setup if frame.exposed_s >= self._since_s else _OLDER
         kept = replace(frame, setup=under) if under != frame.setup else frame
         with self._changed:
-            self._count_lost(frame.number, expected)
+            self.dropped += 0 if expected is None else max(0, frame.number - expected)
             self.frames += 1
             self.bad += isinstance(frame, BadFrame)
             self._kept.append(kept)
             self._changed.notify_all()
 
-    def _count_lost(self, number: int, expected: int | None) -> None:
-        if expected is not None and number >= expected:
-            self.dropped += number - expected
-        elif expected is not None:
-            self.dropped -= 1  # it comes late: an earlier gap was this one
-
-    def _set_up(self, camera: Camera) -> None:
-        """Bring the camera under the setup that is wanted; frames of another one are let go."""
-        wanted, self._setup, since_s = self._wanted, None, float("-inf")
+    def _set_up(self, camera: Camera, wanted: _Setup) -> bool:
+        """Bring the camera under a setup; frames of another one are let go. False: prove first."""
+        self._setup, since_s = None, float("-inf")
+        if not self._is_proved(wanted.view):
+            return False
         if wanted.view is not None:
-            if wanted.view.light and self._lamp is None:
-                raise CameraError(
-                    f"{self.name}: [[view]] light: no light controller is wired to it"
-                )
             if self._lamp is not None:
                 self._lamp.apply(wanted.view.light)
             camera.apply(wanted.view)
@@ -325,6 +337,7 @@ class Capture:
             same = [frame for frame in self._kept if frame.setup == wanted.number]
             self._kept = deque(same, maxlen=KEPT)
             self._setup = wanted
+        return True
 
     def _found(self, camera: Camera) -> None:
         self._camera, self.fault = camera, None

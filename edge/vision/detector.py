@@ -131,6 +131,16 @@ class Detector:
         return self._spec.height, self._spec.width
 
     @property
+    def areas(self) -> bool:
+        """Whether it tells the area of a defect, not only its box."""
+        return self.segments
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """The metadata of the file, as it stands there."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
+
+    @property
     def channels(self) -> int:
         """Of the model's input: 3, or 1 for a gray camera."""
         return self._spec.channels

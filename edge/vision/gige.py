@@ -13,6 +13,7 @@ from edge.vision.aravis import AravisFeatures, connect, load_aravis
 from edge.vision.genicam_camera import BUFFERS, Shot
 from edge.vision.introspection import said
 
+_NO_NUMBER = 2**64 - 1
 _NO_PICTURE = ("cleared", "aborted", "filling")  # of a stream that is being stopped
 
 
@@ -45,7 +46,7 @@ class AravisTransport:
             self._stream = self._camera.create_stream(None, None)
             payload = self._camera.get_payload()
             for _ in range(BUFFERS):
-                self._stream.push_buffer(self._aravis.Buffer.new_allocate(payload))
+                _give(self._stream, self._aravis.Buffer.new_allocate(payload))
             self._camera.start_acquisition()
 
     def stop(self) -> None:
@@ -70,7 +71,7 @@ class AravisTransport:
             try:
                 return _shot(buffer)
             finally:
-                self._stream.push_buffer(buffer)
+                _give(self._stream, buffer)
 
     def close(self) -> None:
         """Let the camera go; safe to call twice."""
@@ -88,10 +89,16 @@ class AravisTransport:
         self._fault = f"{self.source}: the camera does not answer any more"
 
 
+def _give(stream: Any, buffer: Any) -> None:
+    """Have it filled; it would keep the number of its last picture where a leader is lost."""
+    buffer.set_frame_id(_NO_NUMBER)
+    stream.push_buffer(buffer)
+
+
 def _shot(buffer: Any) -> Shot | None:
     status = buffer.get_status().value_nick
-    if status in _NO_PICTURE:
-        return None
+    if status in _NO_PICTURE or buffer.get_frame_id() == _NO_NUMBER:
+        return None  # a picture without its leader shows as a gap before the next
     whole = status == "success"
     # Aravis stamps with the wall clock, which may be set at any time: too old is the safe side
     age_s = max(0.0, (time.time_ns() - buffer.get_system_timestamp()) / 1e9)

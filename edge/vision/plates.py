@@ -49,9 +49,37 @@ SHAPE = (
 )
 """Rows and columns of a plate's canvas; the plate's centre is the canvas' centre."""
 
-_HOLE_MM, _BORE_MM, _INSET_MM = 7.0, 20.0, 9.0
 _RIM_PX = 3.0  # countersink around a hole
 _PRESENCE = {"oil_film": 0.35, "dust": 0.5, "tool_marks": 0.35, "glare": 0.3}
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What one kind of plate looks like without defects; every kind has the same outline."""
+
+    holes_mm: tuple[Point, ...]  # centres, from the plate's centre
+    hole_mm: float  # their diameter
+    bore_mm: float  # diameter of the bore in the middle, 0 = none
+    grey: tuple[float, float]  # range of the surface's mean grey value
+    upright: bool = False  # machining lines across the belt instead of along it
+
+
+PLATE = Design(
+    holes_mm=((-36.0, -27.0), (36.0, -27.0), (-36.0, 27.0), (36.0, 27.0)),
+    hole_mm=7.0,
+    bore_mm=20.0,
+    grey=(125, 170),
+)
+"""The demo line's plate, the only one that the demo model has seen."""
+
+FLANGE = Design(
+    holes_mm=((-30.0, 0.0), (-12.0, -24.0), (-12.0, 24.0), (16.0, -20.0), (16.0, 20.0), (34.0, 0)),
+    hole_mm=9.0,
+    bore_mm=0.0,
+    grey=(85, 115),
+    upright=True,
+)
+"""A darker plate that no model of this project is trained on: six holes, no bore, other lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +123,30 @@ def make_plate(
     *,
     nuisances: Sequence[str] | None = None,
     sizes: tuple[float, float] = (1.0, 2.2),
+    design: Design = PLATE,
 ) -> Plate:
     """Draw one plate. About 6 ms.
 
     Args:
         seed: of everything about the plate, >= 0.
-        defects: labels from CLASSES or NEW_KIND, in any number; missing_hole at most four times.
+        defects: labels from CLASSES or NEW_KIND, in any number; missing_hole at most once for each
+            hole of the design.
         nuisances: from NUISANCES; None draws them from the seed.
         sizes: range of defect sizes as multiples of MIN_SIZE_MM. The default stays at or above the
             minimum; (0.4, 0.9) gives defects nobody is held responsible for. A missing hole has its
             own size.
+        design: which kind of plate.
     """
     look = np.random.default_rng((seed, 1))
     chosen = tuple(n for n in NUISANCES if look.random() < _PRESENCE[n])
     if nuisances is not None:
         chosen = tuple(nuisances)
-    missing = _missing_holes(seed, list(defects).count("missing_hole"))
-    surface, alpha = _blank(seed, missing)
+    missing = _missing_holes(seed, list(defects).count("missing_hole"), design)
+    surface, alpha = _blank(seed, missing, design)
     for name in chosen:
         surface += getattr(marks, name)(look, SHAPE)
-    truth = [_hole_truth(index) for index in missing]
-    taken = [(*_holes()[index], _HOLE_MM / MM_PER_PX) for index in missing]
+    truth = [_hole_truth(design, index) for index in missing]
+    taken = _openings(design)
     for index, label in enumerate(d for d in defects if d != "missing_hole"):
         rng = np.random.default_rng((seed, 2, index))
         found, mark = _draw(rng, label, sizes, taken)
@@ -134,38 +165,46 @@ def _centre() -> Point:
     return SHAPE[1] / 2, SHAPE[0] / 2
 
 
-def _holes() -> list[Point]:
-    """Centres of the four corner holes, canvas pixels."""
+def _holes(design: Design) -> list[Point]:
+    """Centres of a design's holes, canvas pixels."""
     x, y = _centre()
-    dx = (PLATE_MM[0] / 2 - _INSET_MM) / MM_PER_PX
-    dy = (PLATE_MM[1] / 2 - _INSET_MM) / MM_PER_PX
-    return [(x - dx, y - dy), (x + dx, y - dy), (x - dx, y + dy), (x + dx, y + dy)]
+    return [(x + dx / MM_PER_PX, y + dy / MM_PER_PX) for dx, dy in design.holes_mm]
 
 
-def _missing_holes(seed: int, count: int) -> list[int]:
-    return [int(i) for i in np.random.default_rng((seed, 3)).permutation(4)[:count]]
+def _openings(design: Design) -> list[tuple[float, float, float]]:
+    """Centre and size, canvas pixels, of what a defect must keep clear of."""
+    holes = [(*at, design.hole_mm / MM_PER_PX + 2 * _RIM_PX) for at in _holes(design)]
+    return [(*_centre(), design.bore_mm / MM_PER_PX), *holes] if design.bore_mm else holes
 
 
-def _hole_truth(index: int) -> PlateDefect:
-    x, y = _holes()[index]
-    reach = _HOLE_MM / 2 / MM_PER_PX + _RIM_PX
-    return PlateDefect("missing_hole", (x - reach, y - reach, x + reach, y + reach), _HOLE_MM)
+def _missing_holes(seed: int, count: int, design: Design) -> list[int]:
+    order = np.random.default_rng((seed, 3)).permutation(len(design.holes_mm))
+    return [int(i) for i in order[:count]]
 
 
-def _blank(seed: int, missing: Sequence[int]) -> tuple[Gray, Mask]:
+def _hole_truth(design: Design, index: int) -> PlateDefect:
+    x, y = _holes(design)[index]
+    reach = design.hole_mm / 2 / MM_PER_PX + _RIM_PX
+    return PlateDefect("missing_hole", (x - reach, y - reach, x + reach, y + reach), design.hole_mm)
+
+
+def _blank(seed: int, missing: Sequence[int], design: Design) -> tuple[Gray, Mask]:
     """Surface and alpha of a clean plate without the holes named."""
     rng = np.random.default_rng((seed, 0))
-    level = np.float32(rng.uniform(125, 170))
-    rows = rng.normal(0, 1, (SHAPE[0], 1)).astype(np.float32)
+    level = np.float32(rng.uniform(*design.grey))
+    along = SHAPE[1] if design.upright else SHAPE[0]
+    rows = rng.normal(0, 1, (along, 1)).astype(np.float32)
     lines = np.asarray(cv2.GaussianBlur(rows, (0, 0), float(rng.uniform(0.7, 1.6)))).reshape(-1, 1)
+    lines = lines.T if design.upright else lines
     grain = rng.standard_normal(SHAPE, dtype=np.float32) * np.float32(rng.uniform(1.5, 3))
     surface: Gray = np.asarray(level + lines * np.float32(rng.uniform(4, 9)) + grain, np.float32)
     alpha = _outline()
     edge = np.float32(rng.uniform(12, 28))
     inside = cv2.GaussianBlur(alpha, (0, 0), 2.0).astype(np.float32) / 255
     surface += np.asarray(np.clip(1 - inside, 0, 0.5) * edge, np.float32)
-    bores = [(_centre(), _BORE_MM / 2 / MM_PER_PX)]
-    bores += [(at, _HOLE_MM / 2 / MM_PER_PX) for i, at in enumerate(_holes()) if i not in missing]
+    bores = [(_centre(), design.bore_mm / 2 / MM_PER_PX)] if design.bore_mm else []
+    radius = design.hole_mm / 2 / MM_PER_PX
+    bores += [(at, radius) for i, at in enumerate(_holes(design)) if i not in missing]
     for at, radius in bores:
         rim = marks.disc(SHAPE, at, radius + _RIM_PX)
         surface += np.asarray(rim / np.float32(255) * edge, np.float32)
@@ -220,14 +259,12 @@ def _place(
     rng: np.random.Generator, label: str, extent: float, taken: list[tuple[float, float, float]]
 ) -> tuple[Point, Point]:
     """Where a defect of `extent` px goes and which way is inward: the clearest of 60 draws."""
-    keep = [(*_centre(), _BORE_MM / MM_PER_PX), *taken]
-    keep += [(*at, _HOLE_MM / MM_PER_PX + 2 * _RIM_PX) for at in _holes()]
     best, clearest = ((0.0, 0.0), (0.0, 0.0)), -1e9
     for _ in range(60):
         spot = _edge_spot(rng, extent) if label == "chip" else _inner_spot(rng, extent)
         (x, y), _inward = spot
         clear = min(
-            ((x - a) ** 2 + (y - b) ** 2) ** 0.5 - (extent + size) / 2 for a, b, size in keep
+            ((x - a) ** 2 + (y - b) ** 2) ** 0.5 - (extent + size) / 2 for a, b, size in taken
         )
         if clear > clearest:
             best, clearest = spot, clear

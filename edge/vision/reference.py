@@ -37,7 +37,7 @@ class Reference:
     def shift(self, image: npt.NDArray[np.uint8]) -> tuple[float, float] | None:
         """Px by which `image` lies right of and below the reference; None: it cannot be told."""
         small = _small(image)
-        if float(small.std()) < _LEAST_CONTRAST:
+        if float(cv2.meanStdDev(small)[1].item()) < _LEAST_CONTRAST:
             return None
         ours = self._small.copy()  # OpenCV 5 multiplies the window into what it is given
         (x, y), response = cv2.phaseCorrelate(ours, small, _WINDOW)
@@ -56,7 +56,7 @@ def sharpness(image: npt.NDArray[np.uint8]) -> float:
     steps += _counted(cv2.absdiff(below, rows[: len(below)]))
     most = _STEEPEST * float(steps.sum())
     steepest = np.diff(np.minimum(np.cumsum(steps[::-1]), most), prepend=0.0)
-    brightness = max(1.0, float(rows.mean()))
+    brightness = max(1.0, cv2.mean(rows)[0])
     return float(steepest @ np.arange(255, -1, -1)) / most / brightness
 
 

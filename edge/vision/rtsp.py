@@ -18,7 +18,7 @@ import cv2
 from edge.errors import CameraError
 from edge.limits import View
 from edge.terms import Frame
-from edge.vision.address import with_login
+from edge.vision.address import redacted, with_login
 from edge.vision.realtime import RealTime
 from edge.vision.setup import StreamTransport, refuse
 from edge.vision.stream import Stream
@@ -142,6 +142,8 @@ class RtspCamera:
 
 
 def _opened(source: str, address: str, transport: StreamTransport) -> Stream:
+    if not source.startswith(("rtsp://", "rtsps://")):  # FFmpeg would open a file as well
+        raise CameraError(f"{redacted(source)}: expected an address such as rtsp://host:554/path")
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
     limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
     limits += [cv2.CAP_PROP_N_THREADS, 1]  # each further thread holds a frame back

@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
@@ -113,7 +114,9 @@ def _open(
 ) -> tuple[onnxruntime.InferenceSession, Report]:
     threads = runtime.threads or cores_less_one()
     chosen = {name: providers.options_of(name, runtime, threads, model_sha256) for name in asked}
-    options = _session_options(threads, runtime.spinning, only_asked=providers.CPU not in asked)
+    # An older onnxruntime keeps no record to check afterwards: nothing may go to the CPU at all.
+    strict = not _keeps_record() and asked[0] != providers.CPU
+    options = _session_options(threads, runtime.spinning, strict)
     if providers.OPENVINO in asked and providers.OPENVINO not in built_in():
         _add_plugin(options, asked, chosen[providers.OPENVINO])
         named = None
@@ -122,7 +125,7 @@ def _open(
         if missing:
             raise ModelError(f"provider {missing} is not in this onnxruntime; it has {built_in()}")
         _make_folder(chosen)
-        named = list(chosen.items())
+        named = [item for item in chosen.items() if not (strict and item[0] == providers.CPU)]
     with contextlib.redirect_stdout(sys.stderr):  # onnxruntime prints; our stdout is for data
         if {providers.FULL["cuda"], providers.FULL["tensorrt"]} & set(asked):
             _preload()
@@ -136,7 +139,7 @@ def built_in() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
-def _session_options(threads: int, spinning: bool, only_asked: bool) -> onnxruntime.SessionOptions:
+def _session_options(threads: int, spinning: bool, strict: bool) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -148,7 +151,7 @@ def _session_options(threads: int, spinning: bool, only_asked: bool) -> onnxrunt
     options.log_severity_level = 4  # every failure is raised; it need not be printed as well
     if _keeps_record():
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    elif only_asked:  # older: no record to check afterwards, so nothing may go to the CPU at all
+    elif strict:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return options
 
@@ -164,13 +167,20 @@ def _preload() -> None:
 
 
 def _make_folder(chosen: dict[str, dict[str, str]]) -> None:
-    folder = chosen.get(providers.FULL["tensorrt"], {}).get("trt_engine_cache_path")
-    if folder is None:
+    named = chosen.get(providers.FULL["tensorrt"], {}).get("trt_engine_cache_path")
+    if named is None:
         return
+    folder = Path(named)
     try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.glob("*.engine")):
+            log.warning(
+                "%s: no engine yet, building it takes minutes; `quanjian-edge prepare` does so "
+                "before a node needs it",
+                folder,
+            )
     except OSError as exc:
-        raise ModelError(f"engine_dir: {folder} cannot be made: {exc}") from exc
+        raise ModelError(f"engine_dir: {folder} cannot be used: {exc}") from exc
 
 
 def _add_plugin(
@@ -226,7 +236,8 @@ def _report(
     inactive = [name for name in asked if name not in active]
     if inactive:
         raise ModelError(f"provider {inactive} did not start; active: {active}")
-    shares = _shares(session) if _keeps_record() else dict.fromkeys(asked)
+    given = [name for name in asked if name == asked[0] or name != providers.CPU]
+    shares = _shares(session) if _keeps_record() else dict.fromkeys(given)
     if _keeps_record():
         check_shares(asked, {name: kinds or [] for name, kinds in shares.items()})
     placed = tuple(

@@ -36,6 +36,7 @@ class SpotDetector:
     def __init__(self, limits: Spots) -> None:
         self.labels: tuple[str, ...] = LABELS
         self.imgsz = SIDE_PX, SIDE_PX
+        self.areas = False
         self.providers: tuple[str, ...] = ("spots",)
         self.sha256 = hashlib.sha256(repr(limits).encode()).hexdigest()
         """Of its limits: all there is to know about it."""

@@ -47,6 +47,10 @@ class Sees(Protocol):
     def providers(self) -> tuple[str, ...]:
         """What it runs on."""
 
+    @property
+    def areas(self) -> bool:
+        """Whether it tells the area of a defect, not only its box."""
+
     def detect(self, image: Image, mm_per_px: float | None = None) -> list[Detection]:
         """Suspected defects of one picture.
 
@@ -84,6 +88,7 @@ class Tiled:
         """
         self.labels, self.imgsz = detector.labels, detector.imgsz
         self.sha256, self.providers = detector.sha256, detector.providers
+        self.areas = detector.areas
         self._detector, self._screen, self._prepare = detector, screen, prepare
         self._hidden = tuple(hidden)
         side = round(self.imgsz[0] / tiles.scale), round(self.imgsz[1] / tiles.scale)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge import zones
 from edge.terms import Detection
 
 Box = tuple[float, float, float, float]
-Polygon = Sequence[tuple[float, float]]
+Polygon = tuple[tuple[float, float], ...]
 
 EDGE_PX = 4.0
 """A box that ends so near to a side of its tile may go on behind it."""
@@ -84,33 +85,7 @@ def visible(tiles: Iterable[Tile], hidden: Sequence[Polygon]) -> tuple[Tile, ...
 
     One that is partly outside stays: a mask must not hide a defect that is only partly inside it.
     """
-    return tuple(t for t in tiles if not any(_holds(polygon, t.box) for polygon in hidden))
-
-
-def _holds(polygon: Polygon, box: Box) -> bool:
-    """Whether a box lies wholly in a polygon: no side runs through it, and its centre is inside."""
-    sides = list(zip(polygon, [*polygon[1:], polygon[0]], strict=True))
-    if any(_runs_through(box, *side) for side in sides):
-        return False
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    left_of = 0
-    for (x1, y1), (x2, y2) in sides:
-        if (y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
-            left_of += 1
-    return left_of % 2 == 1
-
-
-def _runs_through(box: Box, a: tuple[float, float], b: tuple[float, float]) -> bool:
-    """Whether the line from a to b has a part strictly inside the box."""
-    first, last = 0.0, 1.0
-    for low, high, start, end in ((box[0], box[2], a[0], b[0]), (box[1], box[3], a[1], b[1])):
-        if start == end:
-            if not low < start < high:
-                return False
-            continue
-        one, two = (low - start) / (end - start), (high - start) / (end - start)
-        first, last = max(first, min(one, two)), min(last, max(one, two))
-    return first < last
+    return tuple(t for t in tiles if not any(zones.holds(p, t.box) for p in hidden))
 
 
 def is_cut(box: Box, tile: Tile, height: int, width: int) -> bool:

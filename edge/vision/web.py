@@ -59,8 +59,10 @@ class Stretch:
 class Rows:
     """Puts frames one behind the other. Keeps the last `overlap` rows, nothing else."""
 
-    def __init__(self, overlap_rows: int) -> None:
+    def __init__(self, overlap_rows: int, *, row_counter: bool = False) -> None:
+        """`row_counter`: a frame's trigger count is the encoder's count at its first row."""
         self.overlap_rows = overlap_rows
+        self._counted = row_counter
         self.row = 0
         """First row of the web that has not come yet."""
         self.lost = 0
@@ -74,7 +76,7 @@ class Rows:
         """What comes of one frame: rows lost before it, and the strip to look at or why not.
 
         Args:
-            frame: rows of the web; `trigger_count` = the encoder's count at its first row.
+            frame: rows of the web.
             fault: why the picture cannot be judged, None where it can.
         """
         found: list[Stretch | Strip] = []
@@ -92,7 +94,7 @@ class Rows:
             found.append(self._strip(frame.image))
             self._height = height
         self._number = frame.number + 1
-        if frame.trigger_count is not None:
+        if self._counted and frame.trigger_count is not None:
             self._count = frame.trigger_count + (height or self._height)
         return found
 

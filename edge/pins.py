@@ -1,0 +1,23 @@
+"""The rule for files that decide about parts: as pinned by sha256, or run only --unsigned."""
+
+import hashlib
+from pathlib import Path
+
+from edge.errors import ModelError
+
+
+def verified(path: Path, expected: str | None, unsigned: bool) -> bool:
+    """True if `path` is pinned and as pinned; False if it is not pinned and may run unsigned.
+
+    Raises:
+        ModelError: it cannot be read, has another hash, or has no pin and needs one.
+    """
+    try:
+        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as wrong:
+        raise ModelError(f"{path}: cannot be read: {wrong}") from wrong
+    if expected is None and not unsigned:
+        raise ModelError(f"{path}: not pinned; its sha256 is {actual}")
+    if expected is not None and expected != actual:
+        raise ModelError(f"{path}: sha256 is {actual}, expected {expected}")
+    return expected is not None

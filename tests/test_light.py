@@ -1,0 +1,143 @@
+"""Light controllers: their protocol byte by byte, and real ports with scripted and real slaves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.errors import PlcError, PlcTimeoutError
+from edge.plc import light_protocol as protocol
+from edge.plc.light import LightController
+from edge.plc.light_protocol import Command, Outcome, answered
+from tests.light_peer import PlayedController, wiring
+from tests.serial_peers import Cable, built_libmodbus_slave, libmodbus_slave, pymodbus_slave
+
+commands = st.builds(Command, st.integers(1, 4), st.integers(1, 9), st.integers(0, 255))
+
+
+@pytest.fixture
+def played() -> Iterator[PlayedController]:
+    with PlayedController() as controller:
+        yield controller
+
+
+def test_a_command_is_the_eight_characters_of_the_protocol() -> None:
+    assert Command(protocol.SET, 2, 128).encode() == b"$320801D"
+    assert Command(protocol.ON, 1).encode() == b"$1100014"
+    assert Command(protocol.READ, 4, 0).encode() == b"$4400014"
+
+
+@given(commands, st.integers(0, 255))
+def test_a_brightness_comes_back_as_it_was_sent(asked: Command, value: int) -> None:
+    reading = Command(protocol.READ, asked.channel)
+    answer = Command(protocol.READ, asked.channel, value).encode()
+    assert answered(reading, answer) == (Outcome.DONE, value)
+    assert answered(reading, answer.lower()) in ((Outcome.DONE, value), (Outcome.WRONG, 0))
+
+
+@given(commands, st.binary(max_size=20))
+def test_noise_is_never_taken_for_done(asked: Command, heard: bytes) -> None:
+    outcome, value = answered(asked, heard)
+    if outcome is Outcome.DONE and asked.command == protocol.READ:
+        assert heard[:4] == f"$4{asked.channel}0".encode()
+        assert heard[4:6].upper() == f"{value:02X}".encode()
+    elif outcome is Outcome.DONE:
+        assert heard == b"$"
+
+
+@given(commands, st.integers(0, 7), st.integers(1, 255))
+def test_a_damaged_answer_is_never_a_brightness(asked: Command, place: int, change: int) -> None:
+    reading = Command(protocol.READ, asked.channel)
+    answer = bytearray(Command(protocol.READ, asked.channel, asked.value).encode())
+    answer[place] ^= change
+    outcome, value = answered(reading, bytes(answer))
+    assert outcome is not Outcome.DONE or value == asked.value, "only its case may have changed"
+
+
+def test_channels_shine_as_they_are_set(played: PlayedController) -> None:
+    light = LightController(wiring(played.port))
+    light.set({1: 200, 3: 0})
+    assert (played.brightness[1], played.on) == (200, {1})
+    assert light.get(1) == 200
+    light.set({1: 0})
+    assert played.on == set()
+    light.close()
+    light.close()
+
+
+@pytest.mark.parametrize(
+    ("say", "kind", "told"),
+    [
+        (b"&", PlcError, "light l1 at /dev/pts/.*: channel 1: the controller refuses command 3"),
+        (b"", PlcTimeoutError, "channel 1: no answer within 0.2 s"),
+        (b"\xff\x00", PlcError, "wrong answer"),
+        (b"$31080..", PlcError, "wrong answer"),
+    ],
+)
+def test_what_is_no_answer_is_a_sentence_and_the_next_command_gets_through(
+    played: PlayedController, say: bytes, kind: type[PlcError], told: str
+) -> None:
+    light = LightController(wiring(played.port))
+    played.say = [say]
+    with pytest.raises(kind, match=told):
+        light.set({1: 128})
+    light.set({1: 129})
+    assert played.brightness[1] == 129
+    light.close()
+
+
+def test_an_adapter_that_echoes_is_not_taken_for_a_controller() -> None:
+    with PlayedController() as echo:
+        echo.say = [Command(protocol.SET, 1, 5).encode()]
+        light = LightController(wiring(echo.port))
+        with pytest.raises(PlcError, match="echoing adapter"):
+            light.set({1: 5})
+        light.close()
+
+
+def test_a_port_that_is_not_there_and_a_channel_too_many_are_sentences() -> None:
+    light = LightController(wiring("/dev/no-such-port", channels=2))
+    with pytest.raises(PlcError, match="light l1 at /dev/no-such-port"):
+        light.set({1: 5})
+    with pytest.raises(PlcError, match="light l1: no channel 3; it has 1 to 2"):
+        light.set({3: 5})
+    with pytest.raises(PlcError, match="no channel 0"):
+        light.get(0)
+    modbus = LightController(wiring("/dev/no-such-port", "modbus"))
+    with pytest.raises(PlcError, match="/dev/no-such-port cannot be opened"):
+        modbus.set({1: 5})
+
+
+def test_a_modbus_controller_is_set_by_one_register_a_channel() -> None:
+    with Cable() as cable, pymodbus_slave(cable.far, [0] * 50):
+        light = LightController(
+            wiring(cable.near, "modbus", base=10, baudrate=115200, reply_timeout_s=1.0)
+        )
+        light.set({1: 77, 4: 255})
+        assert [light.get(channel) for channel in range(1, 5)] == [77, 0, 0, 255]
+        light.close()
+
+
+@pytest.mark.needs_libmodbus
+def test_a_modbus_controller_of_another_make_is_set_too(tmp_path: Path) -> None:
+    program = built_libmodbus_slave(tmp_path)
+    with Cable() as cable, libmodbus_slave(program, cable.far):
+        light = LightController(
+            wiring(cable.near, "modbus", base=100, baudrate=115200, reply_timeout_s=1.0)
+        )
+        assert light.get(2) == 1102
+        light.set({2: 60})
+        assert light.get(2) == 60
+        light.close()
+
+
+def test_a_modbus_controller_that_refuses_is_a_sentence() -> None:
+    with Cable() as cable, pymodbus_slave(cable.far, [0] * 5):
+        light = LightController(
+            wiring(cable.near, "modbus", base=100, baudrate=115200, reply_timeout_s=1.0)
+        )
+        with pytest.raises(PlcError, match="refuses with code 2"):
+            light.set({1: 77})
+        light.close()
