@@ -81,9 +81,10 @@ def flattened(recipe: Recipe, folder: Path) -> Callable[[Image, int], Image] | N
 def hidden(recipe: Recipe) -> tuple[Polygon, ...]:
     """Masks that hide everything in every view: only they let a whole tile be left out.
 
-    None on a web: a zone counts from the start of an interval, a tile from that of a strip.
+    None on a web: a zone counts from the start of an interval, a tile from that of a strip. None
+    beside a forbidden zone, which may reach into a mask, and there it comes first.
     """
-    if recipe.web is not None:
+    if recipe.web is not None or any(zone.kind == "forbidden" for zone in recipe.zones):
         return ()
     return tuple(
         zone.polygon

@@ -183,6 +183,22 @@ def test_a_template_section_that_makes_no_sense_is_refused(line: str, sentence: 
         parse(text.encode(), "recipe")
 
 
+@pytest.mark.parametrize("cameras", [("", ""), ("", 'camera = "a"\n'), ('camera = "a"\n',) * 2])
+def test_two_templates_that_confirm_one_view_are_refused(cameras: tuple[str, str]) -> None:
+    confirms = [TEMPLATE + "confirms = true\n" + camera for camera in cameras]
+    text = CLASSES + DIFFERENCE + "".join(confirms)
+    with pytest.raises(SettingsError, match="only one may confirm"):
+        parse(text.encode(), "recipe")
+
+
+@pytest.mark.parametrize("section", [TEMPLATE, '\n[[anomaly]]\nfile = "odd.onnx"\n'])
+def test_a_web_has_no_parts_to_compare(section: str) -> None:
+    web = '[web]\ncamera = "a"\nrows_per_mm = 10.0\noverlap_mm = 3.2\nspeed_m_min = 5.0\n[spots]\n'
+    text = CLASSES.replace("[image]", web + "[image]") + DIFFERENCE + section
+    with pytest.raises(SettingsError, match="a strip is no part"):
+        parse(text.encode(), "recipe")
+
+
 @pytest.fixture
 def eye(tmp_path: Path) -> Iterator[Eye]:
     folder = tmp_path / "camera"

@@ -31,7 +31,7 @@ from edge.vision.registration import Matrix, Registration, gray, upright
 Image = npt.NDArray[np.uint8]
 
 MAX_DIFFERENCES = 300
-"""The strongest are kept: a part with more is bad by any recipe."""
+"""More is no part like the template; none is cut off, it may be the one outside a mask."""
 
 _LEAST_GAIN, _MOST_GAIN = 0.4, 2.5  # contrast of a frame against the template's own
 
@@ -87,7 +87,8 @@ class Template:
             mm_per_px: of the frame; without it detections have no size in mm.
 
         Raises:
-            ImageError: not such a picture, or the part is not in its place: nothing can be said.
+            ImageError: not such a picture, the part is not in its place, or it differs nearly
+                everywhere: nothing can be said.
         """
         matrix, placed, seen = self._placed(image)
         limits = self._limits
@@ -95,6 +96,8 @@ class Template:
         found = strong_regions(
             difference, limits.contrast, limits.tolerance_px + 1, limits.min_size_px
         )
+        if len(found) > MAX_DIFFERENCES:
+            raise ImageError(f"{len(found)} differences; expected at most {MAX_DIFFERENCES}")
         return [
             detection(
                 limits.label,
@@ -102,7 +105,7 @@ class Template:
                 moved(region.box, matrix, image.shape),
                 mm_per_px,
             )
-            for region in found[:MAX_DIFFERENCES]
+            for region in found
         ]
 
     def _placed(self, image: Image) -> tuple[Matrix, Image, Image]:

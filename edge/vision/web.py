@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from edge.errors import CameraError
 from edge.terms import Detection, Frame, Reason
 from edge.vision import tiling
 from edge.vision.tiling import EDGE_PX, Seen
@@ -25,6 +26,9 @@ Image = npt.NDArray[np.uint8]
 
 MAX_OPEN = 1000
 """Defects that may go on into the next strip; more is no web with defects."""
+
+MAX_LOST_ROWS = 10_000_000
+"""Between two frames; more is no loss but a counter that cannot be believed."""
 
 TELL_AFTER = 4
 """A streak so many overlaps long is told before it ends, and then not again."""
@@ -78,9 +82,14 @@ class Rows:
         Args:
             frame: rows of the web.
             fault: why the picture cannot be judged, None where it can.
+
+        Raises:
+            CameraError: a counter leapt so far that the place on the web is not known any more.
         """
         found: list[Stretch | Strip] = []
         lost = self._lost_before(frame)
+        if lost > MAX_LOST_ROWS:
+            raise CameraError(f"{lost} rows lost before frame {frame.number}: a counter leapt")
         if lost:
             self.lost += lost
             text = f"{lost} rows lost before frame {frame.number}"
@@ -93,7 +102,10 @@ class Rows:
         else:
             found.append(self._strip(frame.image))
             self._height = height
-        self._number = frame.number + 1
+        if height or self._height:
+            self._number = frame.number + 1
+        elif self._number is None:  # of unknown length: lost before the first one that has rows
+            self._number = frame.number
         if self._counted and frame.trigger_count is not None:
             self._count = frame.trigger_count + (height or self._height)
         return found
@@ -102,7 +114,7 @@ class Rows:
         """Rows between the frame before and this one; the larger of what both counters say."""
         by_number = by_count = 0
         if self._number is not None:
-            by_number = (frame.number - self._number) * self._height
+            by_number = (frame.number - self._number) * (self._height or frame.image.shape[0])
         if self._count is not None and frame.trigger_count is not None:
             by_count = frame.trigger_count - self._count
         return max(0, by_number, by_count)
@@ -139,6 +151,8 @@ class Seams:
         self._overlap_rows = overlap_rows
         self._open: list[Seen] = []
         self._bottom = 0  # of the last strip
+        self.ended: list[Detection] = []
+        """Streaks told before that ended with the last piece, as long as they became."""
 
     @property
     def settled_row(self) -> int:
@@ -174,12 +188,13 @@ class Seams:
 
     def finish(self) -> list[Detection]:
         """The web has ended: everything that was not told yet."""
-        left, self._open = self._open, []
+        left, self._open, self.ended = self._open, [], []
         return [seen.detection for seen in left if _TOLD not in seen.looks]
 
     def _settle(self, merged: list[Seen], next_top: int) -> list[Detection]:
         """Tell what the next strip cannot show, and streaks that have grown long."""
         told, still = [], []
+        self.ended = []
         for seen in merged:
             _, y1, _, y2 = seen.detection.box
             ended = y2 <= next_top - EDGE_PX
@@ -187,11 +202,14 @@ class Seams:
             known = _TOLD in seen.looks
             if (ended or long) and not known:
                 told.append(seen.detection)
+            elif ended:
+                self.ended.append(seen.detection)
             if not ended:
                 looks = {_BEFORE, _TOLD} if known or long else {_BEFORE}
                 still.append(Seen(seen.detection, seen.cut, frozenset(looks)))
         if len(still) > MAX_OPEN:  # never more memory: what is over is told as it is
             told += [s.detection for s in still[MAX_OPEN:] if _TOLD not in s.looks]
+            self.ended += [s.detection for s in still[MAX_OPEN:] if _TOLD in s.looks]
             del still[MAX_OPEN:]
         self._open = still
         return told
