@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from edge import pins
 from edge.errors import ModelError
 from edge.limits import Spots, Tiles
 from edge.recipe import Recipe
@@ -67,15 +68,25 @@ def assemble(
     )
 
 
-def flattened(recipe: Recipe, folder: Path) -> Callable[[Image, int], Image] | None:
-    """The flat-field correction that a web's recipe asks for; files start at `folder`.
+def flattened(
+    recipe: Recipe, folder: Path, unsigned: bool = True
+) -> tuple[Callable[[Image, int], Image] | None, bool]:
+    """The flat-field correction that a web's recipe asks for, and whether it is pinned.
+
+    Args:
+        recipe: its [web] names the file.
+        folder: where the file's name starts.
+        unsigned: whether a file without a pin may run.
 
     Raises:
-        SettingsError: the file is missing or no flat field.
+        ModelError: the file is missing or not as pinned.
+        SettingsError: it is no flat field.
     """
     if recipe.web is None or recipe.web.flat_field is None:
-        return None
-    return Flattener(flat.read(folder / recipe.web.flat_field)).apply
+        return None, True
+    path = folder / recipe.web.flat_field
+    content, pinned = pins.read(path, recipe.web.flat_field_sha256, unsigned)
+    return Flattener(flat.parse(content, str(path))).apply, pinned
 
 
 def hidden(recipe: Recipe) -> tuple[Polygon, ...]:

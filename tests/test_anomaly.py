@@ -189,7 +189,13 @@ def test_a_graph_without_a_backbone_is_refused(good: Path, tmp_path: Path) -> No
     one_scale = tiny_backbone.write(tmp_path / "one.onnx", scales=1)
     nonsense = tmp_path / "nonsense.onnx"
     nonsense.write_bytes(b"\xff" * 50)
-    for base, sentence in ((one_scale, "no map of 16 x 16 cells"), (nonsense, "as ONNX")):
+    empty = tmp_path / "empty.onnx"
+    empty.write_bytes(b"")
+    for base, sentence in (
+        (one_scale, "no map of 16 x 16 cells"),
+        (nonsense, "as ONNX"),
+        (empty, "empty.onnx: no backbone can be cut out of it"),
+    ):
         with pytest.raises(TrainingError, match=sentence):
             make(Making(good, base, tmp_path / "out.onnx"), lambda _text: None)
 

@@ -1,6 +1,8 @@
 """A recipe with several detectors: all its files held to the pins, all its classes to limits."""
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +133,23 @@ def test_an_anomaly_model_runs_beside_the_model_under_its_pin(tmp_path: Path) ->
     other = section.replace(str(made["sha256"]), "0" * 64)
     with pytest.raises(ModelError, match=r"odd\.onnx: sha256 is .* expected 000"):
         load(entry(tmp_path, CLASSES + limits + other + GOLDEN), RUNTIME, unsigned=True)
+
+
+def test_prepare_builds_for_the_anomaly_models_too(tmp_path: Path) -> None:
+    tiny_models.write(tmp_path / "odd.onnx")
+    named = entry(tmp_path, CLASSES + '\n[[anomaly]]\nfile = "odd.onnx"\n')
+    wiring = f"""
+node = {{plant = "p", line = "l", name = "n", data_dir = "data"}}
+bus = [{{name = "b", port = "none"}}]
+camera = [{{name = "c1", kind = "folder", source = "strips"}}]
+recipe = [{{number = 1, path = "{named.path}", model = "{named.model}"}}]
+station = [{{name = "s", bus = "b", trigger = "free_run", cameras = ["c1"]}}]
+"""
+    config = tmp_path / "edge.toml"
+    config.write_text(wiring, encoding="utf-8")
+    command = [sys.executable, "-m", "edge", "prepare", "--config", str(config)]  # it lowers itself
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [line.split(":")[0] for line in said.splitlines()] == ["OK     1 of 2", "OK     2 of 2"]
 
 
 def test_a_camera_is_looked_at_by_its_own_sections_only(tmp_path: Path) -> None:
