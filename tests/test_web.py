@@ -110,7 +110,9 @@ def test_a_frame_that_does_not_follow_is_undecided(second: Frame, why: str) -> N
     assert isinstance(piece, Stretch)
     assert piece.reason is Reason.BAD_IMAGE
     assert re.search(why, piece.text)
-    *_, after = rows.add(frame(2, 100, count=200))
+    *_, again = rows.add(frame(2, 100, count=200, width=second.image.shape[1] - 1))
+    assert isinstance(again, Stretch)  # what came between makes no other width right
+    *_, after = rows.add(frame(3, 100, count=300))
     assert isinstance(after, Strip)
     assert after.top == after.fresh  # never joined to rows that do not belong before it
 

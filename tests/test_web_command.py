@@ -149,9 +149,12 @@ def test_measuring_lets_check_accept_what_this_computer_can_do_and_nothing_faste
     faster = msgspec.structs.replace(web, speed_m_min=reached * 1.01)
     with pytest.raises(SettingsError, match="was measured for"):
         speed.fits(wiring, entry, faster)
+    slower = msgspec.structs.replace(wiring, runtime=settings.Runtime(threads=1))
+    with pytest.raises(SettingsError, match="changed since then"):
+        speed.fits(slower, entry, web)
     with Path(entry.path).open("a", encoding="utf-8") as recipe:
         recipe.write("# another recipe\n")
-    with pytest.raises(SettingsError, match="changed since it was measured"):
+    with pytest.raises(SettingsError, match="changed since then"):
         speed.fits(wiring, entry, web)
 
 

@@ -72,6 +72,7 @@ class Rows:
         self.lost = 0
         """Rows that the camera counted and we did not get."""
         self._kept: Image | None = None
+        self._sides: tuple[int, ...] | None = None  # of a row: pixels, and channels of colour
         self._number: int | None = None  # of the next frame
         self._count: int | None = None  # of the encoder, at the next frame
         self._height = 0
@@ -125,9 +126,9 @@ class Rows:
         came = frame.trigger_count
         if self._count is not None and came is not None and came < self._count:
             return f"the encoder went back from {self._count} to {came}"
-        kept = self._kept
-        if kept is not None and kept.shape[1:] != frame.image.shape[1:]:
-            return f"rows of {frame.image.shape[1:]}, expected {kept.shape[1:]}"
+        sides = frame.image.shape[1:]
+        if self._sides is not None and sides != self._sides:
+            return f"rows of {sides}, expected {self._sides}"
         return None
 
     def _leave_out(self, rows: int, reason: Reason, text: str) -> Stretch:
@@ -136,7 +137,7 @@ class Rows:
         return Stretch(first, self.row, reason, text)
 
     def _strip(self, image: Image) -> Strip:
-        kept = self._kept
+        kept, self._sides = self._kept, image.shape[1:]
         whole = image if kept is None else np.concatenate((kept, image))
         strip = Strip(self.row - (whole.shape[0] - image.shape[0]), self.row, whole)
         self.row = strip.bottom
