@@ -171,6 +171,15 @@ def test_a_mask_spares_no_tile_where_a_forbidden_zone_may_reach_into_it(tiny: De
     assert judge(sight.assemble(both, tiny).detect(image), both).code is Code.NG
 
 
+def test_more_defects_than_a_picture_of_a_part_has_are_a_fault_and_not_compared() -> None:
+    image = material(1500, 2500)
+    for x in range(20, 2500, 48):
+        for y in range(20, 1500, 48):
+            spot(image, x, y)
+    with pytest.raises(ModelError, match="expected at most 1000"):
+        Tiled(SpotDetector(SPOTS), Tiles(overlap_px=64)).detect(image)
+
+
 def test_an_overlap_that_leaves_no_tile_and_a_detector_that_is_missing_are_refused(
     tiny: Detector,
 ) -> None:
