@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from edge import pins
+from edge import comparisons, pins
 from edge.errors import ModelError
 from edge.limits import Spots, Tiles
 from edge.recipe import Recipe
@@ -56,6 +56,12 @@ def assemble(
         return _spots(recipe, recipe.spots, hidden(recipe), prepare)
     if model is None:
         raise ModelError('no model; only a recipe with [spots] role = "detector" needs none')
+    asked = comparisons.model_floor(recipe)
+    if asked < model.lowest_score:
+        raise ModelError(
+            f"{model.path}: its own NMS drops scores below {model.lowest_score:g}, the recipe "
+            f"needs them from {asked:g} on: export the raw head"
+        )
     if recipe.tiles is None:
         return model
     return Tiled(

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge import settings
+from edge import settings, sight
 from edge.comparisons import model_floor
 from edge.errors import ModelError, SettingsError
 from edge.eye import Eye
@@ -169,6 +169,16 @@ def test_a_section_for_a_camera_that_is_not_there_would_never_look_and_is_refuse
         "[[template]] camera",
         "[[anomaly]] camera",
     ]
+
+
+def test_a_limit_below_what_a_model_s_own_nms_lets_through_is_refused(tmp_path: Path) -> None:
+    nms = {"end2end": "", "args": "{'nms': True}"}
+    model = Detector(tiny_models.write(tmp_path / "nms.onnx", "end_to_end", metadata=nms))
+    low = CLASSES.replace("0.9", "0.2", 1)
+    for text in (low, CLASSES + DIFFERENCE + TEMPLATE + "confirms = true\n"):
+        with pytest.raises(ModelError, match=r"drops scores below 0\.25, .* export the raw head"):
+            sight.assemble(parse(text.encode(), "recipe"), model)
+    assert sight.assemble(parse(CLASSES.encode(), "recipe"), model) is model
 
 
 def test_a_guess_may_be_weak_where_a_template_confirms_it() -> None:

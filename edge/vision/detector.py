@@ -101,6 +101,8 @@ class Detector:
         """Class names in the order of the model's outputs."""
         self._spec = metadata.input_spec(inputs[0].type, inputs[0].shape, said.imgsz)
         self._says_end_to_end = said.end_to_end
+        self.lowest_score: float = said.lowest_score
+        """Below it the graph itself drops what it sees; 0 = nothing is dropped."""
         self.segments: bool = said.task == "segment"
         """Whether detections of a calibrated frame have areas."""
         self._local = threading.local()
