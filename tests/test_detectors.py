@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge import settings, sight
-from edge.comparisons import model_floor
+from edge.comparisons import model_floor, seconds
 from edge.errors import ModelError, SettingsError
 from edge.eye import Eye
 from edge.pairing import Pairing
@@ -21,6 +21,7 @@ from edge.still import assemble, judge_still
 from edge.terms import Code, Frame, Reason
 from edge.vision.camera import Capture
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from models.anomaly import Making, make
 from tests import tiny_backbone, tiny_models
 from tests.flat_parts import Image, board, seen
@@ -150,6 +151,24 @@ station = [{{name = "s", bus = "b", trigger = "free_run", cameras = ["c1"]}}]
     command = [sys.executable, "-m", "edge", "prepare", "--config", str(config)]  # it lowers itself
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [line.split(":")[0] for line in said.splitlines()] == ["OK     1 of 2", "OK     2 of 2"]
+
+
+def test_a_fallback_of_an_anomaly_model_is_told_beside_the_model_s_own(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    good.mkdir()
+    for number in range(10):
+        cv2.imwrite(str(good / f"{number}.png"), seen(board(), number - 5, 0, noise=2))
+    base = tiny_backbone.write(tmp_path / "base.onnx")
+    make(Making(good, base, tmp_path / "odd.onnx", "odd", 14), lambda _text: None)
+    limits = '\n[[class]]\nlabel = "odd"\nthreshold = 0.5\n'
+    text = CLASSES + limits + '\n[[anomaly]]\nfile = "odd.onnx"\n'
+    entry(tmp_path, text)
+    fallen = settings.Runtime(threads=1, providers=("cuda",), allow_fallback=True)
+    recipe, model = read(tmp_path / "boards.toml"), Detector(tmp_path / "tiny.onnx", threads=1)
+    made, _pinned = seconds(recipe, tmp_path, True, lambda p, s: Detector(p, s, runtime=fallen))
+    cpu, cuda = Detectors(model, made).providers
+    assert cpu.startswith("cpu")
+    assert cuda.startswith("FALLBACK")
 
 
 def test_a_camera_is_looked_at_by_its_own_sections_only(tmp_path: Path) -> None:

@@ -69,6 +69,11 @@ class Anomaly:
         except (ModelError, ImageError) as exc:
             raise ModelError(f"{detector.path}: {exc}") from exc
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What really runs it."""
+        return self._detector.providers
+
     def detect(
         self, image: npt.NDArray[np.uint8], mm_per_px: float | None = None
     ) -> list[Detection]:
