@@ -186,6 +186,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[Bar], dict[st
                 "found": round(found, 4),
             }
             bars += [
+                at_least(f"{key}: boxes that both found", agreement.pairs, len(seen) // 10),
                 at_least(f"{key}: least IoU of a pair", agreement.least_iou, 0.99),
                 at_most(f"{key}: widest score difference", agreement.widest_score, 1e-3),
                 exactly(f"{key}: boxes without a partner", agreement.alone, 0),

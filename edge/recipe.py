@@ -91,6 +91,10 @@ class Recipe(Section, frozen=True, kw_only=True):
             )
         if self.web is not None and self.spots is None and self.tiles is None:
             raise ValueError("[web]: a strip is large; it needs [tiles] or [spots]")
+        confirming = [template.camera for template in self.templates if template.confirms]
+        if len(confirming) > 1 and (None in confirming or len(set(confirming)) < len(confirming)):
+            # the second would weigh the differences that the first found as if they were guesses
+            raise ValueError("[[template]] confirms: only one may confirm what a camera sees")
         self._check_references()
 
     def _check_references(self) -> None:

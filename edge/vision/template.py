@@ -31,7 +31,7 @@ from edge.vision.registration import Matrix, Registration, gray, upright
 Image = npt.NDArray[np.uint8]
 
 MAX_DIFFERENCES = 300
-"""The strongest are kept: a part with more is bad by any recipe."""
+"""More is no part like the template; none is cut off, it may be the one outside a mask."""
 
 _LEAST_GAIN, _MOST_GAIN = 0.4, 2.5  # contrast of a frame against the template's own
 
@@ -79,6 +79,11 @@ class Template:
         self._floor = np.asarray(cv2.erode(low, self._kernel), np.uint8)
         self._ceiling = np.asarray(cv2.dilate(high, self._kernel), np.uint8)
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """None: it runs on no provider."""
+        return ()
+
     def detect(self, image: Image, mm_per_px: float | None = None) -> list[Detection]:
         """Differences of one frame, strongest first; [] = none of `contrast` or more.
 
@@ -87,7 +92,8 @@ class Template:
             mm_per_px: of the frame; without it detections have no size in mm.
 
         Raises:
-            ImageError: not such a picture, or the part is not in its place: nothing can be said.
+            ImageError: not such a picture, the part is not in its place, or it differs nearly
+                everywhere: nothing can be said.
         """
         matrix, placed, seen = self._placed(image)
         limits = self._limits
@@ -95,6 +101,8 @@ class Template:
         found = strong_regions(
             difference, limits.contrast, limits.tolerance_px + 1, limits.min_size_px
         )
+        if len(found) > MAX_DIFFERENCES:
+            raise ImageError(f"{len(found)} differences; expected at most {MAX_DIFFERENCES}")
         return [
             detection(
                 limits.label,
@@ -102,7 +110,7 @@ class Template:
                 moved(region.box, matrix, image.shape),
                 mm_per_px,
             )
-            for region in found[:MAX_DIFFERENCES]
+            for region in found
         ]
 
     def _placed(self, image: Image) -> tuple[Matrix, Image, Image]:
