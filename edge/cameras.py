@@ -24,6 +24,7 @@ from edge.limits import View
 from edge.settings import Camera, Settings
 from edge.terms import Frame
 from edge.vision import aravis, gentl
+from edge.vision.address import redacted
 from edge.vision.annotate import png
 from edge.vision.camera import BadFrame, open_camera
 from edge.vision.found import FoundCamera, search_v4l2
@@ -126,7 +127,7 @@ def _together(
 def _look(
     camera: Camera, what: FoundCamera | None, wiring: Settings | None, out: Path | None
 ) -> Listed:
-    listed = Listed(camera.name, camera.kind, camera.source, camera.device)
+    listed = Listed(camera.name, camera.kind, redacted(camera.source), camera.device)
     if what is not None:
         listed = replace(listed, model=what.model, serial=what.serial, address=what.address)
     try:
@@ -156,7 +157,7 @@ def _picture(camera: Camera, wiring: Settings | None) -> Frame:
                 return frame
     finally:
         opened.close()
-    raise CameraError(f"{camera.source}: no picture within {PICTURE_S:g} s: {fault}")
+    raise CameraError(f"{redacted(camera.source)}: no picture within {PICTURE_S:g} s: {fault}")
 
 
 def _trigger(camera: Camera, wiring: Settings | None) -> TriggerMode:

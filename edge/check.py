@@ -27,6 +27,7 @@ from edge.release import load
 from edge.settings import Settings
 from edge.setups import gaps, setups
 from edge.terms import MAP_VERSION
+from edge.vision.address import redacted
 from edge.vision.camera import open_camera
 from edge.wiring import GENICAM
 
@@ -106,7 +107,7 @@ def _try_disk(folder: Path) -> str:
 
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:
-    loaded = load(entry, wiring.runtime, unsigned, wiring.scales)
+    loaded = load(entry, wiring.runtime, unsigned, wiring.scales, lit=wiring.lit)
     eye = Path(entry.model).name if entry.model is not None else "[spots]"
     return (
         f"{loaded.recipe.name} with {eye}, {loaded.trust}, "
@@ -135,10 +136,10 @@ def _try_camera(entry: settings.Camera, wiring: Settings) -> str:
                 height, width = frame.image.shape[:2]
                 lossy = entry.kind == "rtsp" and entry.transport == "udp"
                 note = "; udp: a lost packet shows pieces of older pictures" if lossy else ""
-                return f"{width} x {height} px from {entry.source}{note}"
+                return f"{width} x {height} px from {redacted(entry.source)}{note}"
     finally:
         camera.close()
-    raise CameraError(f"{entry.source}: connected, but no picture within {FRAME_S:.0f} s")
+    raise CameraError(f"{redacted(entry.source)}: connected, but no picture within {FRAME_S:.0f} s")
 
 
 def _try_light(entry: settings.Light) -> str:
@@ -232,7 +233,7 @@ def frame_period_s(entry: settings.Camera, within_s: float = FRAME_S) -> float:
     finally:
         camera.close()
     if len(exposed_s) < 2:
-        raise CameraError(f"{entry.source}: no second picture within {within_s:g} s")
+        raise CameraError(f"{redacted(entry.source)}: no second picture within {within_s:g} s")
     return max(after - before for before, after in pairwise(exposed_s))
 
 

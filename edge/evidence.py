@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 HELD_PARTS = 16
 HELD_BYTES = 256_000_000
-"""Frames held at most, from the verdict until its files are written."""
+"""Frames held from the verdict until its files are written, at most; one part in any case."""
 
 Names = tuple[str | None, str | None]
 """sha256 of picture and thumbnail of one view."""
@@ -82,7 +82,7 @@ class Evidence:
         with self._lock:
             parts = len(self._held) + len(self._encoded)
             together = size + sum(held.bytes for held in self._held.values())
-            if parts >= self._held_parts or together > self._held_bytes:
+            if parts >= self._held_parts or (self._held and together > self._held_bytes):
                 self.dropped += 1
                 log.warning(
                     "%s: part %d goes without pictures, %d so far: the disk is too slow for them",

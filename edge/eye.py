@@ -94,7 +94,7 @@ class Eye:
         asked_s = min(earliest_s + EXPOSURE_ERROR_S, deadline_s)
         time.sleep(max(0.0, asked_s - time.monotonic()))
         self.capture.request()
-        give_up_s = min(deadline_s, latest_s + READOUT_S)
+        give_up_s = min(deadline_s, latest_s + self._pairing.delay_s + READOUT_S)
         found = self.capture.wait_for(lambda frame: self._is_candidate(trigger, frame), give_up_s)
         if found is None:
             return self._undecided(Reason.NO_FRAME, self.capture.fault or "no frame in time")

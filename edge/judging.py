@@ -111,6 +111,8 @@ class Judging:
 
         for view in views:
             view.add_done_callback(taken)
+        if not views:
+            self._acquired(number)  # no picture will be taken of it
         self._jobs.put(_Job(flight, loaded, views))
 
     @property
@@ -146,7 +148,8 @@ class Judging:
         started_s = time.monotonic()
         looks: tuple[Look, ...] = ()
         verdict = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
-        if job.loaded is not None:
+        # parts that waited while a golden picture went wrong are not judged by that recipe either
+        if job.loaded is not None and job.loaded.number not in self.failed:
             looks = self._look(job, job.loaded)
             verdict = _fused(looks, job.loaded) if looks else verdict
         ended_s = time.monotonic()

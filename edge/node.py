@@ -57,7 +57,7 @@ class Node:
         self.ledger = Outbox(data / "ledger.db")
         self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
         self._recipes, failed = load_all(
-            settings.recipe, settings.runtime, unsigned, settings.scales
+            settings.recipe, settings.runtime, unsigned, settings.scales, settings.lit
         )
         for wrong in failed:
             log.error("%s %s", wrong, wrong.hint)
@@ -168,6 +168,7 @@ class Node:
             station.tolerance_s,
             station.offset_s(settings),
             station.takt_s,
+            (settings.delay_ms or 0) / 1000,
         )
         recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
         return Eye(self._captures[camera], pairing, settings.mm_per_px, setups(camera, recipes))

@@ -8,7 +8,8 @@ hardware    the part's sensor also fires the camera: the exposure lies in the pa
             PLC's number. A part that disagrees is undecided(pairing); its distance is believed
             again once the next part shows the same (decision 0009).
 software,   the part stands still or is slow: the first frame exposed in the window, which ends
-free_run    where the next part may be there
+free_run    where the next part may be there; the frame of a stream says the earliest time that it
+            can have, so the window ends as much sooner as it may have been exposed later
 """
 
 from collections import deque
@@ -32,6 +33,7 @@ class Pairing:
         tolerance_s: float,
         offset_s: float = 0.0,
         takt_s: float = float("inf"),
+        delay_s: float = 0.0,
     ) -> None:
         """What is known of the line.
 
@@ -39,11 +41,13 @@ class Pairing:
             tolerance_s: a frame exposed so much later than edge and offset may show the next part.
             offset_s: from the sensor edge to the part's arrival at this camera.
             takt_s: hardware: no part follows another faster.
+            delay_s: software, free_run: a frame may have been exposed so much later than it says.
         """
         self._mode = mode
         self._tolerance_s = tolerance_s
         self._offset_s = offset_s
         self._takt_s = takt_s
+        self.delay_s = delay_s
         self._distance: int | None = None  # of the last frame given: trigger count minus number
         self._last_exposed_s = float("-inf")
         self._triggers: deque[Trigger] = deque(maxlen=REMEMBERED)
@@ -62,7 +66,8 @@ class Pairing:
         # a standing one not before it surely stands, nor once the next one may have come
         later = (t for t in self._triggers if t.edge_s > trigger.edge_s)
         next_s = (t.edge_s - t.edge_error_s + self._offset_s for t in later)
-        return at_s, min(earliest_s + self._tolerance_s, min(next_s, default=float("inf")))
+        latest_s = min(earliest_s + self._tolerance_s, min(next_s, default=float("inf")))
+        return at_s, latest_s - self.delay_s
 
     def is_candidate(self, trigger: Trigger, frame: Frame) -> bool:
         """Can this frame, by its exposure time alone, show this part?"""

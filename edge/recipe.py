@@ -134,13 +134,22 @@ def parse(content: bytes, name: str) -> Recipe:
 
 
 def crossed(recipe: Recipe) -> list[str]:
-    """Zones that could never act, which nobody would see: a mistyped class, beside the region.
+    """What would do nothing, unseen: zones with a mistyped class or beside the region, and golden
+    pictures that are proved without what looks at their view on the line.
 
     Keys that are missing or wrong are None here and told already.
     """
     known = {limits.label for limits in recipe.classes or ()}
     regions = {view.camera: view.region for view in recipe.views or ()}
-    problems = []
+    cameras = [template.camera for template in recipe.templates or ()]
+    cameras += [anomaly.camera for anomaly in recipe.anomalies or ()]
+    apart = sorted({camera for camera in cameras if camera})
+    problems = [
+        f"[[golden]] {golden.picture}: camera missing; a [[template]] or [[anomaly]] is for the "
+        f"view of {apart} alone"
+        for golden in recipe.golden or ()
+        if apart and golden.camera is None
+    ]
     for zone in recipe.zones or ():
         problems += [
             f"[zone {zone.name}] labels: {label!r} is no [[class]] label; there are {sorted(known)}"

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 KEEP_DAYS = 7
 KEEP_FREE_MB = 512  # of the disk; far more than pictures and ledger need to go on
 QUEUE_PARTS = 8
-QUEUE_BYTES = 256_000_000
+QUEUE_BYTES = 256_000_000  # one part always, however large
 LOOK_S = 1.0  # a request is honoured within this
 _CLEAN_S = 600.0  # old recordings are looked for this often
 _NICE = 10
@@ -102,7 +102,7 @@ class Recording:
             return
         size = _size(judged)
         with self._lock:
-            if self._waiting_bytes + size > QUEUE_BYTES:
+            if self._waiting_bytes and self._waiting_bytes + size > QUEUE_BYTES:
                 self.dropped += 1
                 return
             try:

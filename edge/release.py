@@ -19,7 +19,7 @@ from edge.errors import EdgeError, ImageError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
-from edge.setups import gaps
+from edge.setups import clashes, gaps
 from edge.terms import Code, Reason, Verdict
 from edge.vision.detector import Detector
 from edge.vision.detectors import Detectors
@@ -47,6 +47,7 @@ def load(
     unsigned: bool,
     scales: Mapping[str, float | None] | None = None,
     warm: dict[str, Detector] | None = None,
+    lit: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Verify, read and warm up one recipe and its model, and prove it on its golden pictures.
 
@@ -54,6 +55,7 @@ def load(
         scales: mm per px of each camera of the node, which limits in mm need; None = the wiring is
             not known, and sizes in mm excuse nothing.
         warm: models that are loaded already, by file; gets this one.
+        lit: the light controller of each camera that has one, by their names; None = not known.
 
     Raises:
         ModelError: a file is missing, not as pinned, not pinned, or fails its self-test.
@@ -85,6 +87,7 @@ def load(
         name = entry.model or "[spots]"
         raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
     problems = recipes.check_scales(recipe, scales, detector.areas) if scales is not None else []
+    problems += clashes(recipe, lit) if lit is not None else []
     if problems:
         raise SettingsError(str(recipe_path), problems)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
@@ -162,6 +165,7 @@ def load_all(
     runtime: settings.Runtime,
     unsigned: bool,
     scales: Mapping[str, float | None] | None = None,
+    lit: Mapping[str, str] | None = None,
 ) -> tuple[dict[int, Loaded], list[EdgeError]]:
     """Load every recipe; what fails is returned, so that the other products can still run."""
     loaded: dict[int, Loaded] = {}
@@ -169,7 +173,12 @@ def load_all(
     failed: list[EdgeError] = []
     for entry in entries:
         try:
-            loaded[entry.number] = load(entry, runtime, unsigned, scales, warm)
+            one = load(entry, runtime, unsigned, scales, warm, lit)
+            if one.recipe.web is not None:  # its zones and seams count in rows of the web
+                raise SettingsError(
+                    entry.path, ["[web]: is for `quanjian-edge web`; a station has parts"]
+                )
+            loaded[entry.number] = one
         except EdgeError as wrong:
             failed.append(wrong)
     paths = {entry.number: entry.path for entry in entries}

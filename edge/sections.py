@@ -31,7 +31,7 @@ def parse(
         document = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as wrong:
         return None, [f"is not UTF-8: {wrong}"]
-    except tomllib.TOMLDecodeError as wrong:
+    except (tomllib.TOMLDecodeError, RecursionError) as wrong:  # arrays in arrays in arrays
         return None, [f"is not TOML: {wrong}"]
     filled, problems = _fill(document, shape, "")
     if filled is not None and crossed is not None:

@@ -198,6 +198,11 @@ class Settings(Section, frozen=True, kw_only=True):
         """mm per px of each camera; None = not calibrated."""
         return {camera.name: camera.mm_per_px for camera in self.camera}
 
+    @property
+    def lit(self) -> dict[str, str]:
+        """Light controller of each camera that has one, by their names."""
+        return {camera: light.name for light in self.light for camera in light.cameras}
+
 
 def read(path: Path) -> Settings:
     """Read and check edge.toml; relative paths in it start at its own folder.

@@ -51,6 +51,30 @@ def gaps(recipes: Mapping[int, Recipe]) -> dict[int, list[str]]:
     return {number: problems for number, problems in found.items() if problems}
 
 
+def clashes(recipe: Recipe, lit: Mapping[str, str]) -> list[str]:
+    """Lamps that nobody can switch, and those that two views set differently: the later would win.
+
+    Args:
+        lit: the light controller of each camera that has one, by their names.
+    """
+    told: dict[tuple[str, int], tuple[str, int]] = {}
+    problems = [
+        f"[[view]] {view.camera}: light: no [[light]] is wired to this camera"
+        for view in recipe.views
+        if view.light and view.camera not in lit
+    ]
+    for view in recipe.views:
+        for light in view.light if view.camera in lit else ():
+            own = view.camera, light.brightness
+            camera, brightness = told.setdefault((lit[view.camera], light.channel), own)
+            if brightness != light.brightness:
+                problems.append(
+                    f"[[view]] {view.camera}: light of channel {light.channel} is "
+                    f"{light.brightness}, but {camera} sees by it too and sets it to {brightness}"
+                )
+    return problems
+
+
 def _view(camera: str, recipe: Recipe) -> View | None:
     """What is asked of the camera; its reference picture asks nothing of it."""
     view = next((view for view in recipe.views if view.camera == camera), None)

@@ -19,7 +19,7 @@ from edge.errors import CameraError, SettingsError
 from edge.release import Loaded, load
 from edge.settings import Settings
 from edge.terms import Frame
-from edge.vision.camera import open_camera
+from edge.vision.camera import Camera, open_camera
 from edge.web import Source, Told, WebInspection
 
 MEASURE_S = 12.0
@@ -71,6 +71,7 @@ def run(asked: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
     source = open_camera(camera)
     try:
+        _set_up(source, loaded, camera.name)
         if asked.measure:
             strips = _strips(source, camera.kind == "folder")
             return _measure(wiring, entry, loaded, strips, mm_per_px, asked.seconds or MEASURE_S)
@@ -79,7 +80,8 @@ def run(asked: argparse.Namespace) -> int:
             timer.daemon = True
             timer.start()
         ends = camera.kind == "folder"  # which with `loop` never ends
-        web = WebInspection(source, loaded.detector, loaded.recipe, mm_per_px, ends=ends)
+        sees = loaded.detector.seen_by(camera.name)
+        web = WebInspection(source, sees, loaded.recipe, mm_per_px, ends=ends)
         web.run(stop, _as_json if asked.json else _as_text)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,6 +111,21 @@ def _camera(
         sys.stderr.write(f"{wrong}\n")  # a web that runs slower can be inspected
     camera = next(c for c in wiring.camera if c.name == web.camera)
     return camera, camera.mm_per_px or 1 / web.rows_per_mm
+
+
+def _set_up(source: Camera, loaded: Loaded, name: str) -> None:
+    """Carry out the recipe's view of this camera.
+
+    Raises:
+        CameraError: it cannot be set so.
+        SettingsError: the view has lights, which only a node switches and proves.
+    """
+    view = next((view for view in loaded.recipe.views if view.camera == name), None)
+    if view is None:
+        return
+    if view.light:
+        raise SettingsError(loaded.recipe.name, [f"[[view]] {name}: light: of no use on a web"])
+    source.apply(view)
 
 
 def _measure(
@@ -164,7 +181,8 @@ def throughput(
         if one["kind"] == "summary" or (one["kind"] == "undecided" and not told):
             told.append(one)
 
-    web = WebInspection(_Again(strips), loaded.detector, loaded.recipe, mm_per_px)
+    sees = loaded.detector.seen_by(strips[0].camera)
+    web = WebInspection(_Again(strips), sees, loaded.recipe, mm_per_px)
     timer.start()
     try:
         web.run(stop, keep)

@@ -21,6 +21,9 @@ COUNTING = ("shared_memory", *GENICAM)
 TIMELESS = ("rtsp", "v4l2", "gstreamer", "csi")
 """Kinds of camera whose pictures carry no exposure time."""
 
+LOGIN = re.compile(r"://[^/{\s]*@|-pw\s*=")
+"""A password in an address, or in a property of a pipeline; {login} is none."""
+
 
 def crossed(settings: Settings) -> list[str]:
     """Mistakes that no single key shows: things used twice, never defined, or not fitting.
@@ -132,7 +135,7 @@ def misplaced(settings: Settings) -> list[str]:
         f"[camera {camera.name}] source: a login in it is a mistake; put user:password into "
         f"password_file, so that it stands in no log and no backup"
         for camera in settings.camera or ()
-        if camera.kind in ("rtsp", "gstreamer") and re.search(r"://[^/{\s]*@", camera.source or "")
+        if camera.kind in ("rtsp", "gstreamer") and LOGIN.search(camera.source or "")
     ]
     for station in settings.station or ():
         wired = station.cameras or () if station.trigger == "hardware" else ()
@@ -165,14 +168,30 @@ def moving(settings: Settings) -> list[str]:
 
 def untimed(station: Station, camera: Camera) -> list[str]:
     """A moving part is only where its picture's exposure time says."""
-    if camera.kind not in TIMELESS or station.speed_mm_s == 0:
+    if camera.kind not in TIMELESS:
         return []
+    if station.speed_mm_s == 0:
+        return unsure(station, camera)
     why = f"{camera.name!r} ({camera.kind}) does not say when it exposed"
     if station.speed_mm_s is None:
         return [f"[station {station.name}] speed_mm_s: missing; expected 0 = parts stand, as {why}"]
     return [
         f"[station {station.name}] cameras: parts move at {station.speed_mm_s:g} mm/s, and {why}; "
         "expected a camera with exposure times, or parts that stand"
+    ]
+
+
+def unsure(station: Station, camera: Camera) -> list[str]:
+    """A picture that may be so old that nobody can tell this part from the next."""
+    if not (station.trigger and station.max_rate_per_s and camera.delay_ms):
+        return []  # wrong, and told already
+    tolerance_ms = station.tolerance_s * 1000
+    if camera.delay_ms < tolerance_ms:
+        return []
+    return [
+        f"[camera {camera.name}] delay_ms: {camera.delay_ms}; expected less than the "
+        f"{tolerance_ms:g} ms of frame_tolerance_ms or max_rate_per_s in [station {station.name}]: "
+        "its picture may show the next part"
     ]
 
 

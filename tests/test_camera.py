@@ -14,7 +14,7 @@ from edge.errors import CameraError
 from edge.limits import Light, View
 from edge.terms import Frame
 from edge.vision.camera import AS_FOUND, KEPT, BadFrame, Capture, open_camera
-from edge.vision.shared_memory import SharedMemoryWriter
+from edge.vision.shared_memory import SharedMemoryCamera, SharedMemoryWriter
 from tests.camera_source import Source
 
 WAIT_S = 20.0
@@ -234,6 +234,28 @@ def test_a_camera_that_cannot_be_set_so_is_away_until_another_setup_is_wanted(
         capture.apply(AS_FOUND, None)
         assert until(lambda: capture.online and capture.setup == AS_FOUND)
     writer.close()
+
+
+def test_a_fault_of_a_cameras_software_is_an_outage_and_not_its_end(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, failed = SharedMemoryWriter(path, 8, 8, 1), threading.Event()
+
+    def read(camera: SharedMemoryCamera, timeout_s: float) -> Frame | None:
+        if failed.is_set():
+            return whole(camera, timeout_s)
+        raise ZeroDivisionError
+
+    whole = SharedMemoryCamera.read
+    monkeypatch.setattr(SharedMemoryCamera, "read", read)
+    with capturing(Source("shared_memory", str(path))) as capture:
+        assert until(lambda: "ZeroDivisionError in its software" in str(capture.fault))
+        failed.set()
+        assert until(lambda: capture.reconnects > 0 and capture.online)
+        writer.write(IMAGE, 100.0)
+        assert capture.wait_for(exposed_at(100.0), time.monotonic() + WAIT_S)
+    writer.close()
+    assert any(record.exc_info for record in caplog.records)
 
 
 def test_closing_ends_the_thread_and_every_wait(path: Path) -> None:

@@ -89,6 +89,18 @@ def test_of_good_parts_one_in_twenty_is_kept_without_a_thumbnail(
         assert (seen.picture is not None, seen.thumbnail) == (number == 20, None)
 
 
+def test_a_part_larger_than_the_bound_is_kept_where_nothing_else_waits(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    evidence = Evidence(
+        PictureStore(tmp_path / "pictures", ledger, 10, keep_free_mb=0), held_bytes=9
+    )
+    looks = [look(Code.NG)]
+    row = opened(ledger, 1, looks)
+    evidence.hold(row, looks)
+    assert evidence.name(row) != ()
+
+
 @pytest.mark.parametrize("bound", [{"held_parts": 2}, {"held_bytes": 2 * 48 * 64}])
 def test_what_is_held_has_a_bound_and_what_goes_beyond_it_is_counted(
     tmp_path: Path, ledger: Outbox, bound: dict[str, int]

@@ -201,6 +201,15 @@ def test_a_software_trigger_makes_one_frame_and_a_wired_one_waits_for_the_sensor
     assert trigger == ["On", "Line0"]
 
 
+def test_a_request_to_a_camera_that_was_let_go_meanwhile_asks_nothing() -> None:
+    with fake_camera():
+        camera = opened(SOURCE, "software")
+        camera.close()
+        camera.request()
+        with pytest.raises(CameraError):
+            camera.read(0.0)
+
+
 @pytest.mark.parametrize(
     ("source", "trigger", "told"),
     [

@@ -71,6 +71,15 @@ def test_pictures_have_the_shape_and_colour_of_the_source(
 
 
 @pytest.mark.needs_gstreamer
+def test_what_a_pipeline_tells_of_itself_does_not_pile_up() -> None:
+    camera = GstreamerCamera("c1", LIVE)
+    frames_of(camera, 3)
+    left = camera.pipeline.get_bus().have_pending()
+    camera.close()
+    assert not left
+
+
+@pytest.mark.needs_gstreamer
 def test_a_slow_reader_gets_the_newest_picture() -> None:
     camera = GstreamerCamera("c1", f"{LIVE} ! video/x-raw,framerate=100/1")
     first = frames_of(camera, 1)[0]

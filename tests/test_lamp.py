@@ -24,7 +24,7 @@ from edge.setups import setups
 from edge.standing import Standing
 from edge.terms import Mode
 from edge.vision.camera import Capture
-from edge.vision.lamp import LEAST_STEP, fault
+from edge.vision.lamp import LEAST_STEP, SETTLE_S, fault
 from edge.vision.shared_memory import SharedMemoryWriter
 from edge.wiring import crossed
 from tests.camera_source import Source
@@ -127,6 +127,30 @@ def test_a_lamp_that_works_is_proved_once_and_left_on(bench: Bench, capture: Cap
     capture.apply(2, brighter)
     until(lambda: capture.setup == 2, WAIT_S)
     assert bench.light.heard.count(OFF) == 2, "another view, another proof"
+
+
+class Clocked(CameraLamp):
+    """A lamp that remembers when it was switched last."""
+
+    switched_s = 0.0
+
+    def apply(self, lights: Sequence[Light]) -> None:
+        super().apply(lights)
+        self.switched_s = time.monotonic()
+
+
+def test_no_frame_is_of_a_setup_before_its_lamps_shine_steadily(
+    bench: Bench, tmp_path: Path
+) -> None:
+    controller = LightController(wiring(bench.light.port))
+    lamp = Clocked(controller, ratio=1.5)
+    capture = Capture(Source("shared_memory", str(tmp_path / "ring")), lamp=lamp)
+    capture.apply(1, VIEW)
+    frame = capture.wait_for(lambda frame: frame.setup == 1, time.monotonic() + WAIT_S)
+    capture.close()
+    controller.close()
+    assert frame is not None
+    assert frame.exposed_s >= lamp.switched_s + SETTLE_S
 
 
 def test_a_lamp_that_is_burnt_out_keeps_the_camera_away_until_it_is_replaced(

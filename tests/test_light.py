@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,25 @@ def test_an_adapter_that_echoes_is_not_taken_for_a_controller() -> None:
         with pytest.raises(PlcError, match="echoing adapter"):
             light.set({1: 5})
         light.close()
+
+
+def test_a_camera_that_hangs_in_its_proof_does_not_keep_the_node_from_closing() -> None:
+    light, held, over = LightController(wiring("/dev/no-such-port")), Event(), Event()
+
+    def hang() -> None:
+        with light.alone:
+            held.set()
+            over.wait()
+
+    threads = [Thread(target=hang), Thread(target=light.close, daemon=True)]
+    threads[0].start()
+    assert held.wait(5)
+    threads[1].start()
+    threads[1].join(20)
+    closed = not threads[1].is_alive()
+    over.set()
+    threads[0].join()
+    assert closed
 
 
 def test_a_port_that_is_not_there_and_a_channel_too_many_are_sentences() -> None:

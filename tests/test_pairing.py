@@ -73,6 +73,17 @@ def test_a_standing_parts_window_ends_before_the_next_part_can_be_there(
     assert pairing.window(part) == pytest.approx((10.0 + offset_s, 10.18 + offset_s))
 
 
+def test_a_frame_that_may_be_younger_than_it_says_is_not_of_a_part_that_may_be_gone() -> None:
+    pairing = Pairing("free_run", 1.0, delay_s=0.3)
+    part = trigger(1, 10.0)
+    pairing.expect(part)
+    assert pairing.is_candidate(part, frame(0, 10.679))
+    assert not pairing.is_candidate(part, frame(0, 10.681))
+    pairing.expect(trigger(2, 10.5))
+    assert pairing.is_candidate(part, frame(0, 10.179))
+    assert not pairing.is_candidate(part, frame(0, 10.181)), "the next part may be in it"
+
+
 def test_a_standing_part_that_had_left_when_its_frame_was_exposed_is_doubtful_afterwards() -> None:
     pairing = Pairing("free_run", 1.0)
     part, shown = trigger(1, 10.0), frame(1, 10.3)

@@ -74,6 +74,7 @@ def test_every_mistake_in_a_recipe_is_told_at_once(tmp_path: Path) -> None:
     [
         (b"\xff\xfe", "UTF-8"),
         (b"name = ", "TOML"),
+        (b"name = " + b"[" * 20_000, "TOML"),
         (b'name = "a"', "class"),
         (b'name = "a"\nclass = []', "at least 1"),
         (b'name = "a"\nclass = 3', "double brackets"),
@@ -148,6 +149,14 @@ def test_a_zone_that_could_never_act_is_a_mistake(zone: bytes, told: str) -> Non
 IN_MM = FILE.replace(b"min_size_px = 12", b"min_size_mm = 0.4").replace(
     b"threshold = 0.6", b"threshold = 0.6\nmin_area_mm2 = 2"
 )
+
+
+def test_a_golden_picture_says_whose_view_it_is_where_views_are_compared_apart() -> None:
+    template = b'[[template]]\ncamera = "c1"\npictures = ["good.png"]\nlabel = "pit"\n'
+    with pytest.raises(SettingsError, match=r"golden/ng.png: camera missing.*\['c1'\]"):
+        parse(FILE + template, "r.toml")
+    assert parse(FILE + b'camera = "c2"\n' + template, "r.toml").golden[0].camera == "c2"
+    assert parse(FILE + template.replace(b'camera = "c1"\n', b""), "r.toml").templates
 
 
 def test_limits_in_mm_are_refused_where_a_camera_is_not_calibrated() -> None:

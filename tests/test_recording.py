@@ -163,6 +163,11 @@ def test_frames_waiting_have_a_bound_in_bytes_too(tmp_path: Path) -> None:
     for number in range(3):
         recording.offer(judged(number, huge))
     assert recording.dropped == 1
+    larger = recording_in(tmp_path)
+    larger.look()
+    for number in range(2):  # the one is waiting when the other comes
+        larger.offer(judged(number, np.broadcast_to(np.uint8(90), (17_000, 17_000))))
+    assert larger.dropped == 1
 
 
 def recorded_of(recording: Recording, parts: int) -> tuple[int, int]:

@@ -128,6 +128,27 @@ def test_a_limit_in_mm_does_not_run_on_a_camera_that_is_not_calibrated(tmp_path:
     assert load(in_mm, RUNTIME, unsigned=True, scales={"c1": 0.1}).trust == "pinned"
 
 
+def test_two_cameras_that_set_one_lamp_differently_do_not_run(tmp_path: Path) -> None:
+    views = "".join(
+        f'[[view]]\ncamera = "{camera}"\nlight = [{{channel = 1, brightness = {brightness}}}]\n'
+        for camera, brightness in (("c1", 90), ("c2", 10))
+    )
+    both = entry(tmp_path, views + NG)
+    loaded, failed = load_all((both,), RUNTIME, unsigned=False, lit={"c1": "l1", "c2": "l1"})
+    assert not loaded
+    assert "sets it to 90" in str(failed[0])
+    assert load(both, RUNTIME, unsigned=False, lit={"c1": "l1", "c2": "l2"}).trust == "pinned"
+
+
+def test_a_web_is_not_judged_part_by_part(tmp_path: Path) -> None:
+    web = '[tiles]\n[web]\ncamera = "c1"\nrows_per_mm = 10.0\noverlap_mm = 5.0\nspeed_m_min = 9.0\n'
+    strip = entry(tmp_path, web + NG)
+    assert load(strip, RUNTIME, unsigned=False).recipe.web is not None
+    loaded, failed = load_all((strip,), RUNTIME, unsigned=False)
+    assert not loaded
+    assert "quanjian-edge web" in str(failed[0])
+
+
 def test_a_golden_picture_is_judged_by_the_zones_of_its_camera(tmp_path: Path) -> None:
     zone = """
 [[zone]]

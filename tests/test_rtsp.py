@@ -212,6 +212,24 @@ def test_a_password_file_that_does_not_fit_is_a_sentence_without_the_password(
     assert "secret" not in str(wrong.value).replace(str(secret), "")
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (
+            "rtsp://h/u=cam&password=se&ch=1",
+            "rtsp://h/u=cam&password=***&ch=1",
+        ),
+        (
+            "rtspsrc user-pw=s3 ! fakesink",
+            "rtspsrc user-pw=*** ! fakesink",
+        ),
+        ('srtsrc passphrase = "a b" ! x', "srtsrc passphrase = *** ! x"),
+    ],
+)
+def test_no_password_of_a_key_stands_in_a_message(source: str, told: str) -> None:
+    assert redacted(source) == told
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=3))
 def test_no_login_survives_in_a_message(password: str) -> None:
     with tempfile.NamedTemporaryFile(mode="w", encoding="utf-8", newline="") as secret:

@@ -31,7 +31,7 @@ source = "pictures"
 name = "c2"
 kind = "rtsp"
 source = "rtsp://127.0.0.1/one"
-delay_ms = 400
+delay_ms = 40
 
 [[recipe]]
 number = 1
@@ -167,11 +167,19 @@ def test_a_login_in_an_address_is_a_mistake_that_is_told_without_it(tmp_path: Pa
     pipeline = 'kind = "gstreamer"\nsource = "rtspsrc location=rtsp://{login}@host/one ! decodebin"'
     whole = WHOLE.replace('kind = "rtsp"\nsource = "rtsp://127.0.0.1/one"', pipeline)
     assert settings.read(written(tmp_path, whole)).camera[1].kind == "gstreamer"
+    (found,) = problems_of(tmp_path, whole.replace("//{login}@host", "//host user-pw=secret"))
+    assert "a login in it is a mistake" in found
+    assert "secret" not in found
 
 
 def test_a_source_without_exposure_times_must_say_how_late_it_is(tmp_path: Path) -> None:
-    (found,) = problems_of(tmp_path, WHOLE.replace("delay_ms = 400\n", ""))
+    (found,) = problems_of(tmp_path, WHOLE.replace("delay_ms = 40\n", ""))
     assert found.startswith("[camera c2] delay_ms: missing; expected the ms from exposure")
+
+
+def test_a_stream_that_cannot_tell_a_part_from_the_next_is_refused(tmp_path: Path) -> None:
+    (found,) = problems_of(tmp_path, WHOLE.replace("delay_ms = 40", "delay_ms = 400"))
+    assert found.startswith("[camera c2] delay_ms: 400; expected less than the 100 ms")
 
 
 def test_a_camera_that_counts_no_triggers_is_refused_for_moving_parts(tmp_path: Path) -> None:
@@ -224,7 +232,7 @@ def test_moving_parts_need_exposure_times_and_nobody_may_forget_to_say_that_they
 def on_the_belt(offset: str, station: str = "") -> str:
     """Two cameras one after the other over a moving belt."""
     pictures = WHOLE.replace('kind = "rtsp"', 'kind = "folder"')
-    return pictures.replace("delay_ms = 400\n", offset).replace("speed_mm_s = 0\n", station)
+    return pictures.replace("delay_ms = 40\n", offset).replace("speed_mm_s = 0\n", station)
 
 
 @pytest.mark.parametrize(

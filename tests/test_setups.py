@@ -2,7 +2,7 @@
 
 from edge.limits import ClassLimits, Light, View
 from edge.recipe import Recipe
-from edge.setups import AS_FOUND, gaps, setups
+from edge.setups import AS_FOUND, clashes, gaps, setups
 
 
 def recipe(*views: View) -> Recipe:
@@ -45,3 +45,17 @@ def test_recipes_that_all_say_the_same_or_nothing_are_fine() -> None:
     assert gaps({1: both, 2: both}) == {}
     assert gaps({1: recipe(), 2: recipe()}) == {}
     assert gaps({1: recipe(BRIGHT)}) == {}
+
+
+def test_a_lamp_that_two_cameras_see_by_has_one_brightness() -> None:
+    dim = View(camera="c2", light=(Light(channel=2, brightness=10),))
+    one = {"c1": "l1", "c2": "l1"}
+    assert clashes(recipe(BRIGHT, dim), one) == [
+        "[[view]] c2: light of channel 2 is 10, but c1 sees by it too and sets it to 90"
+    ]
+    assert clashes(recipe(BRIGHT, dim), {"c1": "l1", "c2": "l2"}) == []
+    assert clashes(recipe(BRIGHT, dim), {"c1": "l1"}) == [
+        "[[view]] c2: light: no [[light]] is wired to this camera"
+    ]
+    same = View(camera="c2", light=BRIGHT.light)
+    assert clashes(recipe(BRIGHT, same), one) == []

@@ -190,3 +190,14 @@ def test_a_mask_hides_exactly_what_has_no_pixel_outside_it(
         assert hidden
     if far > 45:
         assert not hidden
+
+
+@pytest.mark.parametrize(("cut", "both"), [(True, 7.0), (False, 4.0)])
+def test_an_area_that_one_look_does_not_know_is_not_known(cut: bool, both: float) -> None:
+    """A limit on areas excuses what is small: a piece must not stand for the whole."""
+    left = Detection("pit", 0.9, (0.0, 0.0, 10.0, 10.0), area_mm2=4.0)
+    for area_mm2, together in ((3.0, both), (None, None)):
+        right = Detection("pit", 0.8, (1.0, 0.0, 10.0, 10.0), area_mm2=area_mm2)
+        looks = [Seen(left, cut, frozenset({1})), Seen(right, cut, frozenset({2}))]
+        (merged,) = tiling.merge(looks)
+        assert merged.detection.area_mm2 == together

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from edge.errors import ModelError
 from edge.eye import Eye, Look
 from edge.flights import Flight
 from edge.judging import Judged, Judging
@@ -170,6 +172,44 @@ def test_a_frame_that_turns_out_doubtful_while_it_is_judged_is_undecided(tmp_pat
         judged = line.judged.get(timeout=WAIT_S)
     assert [look.verdict.reason for look in judged.looks] == [Reason.PAIRING]
     assert judged.verdict.code is Code.UNDECIDED
+
+
+def test_a_stream_is_waited_for_as_long_as_its_pictures_are_on_their_way(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 0.1)) as line:
+        loaded = load(entry(tmp_path, NG + OK), Runtime(), unsigned=False)
+        pairing, edge_s = Pairing("free_run", 5.1, delay_s=5.0), time.monotonic()
+        eye = Eye(line.eyes[0].capture, pairing, None, {1: Setup()})
+        arrives = threading.Timer(0.4, line.write, (0, edge_s + 0.05))
+        arrives.start()
+        trigger = Trigger(Part("s1", 1, 1), edge_s, 0.01, Mode.AUTO, 1)
+        taken = eye.take(trigger, edge_s + WAIT_S, loaded, lambda: True)
+        arrives.join()
+    assert isinstance(taken, Frame)
+
+
+def test_a_part_that_waits_while_a_golden_picture_goes_wrong_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with station(tmp_path, (0.0, 5.0)) as line:
+        edge_s = time.monotonic()
+
+        def blinded(loaded: Loaded, place: int) -> None:
+            line.put(1, edge_s)
+            line.write(0, edge_s + 0.001)
+            assert until(lambda: not line.acquired.empty())
+            raise ModelError("it does not see any more")
+
+        monkeypatch.setattr("edge.judging.prove", blinded)
+        judged = line.judged.get(timeout=WAIT_S)
+    assert (judged.verdict.code, judged.verdict.reason) == (Code.UNDECIDED, Reason.MODEL_FAULT)
+
+
+def test_a_part_of_a_recipe_that_is_not_here_may_move_at_once(tmp_path: Path) -> None:
+    with station(tmp_path, (0.0, 5.0)) as line:
+        trigger = Trigger(Part("s1", 1, 7), time.monotonic(), 0.01, Mode.AUTO, 9)
+        line.judging.put(Flight(trigger, trigger.edge_s + 10))
+        assert line.acquired.get(timeout=WAIT_S) == 7
+        assert line.judged.get(timeout=WAIT_S).verdict.reason is Reason.MODEL_FAULT
 
 
 def test_a_camera_that_hangs_is_a_missing_view_by_the_deadline(tmp_path: Path) -> None:

@@ -52,6 +52,24 @@ def inspect(config: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tup
     return code, said.out, said.err
 
 
+@pytest.mark.parametrize(
+    ("view", "code", "told"),
+    [
+        ("exposure_us = 50", 1, "[[view]] exposure_us: a folder camera cannot be set so"),
+        ("light = [{channel = 1, brightness = 9}]", 2, "[[view]] line: light"),
+    ],
+)
+def test_a_view_that_cannot_be_carried_out_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], view: str, code: int, told: str
+) -> None:
+    small_web.write_strips(tmp_path / "strips", small_web.web(200, []))
+    config = small_web.write_node(tmp_path)
+    with (tmp_path / "foil.toml").open("a", encoding="utf-8") as file:
+        file.write(f'[[view]]\ncamera = "line"\n{view}\n')
+    exit_code, _out, err = inspect(config, capsys)
+    assert (exit_code, told in err) == (code, True), err
+
+
 def test_every_defect_on_any_seam_is_told_once_with_its_metre(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from edge.plc.light_protocol import OFF, ON, READ, SET, SIZE, Command, Outcome, 
 from edge.plc.links import SerialLink
 
 SILENCE_S = 0.03  # after the last character of an answer; an echoing adapter needs longer to begin
+CLOSE_S = 2.0  # `close` waits so long for a command under way
 
 
 class _Line(Protocol):
@@ -61,9 +62,13 @@ class LightController:
             return self._line.get(channel)
 
     def close(self) -> None:
-        """Give the port back; safe to call twice."""
-        with self.alone:
+        """Give the port back; safe to call twice. Whoever hangs with it is not waited for."""
+        held = self.alone.acquire(timeout=CLOSE_S)
+        try:
             self._line.close()
+        finally:
+            if held:
+                self.alone.release()
 
     def _check(self, channel: int) -> None:
         if not 1 <= channel <= self.channels:

@@ -7,11 +7,12 @@ from urllib.parse import quote
 from edge.errors import CameraError
 
 _LOGIN = re.compile(r"(\w://)\S*@")
+_KEY = re.compile(r"(?i)(passw\w*|passphrase|pwd|-pw)(\s*=\s*)(\"[^\"]*\"|[^&\s]+)")
 
 
 def redacted(text: str) -> str:
-    """The same text, with *** in the place of every user:password@ of an address."""
-    return _LOGIN.sub(r"\1***@", text)
+    """The same text, with *** in the place of every user:password@ and password=."""
+    return _KEY.sub(r"\1\2***", _LOGIN.sub(r"\1***@", text))
 
 
 def login(path: Path) -> str:

@@ -32,14 +32,14 @@ from edge.vision.gentl import GentlTransport
 from edge.vision.gige import AravisTransport
 from edge.vision.gstreamer import GstreamerCamera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
-from edge.vision.lamp import Lamp, prove
+from edge.vision.lamp import SETTLE_S, Lamp, prove
 from edge.vision.rtsp import RtspCamera
 from edge.vision.setup import CameraSettings, TriggerMode
 from edge.vision.shared_memory import SharedMemoryCamera
 from edge.vision.v4l2 import V4l2Camera, Wiring
 from edge.vision.video import VideoCamera
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 KEPT = 8
 """Frames that wait to be paired with a part; a picture is of no use when 8 newer ones exist."""
@@ -266,6 +266,9 @@ class Capture:
                     self._stay_connected()
                 except CameraError as exc:
                     self._lost(exc)
+                except Exception as exc:  # of ours or a library: no reason to stay away for good
+                    log.exception("camera %s: a fault of its software", self.name)
+                    self._lost(CameraError(f"{self.name}: {type(exc).__name__} in its software"))
                 pause_s = _FIRST_PAUSE_S if self.frames > before else pause_s
                 self._wake.wait(pause_s * random.uniform(0.5, 1.0))
                 self._wake.clear()
@@ -328,8 +331,9 @@ class Capture:
         if not self._is_proved(wanted.view):
             return False
         if wanted.view is not None:
-            if self._lamp is not None:
+            if self._lamp is not None and wanted.view.light:
                 self._lamp.apply(wanted.view.light)
+                self._closing.wait(SETTLE_S)  # a lamp that still changes is no setup
             camera.apply(wanted.view)
             since_s = time.monotonic()
         with self._changed:
@@ -344,11 +348,11 @@ class Capture:
         self._connections += 1
         self.reconnects = self._connections - 1
         self._told = False
-        _log.info("camera %s: pictures from %s", self.name, redacted(self._settings.source))
+        log.info("camera %s: pictures from %s", self.name, redacted(self._settings.source))
 
     def _lost(self, exc: CameraError) -> None:
         """Tell it once; the attempts that follow are silent."""
         self.fault = str(exc)
         if not self._told:
-            _log.info("camera %s: no pictures: %s; trying again", self.name, exc)
+            log.info("camera %s: no pictures: %s; trying again", self.name, exc)
         self._told = True

@@ -84,6 +84,7 @@ class GenicamCamera:
         self._control = threading.Lock()  # one command at a time: requests come from another thread
         self._count, self._clock = FrameCount(), CameraClock()
         self._fault: str | None = None
+        self._closed = False
         try:
             if settings.pixel_format is not None:
                 choose(self.features, "pixel_format", "PixelFormat", settings.pixel_format)
@@ -117,6 +118,8 @@ class GenicamCamera:
         if self._trigger != "software":
             return
         with self._control:
+            if self._closed:  # between a look at the camera and this, it was lost
+                return
             try:
                 self.features.run("TriggerSoftware")
             except CameraError as exc:
@@ -141,6 +144,7 @@ class GenicamCamera:
     def close(self) -> None:
         """Let the camera go; safe to call twice."""
         with self._control:
+            self._closed = True
             self._transport.close()
 
     def _start(self) -> None:

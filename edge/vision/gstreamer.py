@@ -66,6 +66,7 @@ class GstreamerCamera:
         self._sink = self.pipeline.get_by_name("quanjian-sink")
         self._number = 0
         self._came_s = time.monotonic()
+        self._fault: str | None = None
         try:
             self._start()
         except CameraError:
@@ -80,8 +81,10 @@ class GstreamerCamera:
         """
         sample = self._sink.try_pull_sample(round(timeout_s * 1e9))
         arrived_s = time.monotonic()
+        self._hear()
         if sample is None:
-            self._say_if_lost()
+            if self._fault is not None:
+                raise CameraError(self._fault)
             if arrived_s - self._came_s > self._lost_after_s:
                 raise CameraError(f"{self.source}: no picture for {self._lost_after_s:g} s")
             return None
@@ -118,24 +121,18 @@ class GstreamerCamera:
         self.pipeline.set_state(self._gst.State.PLAYING)
         result = self.pipeline.get_state(round(self._lost_after_s * 1e9))[0]
         if result == self._gst.StateChangeReturn.FAILURE:
-            self._say_if_lost()
-            raise CameraError(f"{self.source}: the pipeline does not start")
+            self._hear()
+            raise CameraError(self._fault or f"{self.source}: the pipeline does not start")
 
-    def _say_if_lost(self) -> None:
-        """Has the pipeline told an error, or its end?
-
-        Raises:
-            CameraError: it has.
-        """
-        types = self._gst.MessageType
-        message = self.pipeline.get_bus().pop_filtered(types.ERROR | types.EOS)
-        if message is None:
-            return
-        if message.type == types.EOS:
-            raise CameraError(f"{self.source}: the pipeline has come to its end")
-        wrong, _ = message.parse_error()
-        told = f"{message.src.get_name()}: {wrong.message}"
-        raise CameraError(f"{self.source}: {redacted(told)}")
+    def _hear(self) -> None:
+        """Remember an error or the end; all else that a pipeline tells would pile up in memory."""
+        types, bus = self._gst.MessageType, self.pipeline.get_bus()
+        while (message := bus.pop_filtered(types.ERROR | types.EOS)) is not None:
+            if message.type == types.EOS:
+                told = "the pipeline has come to its end"
+            else:
+                told = f"{message.src.get_name()}: {message.parse_error()[0].message}"
+            self._fault = self._fault or f"{self.source}: {redacted(told)}"
 
     def _exposed_s(self, sample: Any, arrived_s: float) -> float:
         """By the source's stamp; by the arrival where there is none, or one from the future."""

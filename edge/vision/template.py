@@ -30,8 +30,8 @@ from edge.vision.registration import Matrix, Registration, gray, upright
 
 Image = npt.NDArray[np.uint8]
 
-MAX_DIFFERENCES = 300
-"""More is no part like the template; none is cut off, it may be the one outside a mask."""
+MAX_DIFFERENCES = 1000
+"""More is no picture of this part. Nothing is cut off: a zone may ignore all that is stronger."""
 
 _LEAST_GAIN, _MOST_GAIN = 0.4, 2.5  # contrast of a frame against the template's own
 
@@ -92,8 +92,8 @@ class Template:
             mm_per_px: of the frame; without it detections have no size in mm.
 
         Raises:
-            ImageError: not such a picture, the part is not in its place, or it differs nearly
-                everywhere: nothing can be said.
+            ImageError: not such a picture, the part is not in its place, or it differs everywhere:
+                nothing can be said.
         """
         matrix, placed, seen = self._placed(image)
         limits = self._limits
@@ -102,7 +102,7 @@ class Template:
             difference, limits.contrast, limits.tolerance_px + 1, limits.min_size_px
         )
         if len(found) > MAX_DIFFERENCES:
-            raise ImageError(f"{len(found)} differences; expected at most {MAX_DIFFERENCES}")
+            raise ImageError(f"{len(found)} differences, expected at most {MAX_DIFFERENCES}")
         return [
             detection(
                 limits.label,

@@ -174,7 +174,6 @@ def _union(one: Seen, other: Seen) -> Seen:
     a, b = one.detection, other.detection
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.box, b.box
     box = min(ax1, bx1), min(ay1, by1), max(ax2, bx2), max(ay2, by2)
-    areas = [area for area in (a.area_mm2, b.area_mm2) if area is not None]
     pieces = one.cut and other.cut
     whole = Detection(
         a.label,
@@ -182,9 +181,16 @@ def _union(one: Seen, other: Seen) -> Seen:
         box,
         _mm(a.width_mm, ax2 - ax1, box[2] - box[0]),
         _mm(a.height_mm, ay2 - ay1, box[3] - box[1]),
-        (sum(areas) if pieces else max(areas)) if areas else None,
+        _area_mm2(a.area_mm2, b.area_mm2, pieces),
     )
     return Seen(whole, pieces, one.looks | other.looks)
+
+
+def _area_mm2(one: float | None, other: float | None, pieces: bool) -> float | None:
+    """Of both looks together; not known if it is not of one: a part of it would be too small."""
+    if one is None or other is None:
+        return None
+    return one + other if pieces else max(one, other)
 
 
 def _mm(measured_mm: float | None, px: float, now_px: float) -> float | None:
