@@ -87,13 +87,15 @@ def _box(row: list[Any]) -> tuple[float, float, float, float]:
     return row[0], row[1], row[2], row[3]
 
 
-def trained(folder: Path, minutes: float, trainer: Path) -> Iterator[tuple[str, Path]]:
-    """Weights of every network, trained where `folder` has none.
+def trained(
+    names: Sequence[str], folder: Path, minutes: float, trainer: Path
+) -> Iterator[tuple[str, Path]]:
+    """Weights of these networks, trained where `folder` has none.
 
     Raises:
         TrainingError: the trainer is missing or failed.
     """
-    for name in dict.fromkeys(name for name, _head in HEADS):
+    for name in dict.fromkeys(names):
         weights = folder / f"{name}.pt"
         if name == "yolo11n":
             weights = BASE
@@ -160,10 +162,12 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[Bar], dict[st
     seen = shots(folder / "frames", (512, 512), 512, asked.pictures, FIRST_SEED)
     kept = (asked.weights or folder).resolve()
     kept.mkdir(parents=True, exist_ok=True)
-    weights = dict(trained(kept, asked.minutes, asked.trainer_python))
+    heads = [head for head in HEADS if not asked.only or head[0] in asked.only]
+    names = [name for name, _head in heads]
+    weights = dict(trained(names, kept, asked.minutes, asked.trainer_python))
     bars: list[Bar] = []
     figures: dict[str, Any] = {}
-    for name, head in HEADS:
+    for name, head in heads:
         for size in SIZES:
             key = f"{name} {head} {size[0]}x{size[1]}"
             sys.stderr.write(f"{key} ...\n")
@@ -182,6 +186,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[Bar], dict[st
                 "found": round(found, 4),
             }
             bars += [
+                at_least(f"{key}: boxes that both found", agreement.pairs, len(seen) // 10),
                 at_least(f"{key}: least IoU of a pair", agreement.least_iou, 0.99),
                 at_most(f"{key}: widest score difference", agreement.widest_score, 1e-3),
                 exactly(f"{key}: boxes without a partner", agreement.alone, 0),
@@ -218,6 +223,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--pictures", type=int, default=500)
+    networks = sorted({name for name, _head in HEADS})
+    parser.add_argument("--only", nargs="*", choices=networks, help="networks (default: all)")
     parser.add_argument("--weights", type=Path, help="folder of trained weights, NAME.pt")
     parser.add_argument("--minutes", type=float, default=6.0, help="of training per network")
     parser.add_argument("--trainer-python", type=Path, default=DEFAULT_PYTHON)

@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import numpy as np
 
 from bench.report import EXIT_CANNOT_RUN, Bar, at_least, at_most, exactly, finish
 from bench.turns import openvino_python
+from bench.turns import stream_age as rtsp
 from bench.turns.artefacts import Artefacts, make
 from bench.turns.frames import Shot, shots
 from bench.turns.peer import BLOCK, Answers, Asked, PeerError, take_turns, together
@@ -269,6 +271,18 @@ def steadiness(bench: Bench) -> None:
     ]
 
 
+def stream_age(bench: Bench) -> None:
+    """RTSP: the age of the newest picture at a consumer of 10 a second."""
+    for codec in ("h264", "h265"):
+        sys.stderr.write(f"RTSP {codec} ...\n")
+        ages = rtsp.measure(codec, bench.frames / 10)
+        bench.figures[f"RTSP frame age, {codec}"] = {
+            key: round(value, 4) for key, value in asdict(ages).items()
+        }
+        name = f"RTSP {codec}: oldest frame at a 10 fps consumer, s"
+        bench.bars.append(at_most(name, round(ages.max_s, 4), 0.2))
+
+
 PARTS = {
     "cells": cells,
     "around": around,
@@ -276,6 +290,7 @@ PARTS = {
     "throughput": throughput,
     "neighbour": neighbour,
     "steadiness": steadiness,
+    "stream": stream_age,
 }
 
 
@@ -299,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             bench = Bench(asked, folder, artefacts)
             for name in asked.only or PARTS:
                 PARTS[name](bench)
-        except (EdgeError, PeerError, KeyError) as wrong:
+        except (EdgeError, PeerError, KeyError, TimeoutError) as wrong:
             sys.stderr.write(f"bench.vision cannot run here: {wrong!r}\n")
             return EXIT_CANNOT_RUN
     return finish("vision", bench.bars, bench.figures, asked.json)

@@ -125,6 +125,7 @@ class Outcome:
     summary: Told = field(default_factory=dict)
     blind_m: float = 0.0
     memory_kib: list[int] = field(default_factory=list)
+    cpu_s: float = 0.0  # of this process
 
     def hear(self, told: Told) -> None:
         """One line of the command's output."""
@@ -148,12 +149,14 @@ def _memory_kib() -> int:
 def inspect(source: Source, loaded: Loaded, *, ends: bool) -> Outcome:
     """Run a web to its end."""
     outcome = Outcome()
+    before_s = time.process_time()
     run = WebInspection(source, loaded.detector, loaded.recipe, MM_PER_PX, ends=ends)
     try:
         run.run(threading.Event(), outcome.hear)
     except CameraError:
         if ends:
             raise  # the paced source has gone, which is how its web ends
+    outcome.cpu_s = time.process_time() - before_s
     return outcome
 
 
@@ -317,6 +320,8 @@ def measure(folder: Path, strips: int, seconds: float) -> tuple[list[Bar], dict[
         "defects": {"size_px": SIZE_PX, "per_m": PER_STRIP * 1000 * ROWS_PER_MM / STRIP, **found},
         "recall": {"on_seams": round(on, 5), "off_seams": round(off, 5)},
         "unpaced": unpaced.summary,
+        "unpaced_cpu_s_per_1000_rows": round(unpaced.cpu_s / strips / STRIP * 1000, 4),
+        "sustained_cpu_s_per_s": round(held.cpu_s / 3 / seconds, 2) if held is not None else None,
         "sustained": {"m_min": round(m_min(rate), 1), "rows_per_s": round(rate, 1), "found": live},
         "tried_m_min_seconds_rows_lost_source": tried,
         "check_allows_m_min": round(allowed, 1),

@@ -5,6 +5,7 @@ file goes beside the recipe, which names it in [web] flat_field.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from edge.vision.image import decode_image
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.epilog = "example: quanjian-calibration flatfield --dark cap/ --white paper/ --out f"
+    parser.epilog = (
+        "example: quanjian-calibration flatfield --dark cap/ --white paper/ --out flat.json"
+    )
     parser.add_argument(
         "--dark", type=Path, required=True, help="picture or folder, with the cap on"
     )
@@ -39,13 +42,15 @@ def run(asked: argparse.Namespace) -> int:
         ImageError: a reference that no flat field can be made from.
     """
     field = flat.from_references(_pictures(asked.dark), _pictures(asked.white))
+    content = msgspec.json.encode(field)
     try:
-        asked.out.write_bytes(msgspec.json.encode(field))
+        asked.out.write_bytes(content)
     except OSError as wrong:
         raise CameraError(f"{asked.out}: cannot be written: {wrong}") from wrong
     flat.read(asked.out)  # what a node will refuse must not leave here
     found = {
         "out": str(asked.out),
+        "sha256": hashlib.sha256(content).hexdigest(),
         "width": field.width,
         "channels": field.channels,
         "gain": [min(field.gain), max(field.gain)],

@@ -3,12 +3,15 @@
 Their files are held to the same rule as models: as pinned, or run only --unsigned.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from edge import pins
 from edge.errors import ImageError, ModelError
 from edge.limits import TemplateLimits
-from edge.pins import verified
 from edge.recipe import Recipe
 from edge.vision import confirm
 from edge.vision.anomaly import Anomaly
@@ -37,15 +40,16 @@ def seconds(
     """
     made, pinned = [], True
     for section in recipe.templates:
-        pins = section.sha256 or (None,) * len(section.pictures)
-        paths = [folder / name for name in section.pictures]
-        for path, pin in zip(paths, pins, strict=True):
-            pinned = verified(path, pin, unsigned) and pinned
+        hashes = section.sha256 or (None,) * len(section.pictures)
+        contents: dict[Path, bytes] = {}
+        for path, pin in zip([folder / name for name in section.pictures], hashes, strict=True):
+            contents[path], as_pinned = pins.read(path, pin, unsigned)
+            pinned = pinned and as_pinned
         margin_px = section.margin_px if section.confirms else None
-        made.append(Second(section.camera, _template(section, paths), margin_px))
+        made.append(Second(section.camera, _template(section, contents), margin_px))
     for anomaly in recipe.anomalies:
         path = folder / anomaly.file
-        pinned = verified(path, anomaly.sha256, unsigned) and pinned
+        pinned = pins.verified(path, anomaly.sha256, unsigned) and pinned
         made.append(Second(anomaly.camera, Anomaly(open_model(path, anomaly.sha256))))
     return tuple(made), pinned
 
@@ -56,8 +60,15 @@ def model_floor(recipe: Recipe) -> float:
     return min(recipe.score_floor, confirm.SCORE_FLOOR) if weighed else recipe.score_floor
 
 
-def _template(section: TemplateLimits, paths: list[Path]) -> Template:
+def _template(section: TemplateLimits, contents: Mapping[Path, bytes]) -> Template:
     try:
-        return Template(section, [decode_image(path) for path in paths])
+        return Template(section, [_picture(path, contents[path]) for path in contents])
     except (ImageError, ModelError) as exc:
         raise ModelError(f"[[template]] {section.label}: {exc}") from exc
+
+
+def _picture(path: Path, content: bytes) -> npt.NDArray[np.uint8]:
+    try:
+        return decode_image(content)
+    except ImageError as exc:
+        raise ImageError(f"{path}: {exc}") from exc

@@ -7,17 +7,18 @@ A defect makes every interval NG that it reaches into, and is counted in the one
 An interval with a row that nobody looked at is never OK.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge import judgement
 from edge.recipe import Recipe
-from edge.terms import Code, Detection, Verdict
+from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision.tiling import moved
 from edge.vision.web import Stretch
 
 MAX_KEPT = 10_000
-"""Detections and stretches remembered until their intervals are closed."""
+"""Detections remembered until their intervals are closed; where there are more, none is OK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,23 @@ class Intervals:
         self._camera = recipe.web.camera if recipe.web is not None else None
         self._next = 0
         self._defects: list[Detection] = []
+        self._streaks: list[Detection] = []  # of which an earlier, shorter box is in _defects
         self._stretches: list[Stretch] = []
 
-    def add(self, defects: Sequence[Detection]) -> None:
-        """Defects that are settled; boxes in rows of the web."""
-        self._defects += defects[: max(0, MAX_KEPT - len(self._defects))]
+    def add(self, defects: Sequence[Detection], streaks: Sequence[Detection] = ()) -> None:
+        """Defects that are settled, boxes in rows of the web; `streaks`: `ended` of Seams."""
+        self._keep(self._defects, defects)
+        self._keep(self._streaks, streaks)
+
+    def _keep(self, kept: list[Detection], more: Sequence[Detection]) -> None:
+        room = MAX_KEPT - len(kept)
+        kept += more[:room]
+        left = more[room:]
+        if left:  # what is not kept is not judged, and may have been the one that counts
+            first, last = min(d.box[1] for d in left), max(d.box[3] for d in left)
+            text = f"more than {MAX_KEPT} defects"
+            rows = math.floor(first), math.ceil(last)
+            self.leave_out(Stretch(*rows, Reason.MODEL_FAULT, text))
 
     def leave_out(self, stretch: Stretch) -> None:
         """Rows that nobody looked at."""
@@ -73,7 +86,7 @@ class Intervals:
         self._next += 1
         inside = [
             moved(d, 0, -first)
-            for d in (*self._defects, *growing)
+            for d in (*self._defects, *self._streaks, *growing)
             if d.box[1] < last and d.box[3] > first
         ]
         views = [judgement.judge(inside, self._recipe, self._camera)]
@@ -84,5 +97,6 @@ class Intervals:
         ]
         begun = sum(first <= d.box[1] < last for d in self._defects)
         self._defects = [d for d in self._defects if d.box[3] > last]
+        self._streaks = [d for d in self._streaks if d.box[3] > last]
         self._stretches = [s for s in self._stretches if s.last > last]
         return Interval(number, first, last, judgement.fuse(views), begun)

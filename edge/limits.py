@@ -204,6 +204,7 @@ class Web(Section, frozen=True, kw_only=True):
     speed_m_min: Annotated[float, Meta(gt=0, le=3000)]  # highest speed of the line
     row_counter: bool = False  # a frame's trigger count is the encoder's count at its first row
     flat_field: Annotated[str, Meta(min_length=1)] | None = None  # file; recipe's folder
+    flat_field_sha256: Sha256 | None = None  # pins it
 
 
 class Golden(Section, frozen=True, kw_only=True):

@@ -12,12 +12,22 @@ def verified(path: Path, expected: str | None, unsigned: bool) -> bool:
     Raises:
         ModelError: it cannot be read, has another hash, or has no pin and needs one.
     """
+    return read(path, expected, unsigned)[1]
+
+
+def read(path: Path, expected: str | None, unsigned: bool) -> tuple[bytes, bool]:
+    """The bytes that were held against the pin, and the same answer: what is hashed is what runs.
+
+    Raises:
+        ModelError: as `verified`.
+    """
     try:
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as wrong:
         raise ModelError(f"{path}: cannot be read: {wrong}") from wrong
+    actual = hashlib.sha256(content).hexdigest()
     if expected is None and not unsigned:
         raise ModelError(f"{path}: not pinned; its sha256 is {actual}")
     if expected is not None and expected != actual:
         raise ModelError(f"{path}: sha256 is {actual}, expected {expected}")
-    return expected is not None
+    return content, expected is not None

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from edge import recipe as recipes
 from edge import settings
 from edge.errors import EdgeError
 from edge.settings import Runtime
@@ -25,11 +26,14 @@ def run(asked: argparse.Namespace) -> int:
     """Load every model once, with the providers of the settings.
 
     Raises:
-        SettingsError: with every mistake in the file.
+        SettingsError: with every mistake in the file, or in a recipe.
     """
     wiring = settings.read(asked.config)
     os.nice(_NICE)  # the line that runs meanwhile goes first
     models = {entry.model: entry.model_sha256 for entry in wiring.recipe if entry.model}
+    for entry in wiring.recipe:
+        path = Path(entry.path)
+        models |= {str(path.parent / a.file): a.sha256 for a in recipes.read(path).anomalies}
     failed = 0
     for number, (model, sha256) in enumerate(models.items(), 1):
         where = f"{number} of {len(models)}: {model}"

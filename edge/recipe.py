@@ -85,8 +85,16 @@ class Recipe(Section, frozen=True, kw_only=True):
                 raise ValueError(f"{key}: {twice} more than once")
         if self.spots is not None and self.spots.role == "screen" and self.tiles is None:
             raise ValueError("[spots] role: a screen chooses tiles; there is no [tiles]")
+        if self.web is not None and (self.templates or self.anomalies):
+            raise ValueError(
+                "[web]: has no part whose place [[template]] or [[anomaly]] could find"
+            )
         if self.web is not None and self.spots is None and self.tiles is None:
             raise ValueError("[web]: a strip is large; it needs [tiles] or [spots]")
+        confirming = [template.camera for template in self.templates if template.confirms]
+        if len(confirming) > 1 and (None in confirming or len(set(confirming)) < len(confirming)):
+            # the second would weigh the differences that the first found as if they were guesses
+            raise ValueError("[[template]] confirms: only one may confirm what a camera sees")
         self._check_references()
 
     def _check_references(self) -> None:

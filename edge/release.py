@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import comparisons, judgement, settings, sight
+from edge import comparisons, judgement, pins, settings, sight
 from edge import recipe as recipes
 from edge.errors import EdgeError, ImageError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
-from edge.pins import verified
 from edge.recipe import Recipe
 from edge.setups import clashes, gaps
 from edge.terms import Code, Reason, Verdict
@@ -64,28 +63,25 @@ def load(
         SettingsError: mistakes in the recipe.
     """
     recipe_path = Path(entry.path)
-    pinned = verified(recipe_path, entry.sha256, unsigned)
+    content, pinned = pins.read(recipe_path, entry.sha256, unsigned)
     if entry.model is not None:
-        pinned = verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
-    recipe = recipes.read(recipe_path)
+        pinned = pins.verified(Path(entry.model), entry.model_sha256, unsigned) and pinned
+    recipe = recipes.parse(content, str(recipe_path))
     warm = {} if warm is None else warm
     model = None
     if entry.model is not None:
         opened = _opened(Path(entry.model), entry.model_sha256, runtime, warm)
         model = opened.with_floor(comparisons.model_floor(recipe))
-    sees = sight.assemble(
-        recipe,
-        model,
-        workers=sight.workers(runtime.threads),
-        prepare=sight.flattened(recipe, recipe_path.parent),
-    )
+    prepare, flat_pinned = sight.flattened(recipe, recipe_path.parent, unsigned)
+    workers = sight.workers(runtime.threads)
+    sees = sight.assemble(recipe, model, workers=workers, prepare=prepare)
     seconds, all_pinned = comparisons.seconds(
         recipe,
         recipe_path.parent,
         unsigned,
         lambda path, pin: _opened(path, pin, runtime, warm).with_floor(recipe.score_floor),
     )
-    detector, pinned = Detectors(sees, seconds), pinned and all_pinned
+    detector, pinned = Detectors(sees, seconds), pinned and all_pinned and flat_pinned
     problems = recipes.check_labels(recipe, detector.labels)
     if problems:
         name = entry.model or "[spots]"

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from edge import comparisons, pins
 from edge.errors import ModelError
 from edge.limits import Spots, Tiles
 from edge.recipe import Recipe
@@ -55,6 +56,12 @@ def assemble(
         return _spots(recipe, recipe.spots, hidden(recipe), prepare)
     if model is None:
         raise ModelError('no model; only a recipe with [spots] role = "detector" needs none')
+    asked = comparisons.model_floor(recipe)
+    if asked < model.lowest_score:
+        raise ModelError(
+            f"{model.path}: its own NMS drops scores below {model.lowest_score:g}, the recipe "
+            f"needs them from {asked:g} on: export the raw head"
+        )
     if recipe.tiles is None:
         return model
     return Tiled(
@@ -67,23 +74,34 @@ def assemble(
     )
 
 
-def flattened(recipe: Recipe, folder: Path) -> Callable[[Image, int], Image] | None:
-    """The flat-field correction that a web's recipe asks for; files start at `folder`.
+def flattened(
+    recipe: Recipe, folder: Path, unsigned: bool = True
+) -> tuple[Callable[[Image, int], Image] | None, bool]:
+    """The flat-field correction that a web's recipe asks for, and whether it is pinned.
+
+    Args:
+        recipe: its [web] names the file.
+        folder: where the file's name starts.
+        unsigned: whether a file without a pin may run.
 
     Raises:
-        SettingsError: the file is missing or no flat field.
+        ModelError: the file is missing or not as pinned.
+        SettingsError: it is no flat field.
     """
     if recipe.web is None or recipe.web.flat_field is None:
-        return None
-    return Flattener(flat.read(folder / recipe.web.flat_field)).apply
+        return None, True
+    path = folder / recipe.web.flat_field
+    content, pinned = pins.read(path, recipe.web.flat_field_sha256, unsigned)
+    return Flattener(flat.parse(content, str(path))).apply, pinned
 
 
 def hidden(recipe: Recipe) -> tuple[Polygon, ...]:
     """Masks that hide everything in every view: only they let a whole tile be left out.
 
-    None on a web: a zone counts from the start of an interval, a tile from that of a strip.
+    None on a web: a zone counts from the start of an interval, a tile from that of a strip. None
+    beside a forbidden zone, which may reach into a mask, and there it comes first.
     """
-    if recipe.web is not None:
+    if recipe.web is not None or any(zone.kind == "forbidden" for zone in recipe.zones):
         return ()
     return tuple(
         zone.polygon

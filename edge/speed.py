@@ -1,7 +1,7 @@
 """How fast a web may run: what this computer was measured for, and what the recipe asks for.
 
 `quanjian-edge web --measure` writes one small file per recipe into the node's data_dir; `check`
-compares. Another computer, another model or another recipe was not measured.
+compares. Another computer, [runtime], model or recipe was not measured.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file web-speed-NUMBER.json."""
 
     machine: str
+    runtime: str  # [runtime] of edge.toml
     recipe_sha256: str
     model_sha256: str | None
     speed_m_min: float  # a margin is left already
@@ -68,7 +69,8 @@ def write(
         SettingsError: it cannot be written.
     """
     path = _path(wiring, entry)
-    measured = Measured(machine(), *stamp(entry), round(speed, 2), round(rows_per_s, 1), px)
+    here = machine(), _runtime(wiring)
+    measured = Measured(*here, *stamp(entry), round(speed, 2), round(rows_per_s, 1), px)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
@@ -125,12 +127,17 @@ def _too_fast(wiring: Settings, entry: settings.Recipe, web: Web) -> list[str]:
     measured = _read(_path(wiring, entry))
     if measured is None:
         return [f"{key}, but this computer was never measured for it: {remedy}"]
-    now = machine(), *stamp(entry)
-    if (measured.machine, measured.recipe_sha256, measured.model_sha256) != now:
-        return [f"{key}, but computer, recipe or model changed since it was measured: {remedy}"]
+    now = machine(), _runtime(wiring), *stamp(entry)
+    was = measured.machine, measured.runtime, measured.recipe_sha256, measured.model_sha256
+    if was != now:
+        return [f"{key}, but computer, [runtime], recipe or model changed since then: {remedy}"]
     if web.speed_m_min > measured.speed_m_min:
         return [f"{key}, but this computer was measured for {measured.speed_m_min:g} m/min"]
     return []
+
+
+def _runtime(wiring: Settings) -> str:
+    return msgspec.json.encode(wiring.runtime).decode()
 
 
 def _path(wiring: Settings, entry: settings.Recipe) -> Path:

@@ -73,13 +73,14 @@ def assemble(recipe: Recipe, folder: Path, model: Detector | None) -> Detectors:
     """Everything a recipe detects with, its files starting at `folder`; no pin is needed.
 
     Raises:
-        ModelError: recipe and model do not go together, or a file cannot be compared with.
-        SettingsError: the recipe's flat field cannot be used.
+        ModelError: recipe and model do not go together, or a file of the recipe cannot be used.
+        SettingsError: the recipe's flat field is none.
     """
     floor = comparisons.model_floor(recipe)
     if model is not None:
         model = model.with_floor(min(model.score_floor, floor))
-    sees = sight.assemble(recipe, model, prepare=sight.flattened(recipe, folder))
+    prepare, _pinned = sight.flattened(recipe, folder)
+    sees = sight.assemble(recipe, model, prepare=prepare)
     seconds, _pinned = comparisons.seconds(
         recipe, folder, True, lambda path, pin: Detector(path, pin, score_floor=recipe.score_floor)
     )

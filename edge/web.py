@@ -124,7 +124,7 @@ class WebInspection:
         self._defects += len(settled)
         for defect in settled:
             tell(self._place.defect(defect))
-        self._intervals.add(settled)
+        self._intervals.add(settled, self._seams.ended)
         if end_row is None:
             closed = self._intervals.close(self._seams.settled_row, self._seams.growing)
         else:

@@ -28,7 +28,7 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from edge.errors import ImageError, TrainingError
+from edge.errors import EdgeError, ImageError, TrainingError
 from edge.vision import anomaly
 from edge.vision.folder import pictures_in
 from edge.vision.image import decode_image
@@ -72,8 +72,13 @@ def make(job: Making, progress: Callable[[str], None]) -> dict[str, object]:
         TrainingError: too few pictures, no such backbone, or the file cannot be written.
         EdgeError: a picture cannot be read, or shows no part in its place.
     """
-    backbone, name = cut(_base(job.model))
-    features = Features(backbone)
+    try:
+        backbone, name = cut(_base(job.model))
+        features = Features(backbone)
+    except EdgeError:
+        raise
+    except Exception as exc:  # neither onnx nor onnxruntime has a base class
+        raise TrainingError(f"{job.model}: no backbone can be cut out of it: {exc}") from exc
     pictures = [(path, decode_image(path)) for path in pictures_in(job.good)]
     if len(pictures) < LEAST_PARTS:
         raise TrainingError(

@@ -102,9 +102,12 @@ def quantize(
         say: gets one line per step.
 
     Raises:
-        TrainingError: too few pictures, no head to be found, or decisions that differ.
+        TrainingError: no folder for `out`, too few pictures, no head to be found, or decisions
+            that differ.
         EdgeError: the model or a picture cannot be used.
     """
+    if not out.parent.is_dir():
+        raise TrainingError(f"{out}: there is no such folder to write to")
     original = Detector(model)
     calibration, held_out = _split(pictures, count)
     say(f"calibrating on {len(calibration)} pictures, comparing on {len(held_out)}")

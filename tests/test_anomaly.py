@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from edge.errors import EdgeError, ImageError, ModelError, TrainingError
 from edge.vision import anomaly
@@ -88,6 +88,22 @@ def test_a_part_that_is_not_in_its_place_cannot_be_judged(model: Path) -> None:
     for frame in (np.full((160, 160), 120, np.uint8), board()[:80], np.zeros((1, 1), np.uint8)):
         with pytest.raises(ImageError):
             detector.detect(frame)
+
+
+def test_a_part_unlike_the_good_ones_in_more_places_than_are_told_is_no_verdict(
+    model: Path, tmp_path: Path
+) -> None:
+    graph = onnx.load(str(model))
+    (most,) = (t for t in graph.graph.initializer if t.name == "own most")
+    most.CopyFrom(numpy_helper.from_array(np.array([4], np.int64), most.name))
+    graph.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 4
+    onnx.save(graph, str(tmp_path / "few.onnx"))
+    detector = opened(tmp_path / "few.onnx", floor=0.5)
+    assert detector.detect(board()) == []
+    bad = board()
+    bad[110:134, 100:124] = 225
+    with pytest.raises(ImageError, match="in 4 places or more"):
+        detector.detect(bad)
 
 
 def test_the_same_pictures_make_the_same_file(good: Path, model: Path, tmp_path: Path) -> None:
@@ -189,7 +205,13 @@ def test_a_graph_without_a_backbone_is_refused(good: Path, tmp_path: Path) -> No
     one_scale = tiny_backbone.write(tmp_path / "one.onnx", scales=1)
     nonsense = tmp_path / "nonsense.onnx"
     nonsense.write_bytes(b"\xff" * 50)
-    for base, sentence in ((one_scale, "no map of 16 x 16 cells"), (nonsense, "as ONNX")):
+    empty = tmp_path / "empty.onnx"
+    empty.write_bytes(b"")
+    for base, sentence in (
+        (one_scale, "no map of 16 x 16 cells"),
+        (nonsense, "as ONNX"),
+        (empty, "empty.onnx: no backbone can be cut out of it"),
+    ):
         with pytest.raises(TrainingError, match=sentence):
             make(Making(good, base, tmp_path / "out.onnx"), lambda _text: None)
 

@@ -1,6 +1,8 @@
 """A recipe with several detectors: all its files held to the pins, all its classes to limits."""
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge import settings
-from edge.comparisons import model_floor
+from edge import settings, sight
+from edge.comparisons import model_floor, seconds
 from edge.errors import ModelError, SettingsError
 from edge.eye import Eye
 from edge.pairing import Pairing
@@ -19,6 +21,7 @@ from edge.still import assemble, judge_still
 from edge.terms import Code, Frame, Reason
 from edge.vision.camera import Capture
 from edge.vision.detector import Detector
+from edge.vision.detectors import Detectors
 from models.anomaly import Making, make
 from tests import tiny_backbone, tiny_models
 from tests.flat_parts import Image, board, seen
@@ -133,6 +136,41 @@ def test_an_anomaly_model_runs_beside_the_model_under_its_pin(tmp_path: Path) ->
         load(entry(tmp_path, CLASSES + limits + other + GOLDEN), RUNTIME, unsigned=True)
 
 
+def test_prepare_builds_for_the_anomaly_models_too(tmp_path: Path) -> None:
+    tiny_models.write(tmp_path / "odd.onnx")
+    named = entry(tmp_path, CLASSES + '\n[[anomaly]]\nfile = "odd.onnx"\n')
+    wiring = f"""
+node = {{plant = "p", line = "l", name = "n", data_dir = "data"}}
+bus = [{{name = "b", port = "none"}}]
+camera = [{{name = "c1", kind = "folder", source = "strips"}}]
+recipe = [{{number = 1, path = "{named.path}", model = "{named.model}"}}]
+station = [{{name = "s", bus = "b", trigger = "free_run", cameras = ["c1"]}}]
+"""
+    config = tmp_path / "edge.toml"
+    config.write_text(wiring, encoding="utf-8")
+    command = [sys.executable, "-m", "edge", "prepare", "--config", str(config)]  # it lowers itself
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [line.split(":")[0] for line in said.splitlines()] == ["OK     1 of 2", "OK     2 of 2"]
+
+
+def test_a_fallback_of_an_anomaly_model_is_told_beside_the_model_s_own(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    good.mkdir()
+    for number in range(10):
+        cv2.imwrite(str(good / f"{number}.png"), seen(board(), number - 5, 0, noise=2))
+    base = tiny_backbone.write(tmp_path / "base.onnx")
+    make(Making(good, base, tmp_path / "odd.onnx", "odd", 14), lambda _text: None)
+    limits = '\n[[class]]\nlabel = "odd"\nthreshold = 0.5\n'
+    text = CLASSES + limits + '\n[[anomaly]]\nfile = "odd.onnx"\n'
+    entry(tmp_path, text)
+    fallen = settings.Runtime(threads=1, providers=("cuda",), allow_fallback=True)
+    recipe, model = read(tmp_path / "boards.toml"), Detector(tmp_path / "tiny.onnx", threads=1)
+    made, _pinned = seconds(recipe, tmp_path, True, lambda p, s: Detector(p, s, runtime=fallen))
+    cpu, cuda = Detectors(model, made).providers
+    assert cpu.startswith("cpu")
+    assert cuda.startswith("FALLBACK")
+
+
 def test_a_camera_is_looked_at_by_its_own_sections_only(tmp_path: Path) -> None:
     text = CLASSES + DIFFERENCE + TEMPLATE + 'camera = "c1"\nconfirms = true\nmargin_px = 3\n'
     detector = load(entry(tmp_path, text), RUNTIME, unsigned=True).detector
@@ -150,6 +188,16 @@ def test_a_section_for_a_camera_that_is_not_there_would_never_look_and_is_refuse
         "[[template]] camera",
         "[[anomaly]] camera",
     ]
+
+
+def test_a_limit_below_what_a_model_s_own_nms_lets_through_is_refused(tmp_path: Path) -> None:
+    nms = {"end2end": "", "args": "{'nms': True}"}
+    model = Detector(tiny_models.write(tmp_path / "nms.onnx", "end_to_end", metadata=nms))
+    low = CLASSES.replace("0.9", "0.2", 1)
+    for text in (low, CLASSES + DIFFERENCE + TEMPLATE + "confirms = true\n"):
+        with pytest.raises(ModelError, match=r"drops scores below 0\.25, .* export the raw head"):
+            sight.assemble(parse(text.encode(), "recipe"), model)
+    assert sight.assemble(parse(CLASSES.encode(), "recipe"), model) is model
 
 
 def test_a_guess_may_be_weak_where_a_template_confirms_it() -> None:
@@ -181,6 +229,20 @@ def test_a_template_section_that_makes_no_sense_is_refused(line: str, sentence: 
     text = CLASSES + DIFFERENCE + TEMPLATE + line
     with pytest.raises(SettingsError, match=sentence):
         parse(text.encode(), "recipe")
+
+
+@pytest.mark.parametrize("cameras", [("", ""), ("", 'camera = "a"\n'), ('camera = "a"\n',) * 2])
+def test_two_templates_that_confirm_one_view_are_refused(cameras: tuple[str, str]) -> None:
+    confirms = [TEMPLATE + "confirms = true\n" + camera for camera in cameras]
+    text = CLASSES + DIFFERENCE + "".join(confirms)
+    with pytest.raises(SettingsError, match="only one may confirm"):
+        parse(text.encode(), "recipe")
+
+
+def test_a_web_has_no_part_to_compare() -> None:
+    web = '\n[web]\ncamera = "c1"\nrows_per_mm = 10\noverlap_mm = 5\nspeed_m_min = 5\n'
+    with pytest.raises(SettingsError, match="no part whose place"):
+        parse((CLASSES + DIFFERENCE + TEMPLATE + web).encode(), "recipe")
 
 
 @pytest.fixture

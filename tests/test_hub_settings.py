@@ -60,7 +60,7 @@ check_rows = 0
         "[web] host: got '0.0.0.0', expected one of '127.0.0.1', '::1', 'localhost'",
         "[web] pictures_dir: missing; expected text",
         "shifts: got ['08:00', '25:00'], expected a list of text matching "
-        "^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        "^([01][0-9]|2[0-3]):[0-5][0-9]$, at least 1 of them",
     ]
 
 

@@ -142,6 +142,15 @@ def test_a_jpeg_with_an_end_and_not_all_of_its_picture_is_refused(name: str, sha
             decode_image(content)
 
 
+def test_a_jpeg_cut_off_between_two_restarts_is_refused() -> None:
+    content = FILES["jpeg with restarts"]
+    places = [at.start() for at in re.finditer(b"\xff[\xd0-\xd7]", content)]
+    assert len(places) > 8
+    for place in places[:-1]:  # without its last block alone, the corner is not flat yet
+        with pytest.raises(ImageError, match="data of the JPEG ends"):
+            decode_image(content[:place] + b"\xff\xd9")
+
+
 @pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
 @pytest.mark.parametrize("restarts", [0, 1])
 @pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3), (3, 5, 3), (1, 1), (17, 16, 3)])

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import recipe as recipes
-from edge.intervals import Intervals
+from edge.intervals import MAX_KEPT, Intervals
 from edge.recipe import Recipe
 from edge.terms import Code, Detection, Reason
 from edge.vision.web import Stretch
@@ -57,6 +57,15 @@ def test_a_streak_that_still_grows_is_ng_in_every_interval_it_has_reached() -> N
     intervals.add([streak])
     codes = [i.verdict.code for i in intervals.close(400, [spot(150, 410)])]
     assert codes == [Code.OK, Code.NG, Code.NG, Code.NG]
+
+
+def test_an_interval_with_more_defects_than_are_kept_is_never_ok() -> None:
+    intervals = Intervals(recipe(), ROWS)
+    intervals.add([spot(10, 20, 0.1)] * MAX_KEPT)
+    intervals.add([spot(210, 220)])
+    closed = intervals.close(400)
+    assert [i.verdict.code for i in closed] == [Code.OK, Code.OK, Code.UNDECIDED, Code.OK]
+    assert closed[2].verdict.reason is Reason.MODEL_FAULT
 
 
 steps = st.lists(

@@ -255,6 +255,16 @@ def test_end_to_end_rows_are_compared_with_their_nearest(tmp_path: Path) -> None
     assert said["boxes"]
     with pytest.raises(ModelError, match=r"boxes differ by 0\.25 px"):
         prove(before, Detector(moved, threads=1), pictures(gray=True), FP32)
+    nowhere = tiny_models.write(
+        tmp_path / "e.onnx", "end_to_end", "uint8", add_to_boxes=float("nan")
+    )
+    with pytest.raises(ModelError, match="boxes differ by nan px"):
+        prove(before, Detector(nowhere, threads=1), pictures(gray=True), FP32)
+    other = onnx.load(tmp_path / "b.onnx")
+    kinds = next(tensor for tensor in other.graph.initializer if tensor.name == "kinds")
+    kinds.CopyFrom(numpy_helper.from_array(np.ones((1, 1, 64), np.float32), "kinds"))
+    with pytest.raises(ModelError, match="boxes differ by inf px"):
+        prove(before, loaded(tmp_path / "d.onnx", other), pictures(gray=True), FP32)
     with pytest.raises(ModelError, match="no box on any picture"):
         prove(before, after, [np.zeros((SIDE, SIDE), np.uint8)] * 2, FP32)
 

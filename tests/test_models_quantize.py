@@ -69,3 +69,5 @@ def test_what_cannot_be_compared_or_has_no_head_is_not_written(
     with pytest.raises(TrainingError, match="0 pictures; expected 4 or more"):
         quantize(BASE, tmp_path / "nowhere", out, 4, "openvino", print)
     assert not out.exists()
+    with pytest.raises(TrainingError, match="no such folder to write to"):
+        quantize(BASE, pictures, tmp_path / "nowhere" / "int8.onnx", 4, "openvino", print)

@@ -116,6 +116,28 @@ def test_boxes_are_cut_at_the_frame_and_those_in_the_padding_are_dropped() -> No
     assert told(found) == [(0, 0.9, [0, 0, 60, 40])]
 
 
+@pytest.mark.parametrize("box", [(90, 40, 90, 60), (92, 60, 90, 40), (90, 50, 90, 50)])
+@pytest.mark.parametrize("layout", ["raw", "end_to_end"])
+def test_a_box_without_width_or_turned_round_is_still_a_defect(
+    layout: Layout, box: tuple[float, float, float, float]
+) -> None:
+    output = raw([(box, [0.9])], 1) if layout == "raw" else end_to_end([(*box, 0.9, 0)])
+    found = find(output, layout, 1, SQUARE, 0.05, 0.5)
+    assert found.scores.tolist() == [np.float32(0.9)]
+    x1, y1, x2, y2 = found.boxes[0].tolist()
+    assert 90 <= x1 < x2 <= 92.1
+    assert 40 <= y1 < y2 <= 60.1
+
+
+def test_a_box_far_outside_the_frame_pushes_no_box_of_another_class_out() -> None:
+    rows: list[Row] = [
+        ((-300, -300, 20, 20), [0, 0.9]),
+        ((341, 341, 640, 640), [0.8, 0]),
+    ]
+    found = find(raw(rows, 2), "raw", 2, SQUARE, 0.05, 0.5)
+    assert found.kinds.tolist() == [1, 0]
+
+
 def test_of_overlapping_boxes_of_one_class_the_best_stays() -> None:
     rows: list[Row] = [
         ((10, 10, 50, 50), [0.6, 0.0]),

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from edge import recipe as recipes
 from edge import sight
 from edge.errors import ImageError, ModelError
-from edge.limits import Spots, Tiles
+from edge.judgement import judge
+from edge.limits import Spots, Tiles, Zone
 from edge.recipe import Recipe
-from edge.terms import Detection
+from edge.terms import Code, Detection
 from edge.vision import tiling
 from edge.vision.detector import Detector
 from edge.vision.spots import MAX_SPOTS, SpotDetector
@@ -156,6 +157,27 @@ def test_a_mask_spares_tiles_and_hides_nothing_that_is_partly_outside() -> None:
     everything = ((-1.0, -1.0), (2501.0, -1.0), (2501.0, 1501.0), (-1.0, 1501.0))
     with pytest.raises(ModelError, match="nothing is left to see"):
         Tiled(SpotDetector(SPOTS), Tiles(overlap_px=64), hidden=[everything]).detect(image)
+
+
+def test_a_mask_spares_no_tile_where_a_forbidden_zone_may_reach_into_it(tiny: Detector) -> None:
+    image = np.full((400, 400), 20, np.uint8)
+    image[200:216, 200:216] = 255
+    half = ((0.0, 100.0), (400.0, 100.0), (400.0, 400.0), (0.0, 400.0))
+    mask = Zone(name="frame", kind="ignored", polygon=half)
+    seal = Zone(name="seal", kind="forbidden", polygon=half)
+    tiles = recipe(Tiles(overlap_px=16))
+    assert sight.assemble(replace(tiles, zones=(mask,)), tiny).detect(image) == []
+    both = replace(tiles, zones=(mask, seal))
+    assert judge(sight.assemble(both, tiny).detect(image), both).code is Code.NG
+
+
+def test_more_defects_than_a_picture_of_a_part_has_are_a_fault_and_not_compared() -> None:
+    image = material(1500, 2500)
+    for x in range(20, 2500, 48):
+        for y in range(20, 1500, 48):
+            spot(image, x, y)
+    with pytest.raises(ModelError, match="expected at most 1000"):
+        Tiled(SpotDetector(SPOTS), Tiles(overlap_px=64)).detect(image)
 
 
 def test_an_overlap_that_leaves_no_tile_and_a_detector_that_is_missing_are_refused(

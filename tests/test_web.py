@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.terms import Detection, Frame, Reason
-from edge.vision.web import MAX_OPEN, Rows, Seams, Stretch, Strip
+from edge import recipe as recipes
+from edge.errors import CameraError
+from edge.intervals import Interval, Intervals
+from edge.terms import Code, Detection, Frame, Reason
+from edge.vision.web import MAX_LOST_ROWS, MAX_OPEN, Rows, Seams, Stretch, Strip
 
 WIDTH = 40
 OVERLAP = 10
@@ -107,7 +110,9 @@ def test_a_frame_that_does_not_follow_is_undecided(second: Frame, why: str) -> N
     assert isinstance(piece, Stretch)
     assert piece.reason is Reason.BAD_IMAGE
     assert re.search(why, piece.text)
-    *_, after = rows.add(frame(2, 100, count=200))
+    *_, again = rows.add(frame(2, 100, count=200, width=second.image.shape[1] - 1))
+    assert isinstance(again, Stretch)  # what came between makes no other width right
+    *_, after = rows.add(frame(3, 100, count=300))
     assert isinstance(after, Strip)
     assert after.top == after.fresh  # never joined to rows that do not belong before it
 
@@ -118,6 +123,26 @@ def test_a_picture_that_could_not_be_read_keeps_its_place_on_the_web() -> None:
     (gap,) = rows.add(Frame("web", 1, 0.0, np.zeros((0, 0), np.uint8)), "cut off")
     assert isinstance(gap, Stretch)
     assert (gap.first, gap.last) == (100, 200)
+
+
+def test_pictures_without_rows_before_the_first_good_one_are_lost_rows() -> None:
+    rows = Rows(OVERLAP)
+    empty = np.zeros((0, 0), np.uint8)
+    for number in (4, 5):
+        (piece,) = rows.add(Frame("web", number, 0.0, empty), "cut off")
+        assert isinstance(piece, Stretch)
+    gap, strip = rows.add(frame(6, 100))
+    assert isinstance(gap, Stretch)
+    assert (gap.first, gap.last, gap.reason) == (0, 200, Reason.NO_FRAME)
+    assert isinstance(strip, Strip)
+    assert strip.top == 200
+
+
+def test_a_counter_that_leaps_ends_the_web_and_makes_no_million_intervals() -> None:
+    rows = Rows(OVERLAP, row_counter=True)
+    rows.add(frame(0, 100, count=0))
+    with pytest.raises(CameraError, match="a counter leapt"):
+        rows.add(frame(1, 100, count=MAX_LOST_ROWS + 101))
 
 
 defects = st.lists(
@@ -175,6 +200,36 @@ def test_a_streak_of_miles_is_told_once_and_before_it_ends() -> None:
     assert streak.box == (10, 0, 18, 10_000)
     assert seams.settled_row == 10_000 - OVERLAP - 4
     assert seams.finish() == []
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 300),
+    st.integers(1, 500),
+    st.lists(st.integers(15, 90), min_size=1, max_size=9),
+    st.integers(20, 150),
+)
+def test_every_interval_that_a_streak_reaches_into_is_ng(
+    first: int, length: int, cuts: list[int], interval: int
+) -> None:
+    web = np.zeros((900, WIDTH), np.uint8)
+    web[first : first + length, 10:18] = 255
+    rows, seams = Rows(OVERLAP), Seams(OVERLAP)
+    intervals, closed = Intervals(recipes.simple(("spot",), 0.5), interval), list[Interval]()
+    row = number = 0
+    while row < len(web):
+        height = cuts[number % len(cuts)]
+        (strip,) = rows.add(Frame("web", number, 0.0, web[row : row + height]))
+        assert isinstance(strip, Strip)
+        intervals.add(seams.add(strip, mark(strip.image)), seams.ended)
+        closed += intervals.close(seams.settled_row, seams.growing)
+        row, number = row + height, number + 1
+    growing = seams.growing
+    intervals.add(seams.finish(), seams.ended)
+    closed += intervals.finish(rows.row, growing)
+    reached = [i.first < first + length and i.last > first for i in closed]
+    assert [i.verdict.code is Code.NG for i in closed] == reached
+    assert sum(i.defects for i in closed) == 1
 
 
 def test_what_begins_before_the_settled_row_has_been_told() -> None:

@@ -1,5 +1,6 @@
 """`quanjian-edge web`: from strips to metres, verdicts and what `check` says about speed."""
 
+import hashlib
 import json
 import threading
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from edge import settings, speed
 from edge.__main__ import main
-from edge.errors import CameraError, SettingsError
+from edge.errors import CameraError, ModelError, SettingsError
 from edge.release import load
 from edge.vision.flat import from_references
 from edge.vision.shared_memory import SharedMemoryCamera, SharedMemoryWriter
@@ -122,6 +123,21 @@ def test_the_flat_field_of_the_recipe_is_applied(
     assert "is no flat field" in err
 
 
+def test_a_flat_field_is_held_to_the_pins_for_it_can_hide_a_column(tmp_path: Path) -> None:
+    sha256 = "0" * 64
+    keys = 'flat_field = "flat.json"'
+    small_web.write_node(tmp_path, web_keys=keys)
+    (tmp_path / "flat.json").write_text("{}", encoding="utf-8")
+    path = tmp_path / "foil.toml"
+    pin = hashlib.sha256(path.read_bytes()).hexdigest()
+    entry = settings.Recipe(number=3, path=str(path), sha256=pin)
+    with pytest.raises(ModelError, match=r"flat\.json: not pinned"):
+        load(entry, settings.Runtime(), unsigned=False)
+    small_web.write_node(tmp_path, web_keys=f'{keys}\nflat_field_sha256 = "{sha256}"')
+    with pytest.raises(ModelError, match=r"flat\.json: sha256 is .* expected 000"):
+        load(settings.Recipe(number=3, path=str(path)), settings.Runtime(), unsigned=True)
+
+
 def test_rows_and_columns_that_do_not_fit_are_refused_with_the_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,9 +167,12 @@ def test_measuring_lets_check_accept_what_this_computer_can_do_and_nothing_faste
     faster = msgspec.structs.replace(web, speed_m_min=reached * 1.01)
     with pytest.raises(SettingsError, match="was measured for"):
         speed.fits(wiring, entry, faster)
+    slower = msgspec.structs.replace(wiring, runtime=settings.Runtime(threads=1))
+    with pytest.raises(SettingsError, match="changed since then"):
+        speed.fits(slower, entry, web)
     with Path(entry.path).open("a", encoding="utf-8") as recipe:
         recipe.write("# another recipe\n")
-    with pytest.raises(SettingsError, match="changed since it was measured"):
+    with pytest.raises(SettingsError, match="changed since then"):
         speed.fits(wiring, entry, web)
 
 

@@ -63,10 +63,16 @@ class Anomaly:
         """
         self._detector = detector
         self.labels = detector.labels
+        self._most = detector.session.get_outputs()[0].shape[-1]  # cells told of one picture
         try:
             self._registration = _registration(detector.notes.get(NOTE, ""))
         except (ModelError, ImageError) as exc:
             raise ModelError(f"{detector.path}: {exc}") from exc
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What really runs it."""
+        return self._detector.providers
 
     def detect(
         self, image: npt.NDArray[np.uint8], mm_per_px: float | None = None
@@ -78,11 +84,14 @@ class Anomaly:
             mm_per_px: of the frame; without it detections have no size in mm.
 
         Raises:
-            ImageError: not such a picture, or the part is not in its place: nothing can be said.
+            ImageError: not such a picture, the part is not in its place, or it is unlike the good
+                ones in more cells than the model tells: nothing can be said.
             ModelError: the inference failed, or gave numbers that mean nothing.
         """
         matrix = self._registration.find(gray(image))
         cells = self._detector.detect(upright(image, matrix))
+        if len(cells) == self._most:  # what it leaves out may be the one outside a mask
+            raise ImageError(f"unlike the good parts in {self._most} places or more: another part?")
         label, shape = self.labels[0], image.shape
         return [
             detection(label, region.peak, moved(region.box, matrix, shape), mm_per_px)

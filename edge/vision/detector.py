@@ -101,6 +101,8 @@ class Detector:
         """Class names in the order of the model's outputs."""
         self._spec = metadata.input_spec(inputs[0].type, inputs[0].shape, said.imgsz)
         self._says_end_to_end = said.end_to_end
+        self.lowest_score: float = said.lowest_score
+        """Below it the graph itself drops what it sees; 0 = nothing is dropped."""
         self.segments: bool = said.task == "segment"
         """Whether detections of a calibrated frame have areas."""
         self._local = threading.local()
@@ -109,6 +111,8 @@ class Detector:
         layout, self._step = self._head(self.binding().run())
         self.layout: Layout = layout
         """Which head it has."""
+        rows = outputs[0].shape[1] if layout == "end_to_end" else None
+        self._most = rows if isinstance(rows, int) else math.inf  # that the graph tells
         self.read(self.binding().run(), placed, mm_per_px=1.0)
         noise = np.random.default_rng(0).integers(0, 256, blank.shape, np.uint8)
         self.binding().prepare(noise)  # a model may well see defects everywhere in it
@@ -210,6 +214,8 @@ class Detector:
         """
         if self._head(outputs) != (self.layout, self._step):  # an open shape may change
             raise ModelError(f"output {list(outputs[0].shape)}; it was {self.layout} before")
+        if self.layout == "end_to_end" and self._is_full(outputs[0][0, :, 4]):
+            raise ModelError(f"{self._most} detections or more; the graph leaves the others out")
         found = find(
             outputs[0], self.layout, len(self.labels), placed, self.score_floor, self.overlap
         )
@@ -227,6 +233,10 @@ class Detector:
                 strict=True,
             )
         ]
+
+    def _is_full(self, scores: Array) -> bool:
+        """Whether more may have been seen than there are rows for."""
+        return len(scores) >= self._most and bool((scores >= self.score_floor).all())
 
 
 def _read(path: Path) -> bytes:

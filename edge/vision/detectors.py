@@ -58,8 +58,9 @@ class Detectors:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Of the model."""
-        return self.model.providers
+        """Of the model and of the anomaly models, each once: none falls back unseen."""
+        others = (p for second in self.seconds for p in second.detector.providers)
+        return tuple(dict.fromkeys((*self.model.providers, *others)))
 
     @property
     def areas(self) -> bool:

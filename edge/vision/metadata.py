@@ -15,6 +15,9 @@ from edge.vision.preprocess import Element, InputSpec
 
 Task = Literal["detect", "segment"]
 
+NMS_FLOOR = 0.25
+"""Lower scores are gone where NMS is in the graph: the exporter's `conf`, which no file tells."""
+
 _MAX_SIDE_PX = 8192
 _MAX_INPUT_PX = 4096 * 4096
 _MAX_WORDS = 100_000  # characters of one entry: 80 classes take 1,500
@@ -33,6 +36,7 @@ class Metadata:
     labels: tuple[str, ...]  # class names in the order of the outputs
     imgsz: tuple[int, int] | None  # height and width, px; None = it does not say
     end_to_end: bool | None  # boxes come chosen by the graph; None = it does not say
+    lowest_score: float = 0.0  # that the graph lets through
 
 
 def read(words: Mapping[str, str]) -> Metadata:
@@ -45,7 +49,9 @@ def read(words: Mapping[str, str]) -> Metadata:
     if task not in ("detect", "segment"):
         raise ModelError(f"a model for {task!r}; expected one for 'detect' or 'segment'")
     chosen: Task = "segment" if task == "segment" else "detect"
-    return Metadata(chosen, _labels(words), _imgsz(words), _end_to_end(words))
+    labels, imgsz, end_to_end = _labels(words), _imgsz(words), _end_to_end(words)
+    lowest = NMS_FLOOR if _nms_inside(words) else 0.0
+    return Metadata(chosen, labels, imgsz, end_to_end, lowest)
 
 
 def _labels(words: Mapping[str, str]) -> tuple[str, ...]:
@@ -74,13 +80,17 @@ def _imgsz(words: Mapping[str, str]) -> tuple[int, int] | None:
 
 def _end_to_end(words: Mapping[str, str]) -> bool | None:
     """NMS in the graph counts too: its boxes are as finished as those of an end-to-end head."""
-    arguments = _literal(words, "args") if "args" in words else {}
-    if isinstance(arguments, dict) and arguments.get("nms") is True:
+    if _nms_inside(words):
         return True
     said = words.get("end2end")
     if said not in (None, "True", "False"):
         raise ModelError(f"end2end in its metadata is {said!r}; expected True or False")
     return None if said is None else said == "True"
+
+
+def _nms_inside(words: Mapping[str, str]) -> bool:
+    arguments = _literal(words, "args") if "args" in words else {}
+    return isinstance(arguments, dict) and arguments.get("nms") is True
 
 
 def _literal(words: Mapping[str, str], key: str) -> object:

@@ -28,6 +28,7 @@ MAX_CANDIDATES = 3000
 Nothing is cut off (ultralytics cuts at 300): what is cut off may be the one defect that counts."""
 
 _FAR_PX = 1e6
+_LEAST_PX = 0.01  # a box without width still says that there is a defect, and where
 _SLACK = 1e-3  # scores of half-precision graphs can be a little above 1
 
 
@@ -106,6 +107,8 @@ def find(
         corners, scores, kinds, coefficients = _end_to_end_candidates(rows, classes, floor)
     if not (np.abs(corners) <= _FAR_PX).all():  # not so for NaN, either
         raise ModelError("the model gave a box that is not a number or far outside its input")
+    if not (corners[:, 2:] > corners[:, :2]).all():
+        corners = _opened(corners)
     boxes = _in_frame(corners, placed)
     np.minimum(scores, 1.0, out=scores)  # half precision may round a little above
     found = (boxes, scores, kinds, corners, coefficients)
@@ -166,6 +169,13 @@ def _check_range(scores: Array, highest: Array | None = None) -> None:
         raise ModelError(f"the model gave scores from {low:g} to {high:g}; expected 0..1")
 
 
+def _opened(corners: Array) -> Array:
+    """Boxes turned round the right way, and none without width or height."""
+    low = np.minimum(corners[:, :2], corners[:, 2:])
+    high = np.maximum(corners[:, :2], corners[:, 2:])
+    return np.hstack((low, np.maximum(high, low + np.float32(_LEAST_PX))))
+
+
 def _in_frame(corners: Array, placed: Fit) -> Array:
     """Boxes in frame px, cut at the frame."""
     scale_x, scale_y = placed.scale
@@ -192,8 +202,9 @@ def _without_overlaps(
     corners: Array, scores: Array, kinds: npt.NDArray[np.int64], overlap: float
 ) -> list[int]:
     """Non-maximum suppression per class; the order stays: best first."""
-    sides = corners.copy()
+    sides = corners.astype(np.float64)
     sides[:, 2:] -= sides[:, :2]
+    sides[:, :2] -= sides[:, :2].min()  # OpenCV lays the classes side by side from 0 on
     return sorted(
         cv2.dnn.NMSBoxesBatched(sides.tolist(), scores.tolist(), kinds.tolist(), -1.0, overlap)
     )

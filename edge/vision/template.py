@@ -79,6 +79,11 @@ class Template:
         self._floor = np.asarray(cv2.erode(low, self._kernel), np.uint8)
         self._ceiling = np.asarray(cv2.dilate(high, self._kernel), np.uint8)
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """None: it runs on no provider."""
+        return ()
+
     def detect(self, image: Image, mm_per_px: float | None = None) -> list[Detection]:
         """Differences of one frame, strongest first; [] = none of `contrast` or more.
 

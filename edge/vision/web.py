@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from edge.errors import CameraError
 from edge.terms import Detection, Frame, Reason
 from edge.vision import tiling
 from edge.vision.tiling import EDGE_PX, Seen
@@ -25,6 +26,9 @@ Image = npt.NDArray[np.uint8]
 
 MAX_OPEN = 1000
 """Defects that may go on into the next strip; more is no web with defects."""
+
+MAX_LOST_ROWS = 10_000_000
+"""Between two frames; more is no loss but a counter that cannot be believed."""
 
 TELL_AFTER = 4
 """A streak so many overlaps long is told before it ends, and then not again."""
@@ -68,6 +72,7 @@ class Rows:
         self.lost = 0
         """Rows that the camera counted and we did not get."""
         self._kept: Image | None = None
+        self._sides: tuple[int, ...] | None = None  # of a row: pixels, and channels of colour
         self._number: int | None = None  # of the next frame
         self._count: int | None = None  # of the encoder, at the next frame
         self._height = 0
@@ -78,9 +83,14 @@ class Rows:
         Args:
             frame: rows of the web.
             fault: why the picture cannot be judged, None where it can.
+
+        Raises:
+            CameraError: a counter leapt so far that the place on the web is not known any more.
         """
         found: list[Stretch | Strip] = []
         lost = self._lost_before(frame)
+        if lost > MAX_LOST_ROWS:
+            raise CameraError(f"{lost} rows lost before frame {frame.number}: a counter leapt")
         if lost:
             self.lost += lost
             text = f"{lost} rows lost before frame {frame.number}"
@@ -93,7 +103,10 @@ class Rows:
         else:
             found.append(self._strip(frame.image))
             self._height = height
-        self._number = frame.number + 1
+        if height or self._height:
+            self._number = frame.number + 1
+        elif self._number is None:  # of unknown length: lost before the first one that has rows
+            self._number = frame.number
         if self._counted and frame.trigger_count is not None:
             self._count = frame.trigger_count + (height or self._height)
         return found
@@ -102,7 +115,7 @@ class Rows:
         """Rows between the frame before and this one; the larger of what both counters say."""
         by_number = by_count = 0
         if self._number is not None:
-            by_number = (frame.number - self._number) * self._height
+            by_number = (frame.number - self._number) * (self._height or frame.image.shape[0])
         if self._count is not None and frame.trigger_count is not None:
             by_count = frame.trigger_count - self._count
         return max(0, by_number, by_count)
@@ -113,9 +126,9 @@ class Rows:
         came = frame.trigger_count
         if self._count is not None and came is not None and came < self._count:
             return f"the encoder went back from {self._count} to {came}"
-        kept = self._kept
-        if kept is not None and kept.shape[1:] != frame.image.shape[1:]:
-            return f"rows of {frame.image.shape[1:]}, expected {kept.shape[1:]}"
+        sides = frame.image.shape[1:]
+        if self._sides is not None and sides != self._sides:
+            return f"rows of {sides}, expected {self._sides}"
         return None
 
     def _leave_out(self, rows: int, reason: Reason, text: str) -> Stretch:
@@ -124,7 +137,7 @@ class Rows:
         return Stretch(first, self.row, reason, text)
 
     def _strip(self, image: Image) -> Strip:
-        kept = self._kept
+        kept, self._sides = self._kept, image.shape[1:]
         whole = image if kept is None else np.concatenate((kept, image))
         strip = Strip(self.row - (whole.shape[0] - image.shape[0]), self.row, whole)
         self.row = strip.bottom
@@ -139,6 +152,8 @@ class Seams:
         self._overlap_rows = overlap_rows
         self._open: list[Seen] = []
         self._bottom = 0  # of the last strip
+        self.ended: list[Detection] = []
+        """Streaks told before that ended with the last piece, as long as they became."""
 
     @property
     def settled_row(self) -> int:
@@ -174,12 +189,13 @@ class Seams:
 
     def finish(self) -> list[Detection]:
         """The web has ended: everything that was not told yet."""
-        left, self._open = self._open, []
+        left, self._open, self.ended = self._open, [], []
         return [seen.detection for seen in left if _TOLD not in seen.looks]
 
     def _settle(self, merged: list[Seen], next_top: int) -> list[Detection]:
         """Tell what the next strip cannot show, and streaks that have grown long."""
         told, still = [], []
+        self.ended = []
         for seen in merged:
             _, y1, _, y2 = seen.detection.box
             ended = y2 <= next_top - EDGE_PX
@@ -187,11 +203,14 @@ class Seams:
             known = _TOLD in seen.looks
             if (ended or long) and not known:
                 told.append(seen.detection)
+            elif ended:
+                self.ended.append(seen.detection)
             if not ended:
                 looks = {_BEFORE, _TOLD} if known or long else {_BEFORE}
                 still.append(Seen(seen.detection, seen.cut, frozenset(looks)))
         if len(still) > MAX_OPEN:  # never more memory: what is over is told as it is
             told += [s.detection for s in still[MAX_OPEN:] if _TOLD not in s.looks]
+            self.ended += [s.detection for s in still[MAX_OPEN:] if _TOLD in s.looks]
             del still[MAX_OPEN:]
         self._open = still
         return told
