@@ -22,9 +22,7 @@ from edge.vision.image import decode_image
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.epilog = (
-        "example: quanjian-calibration flatfield --dark cap/ --white paper/ --out flat.json"
-    )
+    parser.epilog = "example: quanjian-calibration flatfield --dark c/ --white w/ --out f.json"
     parser.add_argument(
         "--dark", type=Path, required=True, help="picture or folder, with the cap on"
     )

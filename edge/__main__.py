@@ -69,11 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text, add, run in (
         ("run", "inspect until stopped", _add_run, _run),
-        ("check", "find every mistake and try every device", _add_config, check.run),
+        ("check", "find every mistake and try every device", _add_check, check.run),
         ("cameras", "what is connected, and a picture of each", cameras.add_arguments, cameras.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
         ("tune", "measure and write the fastest [runtime]", tune.add_arguments, tune.run),
-        ("prepare", "build the engines of every model ahead", _add_config, prepare.run),
+        ("prepare", "build the engines of every model ahead", _add_prepare, prepare.run),
         ("record", "keep full frames for a while", record.add_arguments, record.run),
         ("replay", "recorded frames again", replay.add_arguments, replay.run),
         ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
@@ -107,6 +107,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: quanjian-edge run --config /etc/quanjian/edge.toml"
+    _add_config(parser)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: quanjian-edge check --config edge.toml"
+    _add_config(parser)
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: quanjian-edge prepare --config edge.toml"
     _add_config(parser)
 
 

@@ -26,7 +26,7 @@ class SettingsError(EdgeError):
 class CameraError(EdgeError):
     """No pictures: cable out, wrong address, device held by another program, file missing."""
 
-    hint = "Check power, cable and address of the camera; `quanjian-edge check` tries it."
+    hint = "Check power, cable and address of the camera, or the path of a folder or file."
 
 
 class ImageError(EdgeError):
@@ -38,7 +38,7 @@ class ImageError(EdgeError):
 class ModelError(EdgeError):
     """The detector cannot be used: file missing, hash not as pinned, unknown layout or provider."""
 
-    hint = "Pin the sha256 that `sha256sum MODEL.onnx` prints, or install the runtime it needs."
+    hint = "Correct the file or its pin (`sha256sum FILE` prints it), or install the runtime."
 
 
 class PlcError(EdgeError):
@@ -73,4 +73,4 @@ class LinkError(EdgeError):
 class TrainingError(EdgeError):
     """Training or export did not deliver: environment missing, data unreadable, out of memory."""
 
-    hint = "Read the log named above; the trainer's environment is made by `make train-env`."
+    hint = "Correct what is named, or read its log; `make train-env` makes the environment."

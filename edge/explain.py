@@ -13,6 +13,7 @@ from pathlib import Path
 from edge import recipe as recipes
 from edge import settings
 from edge.errors import EdgeError, ImageError, ModelError, SettingsError
+from edge.judgement import COUNTING, Rule
 from edge.limits import Golden
 from edge.recipe import Recipe
 from edge.sentences import count, describe, explain
@@ -27,6 +28,9 @@ EXAMPLES = """examples:
   quanjian-edge recipe check plate.toml --model base.onnx --config edge.toml
   quanjian-edge recipe explain plate.toml bad.png --model base.onnx --out why.jpg
 """
+DECIDING = (*COUNTING, Rule.FORBIDDEN, Rule.UNSOUND)
+"""Rules after which a detection counts: its box is red, that of any other gray."""
+
 SHOWN = 20  # detections that decide nothing; the rest is a number
 
 Mistake = tuple[str, int]
@@ -167,9 +171,12 @@ def _explain(asked: argparse.Namespace) -> int:
         return 0
     zones = [z for z in recipe.zones if z.camera in (None, asked.camera)]
     outlined = annotate.outline(image, [(z.polygon, z.kind, z.name) for z in zones])
-    seen = [f.detection for f in still.findings if f.detection.score >= recipe.score_floor]
+    seen = [f for f in still.findings if f.detection.score >= recipe.score_floor]
+    spared = [f.detection for f in seen if f.rule not in DECIDING]
+    decided = [f.detection for f in seen if f.rule in DECIDING]
+    drawn = annotate.draw(annotate.draw(outlined, spared, annotate.GRAY), decided)
     try:
-        asked.out.write_bytes(annotate.jpeg(annotate.draw(outlined, seen)))
+        asked.out.write_bytes(annotate.jpeg(drawn))
     except OSError as wrong:
         sys.stderr.write(f"{asked.out}: cannot be written: {wrong}\n")
         return 1

@@ -82,9 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Judge every picture; 0 done, 1 the output cannot be written, 2 nothing could be judged."""
+    if not 0 <= asked.threads <= 64:
+        return _say(f"--threads: got {asked.threads}, expected 0 to 64", 2)
+    if not 0 < asked.threshold <= 1:
+        return _say(f"--threshold: got {asked.threshold:g}, expected above 0 to 1", 2)
     try:
         paths = _pictures(asked.paths)
-        model = Detector(asked.model, asked.sha256, threads=max(0, asked.threads))
+        model = Detector(asked.model, asked.sha256, threads=asked.threads)
         recipe, detector = _recipe(asked.recipe, asked.threshold, model)
     except EdgeError as wrong:
         return _say(f"{wrong}\n{wrong.hint}", 2)

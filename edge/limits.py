@@ -12,10 +12,10 @@ from edge.terms import Code
 
 Score = Annotated[float, Meta(gt=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
-CameraName = Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$")]
+CameraName = Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$", description="1 to 32 of a-z, 0-9, -")]
 Pixel = Annotated[float, Meta(ge=0, le=100_000)]
 FileName = Annotated[str, Meta(min_length=1, max_length=500)]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hex digits")]
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 
 

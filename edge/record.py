@@ -94,7 +94,8 @@ def run(asked: argparse.Namespace) -> int:
     else:
         sys.stdout.write(
             f"every part goes to {data / FOLDER} for {asked.for_s} s, up to {asked.max_gb:g} GB; "
-            f"deleted after {KEEP_DAYS} days. The node's log says how it goes.\n"
+            f"deleted after {KEEP_DAYS} days. "
+            "Only a running node records; its log says how it goes.\n"
         )
     return 0
 

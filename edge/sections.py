@@ -151,12 +151,17 @@ def _expected(hint: Any) -> str:
         return "one of " + ", ".join(map(repr, get_args(bare)))
     if get_origin(bare) in (Union, types.UnionType):
         options = [a for a in get_args(bare) if a is not type(None)]
+        if all(get_origin(_bare(option)) is Literal for option in options):
+            return "one of " + ", ".join(repr(a) for o in options for a in get_args(_bare(o)))
         return _expected(options[0])
     if get_origin(bare) is tuple:
         inner = _expected(get_args(bare)[0])
         return f"a list of {inner}" + "".join(map(_bounds, _metas(hint)))
     if _struct_in(bare) is not None:
         return "a section"
+    told = [m.description for m in _metas(hint) if m.description]
+    if told:  # a pattern in words
+        return told[0]
     words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     return words.get(bare, "a value") + "".join(map(_bounds, _metas(hint)))
 

@@ -56,10 +56,12 @@ def run(asked: argparse.Namespace) -> int:
     """Inspect until stopped.
 
     Raises:
-        SettingsError: mistakes in edge.toml or the recipe, or rows and columns do not fit.
+        SettingsError: mistakes in options, edge.toml or recipe, or rows and columns do not fit.
         ModelError: the recipe's detector cannot be used.
         CameraError: the camera cannot be opened or is lost.
     """
+    if asked.seconds is not None and not asked.seconds > 0:
+        raise SettingsError("web", [f"--seconds: got {asked.seconds:g}, expected above 0"])
     wiring = settings.read(asked.config)
     entry = next((r for r in wiring.recipe if r.number == asked.recipe), None)
     if entry is None:

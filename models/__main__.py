@@ -323,9 +323,15 @@ def _run(args: argparse.Namespace) -> _Answer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the return value, or SystemExit(2) for wrong usage."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if getattr(args, "model", None) == args.out:
+        parser.error(f"--out: {args.out} is the model itself, which would be gone")
     try:
         answer = _run(args)
+    except OSError as exc:
+        _say(f"quanjian-models {args.command}: {exc}")
+        return 1
     except EdgeError as exc:
         _say(f"quanjian-models {args.command}: {exc}")
         if exc.hint:

@@ -138,8 +138,10 @@ def head_of(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes of the last module, which is the detection head of every export.
 
     Raises:
-        TrainingError: no node has a module's name.
+        TrainingError: no node has a module's name, or the model is of 8 bit already.
     """
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise TrainingError("the model is of 8 bit already; expected the FP32 one")
     modules: dict[int, list[str]] = {}
     for node in model.graph.node:
         number = _MODULE.search(node.name)

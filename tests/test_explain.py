@@ -132,7 +132,11 @@ def test_a_picture_is_explained_detection_by_detection(
         "bright: 1 clear; allowed 0: NG",
     ):
         assert sentence in told
-    assert decode_image(out).shape == (64, 64, 3)
+    drawn = decode_image(out).astype(int)
+    assert drawn.shape == (64, 64, 3)
+    clear, ignored = drawn[32, 36], drawn[56, 12]  # the lower edges of two boxes, BGR
+    assert clear[2] - clear[0] > 60
+    assert abs(ignored[2] - ignored[0]) < 30
 
 
 def test_a_json_object_says_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def pictures(tmp_path: Path) -> Path:
 def inspected(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
     inspect.add_arguments(parser)
-    return inspect.run(parser.parse_args([*map(str, arguments), "--threads", "1"]))
+    return inspect.run(parser.parse_args(["--threads", "1", *map(str, arguments)]))
 
 
 def test_json_has_one_line_per_picture_with_what_the_detector_saw(
@@ -209,7 +209,8 @@ def test_nothing_to_judge_is_a_sentence_and_2(
         ((pictures, "--model", model, "--sha256", "0" * 64), "sha256 is"),
         ((pictures, "--model", model, "--recipe", tmp_path / "no.toml"), "cannot be read"),
         ((pictures, "--model", model, "--recipe", recipe), "does not fit"),
-        ((pictures, "--model", model, "--threshold", "1.5"), "threshold"),
+        ((pictures, "--model", model, "--threshold", "1.5"), "--threshold: got 1.5, expected"),
+        ((pictures, "--model", model, "--threads", "-3"), "--threads: got -3, expected 0 to 64"),
     ):
         assert inspected(*arguments) == 2
         out, err = capsys.readouterr()

@@ -210,8 +210,9 @@ def test_a_port_is_held_by_one_link_only() -> None:
     with PtySlave([RtuSlave(1, {0: 1})]) as line:
         first, second = SerialLink(bus(line.port)), SerialLink(bus(line.port))
         first.open()
-        with pytest.raises(PlcError, match="cannot be opened"):
+        with pytest.raises(PlcError, match="cannot be opened") as refused:
             second.open()
+        assert "running node" in refused.value.hint
         first.close()
         first.close()
         second.open()

@@ -24,6 +24,8 @@ from models.__main__ import main
         ("train --data d --out x --minutes 5 --epochs 5", "not allowed with argument"),
         ("export --weights w", "required: --out"),
         ("convert coco --source s --out x --holdout-groups 1", "invalid choice: 'coco'"),
+        ("import m.onnx --out m.onnx", "--out: m.onnx is the model itself"),
+        ("quantize m.onnx --pictures p --out m.onnx", "--out: m.onnx is the model itself"),
         ("paint", "invalid choice: 'paint'"),
     ],
 )
@@ -43,6 +45,14 @@ def test_synth_prints_its_manifest_and_talks_on_stderr(
     said = capsys.readouterr()
     assert json.loads(said.out)["count"] == 3
     assert "3 of 3 pictures" in said.err
+
+
+def test_a_folder_that_cannot_be_made_is_exit_1_and_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert main(["synth", "--out", str(tmp_path / "file"), "--count", "1"]) == 1
+    assert "Not a directory" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_data_set_is_exit_1_with_a_hint(

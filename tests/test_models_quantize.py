@@ -46,6 +46,8 @@ def test_the_written_model_decides_alike_and_keeps_its_head_and_its_metadata(
     assert {name for name, kind in weights.items() if kind != "DequantizeLinear"} == head
     detector = Detector(out, threads=1)
     assert detector.labels == Detector(BASE, threads=1).labels
+    with pytest.raises(TrainingError, match="8 bit already"):
+        head_of(made)
 
 
 def test_a_model_quantized_whole_finds_nothing_and_is_refused(

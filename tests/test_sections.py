@@ -61,3 +61,14 @@ def test_too_few_tables_are_a_mistake() -> None:
 def test_a_number_is_never_taken_for_true_or_text() -> None:
     problems = sections.convert({"port": [{"name": True}]}, Whole)[1]
     assert problems == ["[port True] name: got True, expected text"]
+
+
+def test_words_of_several_lists_and_of_a_pattern_are_all_told() -> None:
+    class Camera(Struct):
+        kind: Literal["a", "b"] | Literal["c"]
+        name: Annotated[str, Meta(pattern="^[a-z]$", description="a small letter")]
+
+    assert sections.convert({"kind": "d", "name": "7"}, Camera, "camera")[1] == [
+        "[camera] kind: got 'd', expected one of 'a', 'b', 'c'",
+        "[camera] name: got '7', expected a small letter",
+    ]

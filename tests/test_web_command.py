@@ -275,3 +275,11 @@ def test_a_web_without_end_stops_when_its_time_is_over(
     assert told["summary"][0]["length_m"] == told["interval"][-1]["to_m"]
     # the same three strips again and again: a camera that repeats itself is never believed
     assert "repeated" in str(told["undecided"][0]["text"])
+
+
+def test_a_time_that_is_none_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = inspect(small_web.write_node(tmp_path), capsys, "--seconds", "-2")
+    assert (code, out) == (2, "")
+    assert "--seconds: got -2, expected above 0" in err

@@ -26,8 +26,8 @@ MAX_BATCH_ROWS = 500
 MAX_BATCH_BYTES = 256 * 1024
 
 # \Z, as $ would let a line feed follow
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z", description="1 to 32 of a-z, 0-9, -")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hex digits")]
 StreamId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Text = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]

@@ -12,7 +12,7 @@ const REASONS = {
   late: "判定超时", not_delivered: "PLC 未收到", unconfirmed: "重启期间未确认",
 };
 const ALERTS = {
-  consecutive_ng: "连续不合格", undecided_share: "未判定过多", camera_lost: "相机断开",
+  consecutive_ng: "连续不合格", undecided_share: "未判定偏多", camera_lost: "相机断开",
   plc_lost: "PLC 通信中断", map_wrong: "PLC 寄存器不符", ledger_fault: "台账无法写入",
   recipe_unknown: "配方不存在", pairing_lost: "图像与编号对不上", parts_missed: "有工件未检",
   bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行", stop_request: "请求停线",

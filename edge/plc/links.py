@@ -11,6 +11,7 @@ Measured against faulty peers: reference page `plc`, section 5.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -81,7 +82,10 @@ class SerialLink:
             termios.tcflush(self._port.fileno(), termios.TCIOFLUSH)
         except (OSError, ValueError, RuntimeError, termios.error) as wrong:
             self.close()
-            raise PlcError(f"bus {bus.name}: {bus.port} cannot be opened: {wrong}") from wrong
+            failed = PlcError(f"bus {bus.name}: {bus.port} cannot be opened: {wrong}")
+            if getattr(wrong, "errno", None) in (errno.EAGAIN, errno.EBUSY):
+                failed.hint = "Another program holds the port, such as a running node: stop it."
+            raise failed from wrong
         self._poll = select.poll()
         self._poll.register(self._port.fileno(), select.POLLIN)
         self._late.clear()

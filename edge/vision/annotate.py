@@ -13,14 +13,17 @@ THUMBNAIL_BYTES = 64 * 1024
 """Largest thumbnail."""
 
 _THUMBNAIL_PX = 320  # longer side
-_RED, _WHITE = (40, 40, 230), (255, 255, 255)  # BGR
-_ZONES = {"forbidden": (160, 0, 160), "tolerant": (0, 130, 200), "ignored": (110, 110, 110)}
+RED, GRAY = (40, 40, 230), (110, 110, 110)  # BGR
+_WHITE = (255, 255, 255)
+_ZONES = {"forbidden": (160, 0, 160), "tolerant": (0, 130, 200), "ignored": GRAY}
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Image = npt.NDArray[np.uint8]
 
 
-def draw(image: Image, detections: Sequence[Detection]) -> Image:
+def draw(
+    image: Image, detections: Sequence[Detection], colour: tuple[int, int, int] = RED
+) -> Image:
     """A colour copy, (H, W, 3) uint8 BGR, with a box, class and score for each detection.
 
     A class name outside ASCII is left out: the font has no such letters.
@@ -34,9 +37,9 @@ def draw(image: Image, detections: Sequence[Detection]) -> Image:
     scale = max(0.35, longer / 1000)
     for found in sorted(detections, key=lambda d: d.score):  # the worst on top
         x1, y1, x2, y2 = (round(edge) for edge in found.box)
-        cv2.rectangle(drawn, (x1, y1), (x2, y2), _RED, line)
+        cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, line)
         name = f"{found.label} " if found.label.isascii() else ""
-        _write(drawn, f"{name}{found.score:.2f}", (x1, y1), scale, line)
+        _write(drawn, f"{name}{found.score:.2f}", (x1, y1), scale, line, colour)
     return drawn
 
 
@@ -140,7 +143,7 @@ def _write(
     corner: tuple[int, int],
     scale: float,
     line: int,
-    ground: tuple[int, int, int] = _RED,
+    ground: tuple[int, int, int],
 ) -> None:
     """White on `ground` above the corner, moved so that all of it is in the picture."""
     (width, height), below = cv2.getTextSize(text, _FONT, scale, line)
