@@ -206,7 +206,11 @@ def throughput(bench: Bench) -> None:
     ]
     got = bench.compare(peers, seen, "throughput, 640x640 at 640")
     one, two = got["one session, two threads"], got["two workers on one session"]
-    bench.figures["tuned"] = tuned
+    bench.figures["tuned"] = {
+        "model": Path(tuned["model"]).name,
+        "runtime": tuned["runtime"],
+        "runs_on": tuned["runs_on"],
+    }
     name = "two workers: parts/s of one session with two threads"
     bench.bars.append(at_least(name, _mean(one) / _mean(two), 1.2))
     gain = _mean(got["ultralytics"]) / _mean(got["as tuned"])
