@@ -9,15 +9,17 @@ BENCH ?=
 OUT ?= runs/base
 TORCH_INDEX ?=
 PYTEST ?=
+SHORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench train-env openvino-env base-model locks clean
+.PHONY: help demo test test-faults lint bench train-env openvino-env base-model locks clean
 # A stop with Ctrl-C is the demo's own to handle; nothing of ours runs beside it.
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo [SECONDS=60] [RATE=4] [DATA=DIR]   a line, a node and a hub on this computer, until Ctrl-C'
-	@echo 'make test [PYTEST="-k words"]                every test, against real peers'
+	@echo 'make test [PYTEST="-k words"]                every test but the fault runs, against real peers'
+	@echo 'make test-faults [SHORT=1]                    long runs while things fail; a fifth of the parts with SHORT'
 	@echo 'make lint                                    style and types'
 	@echo 'make bench [BENCH=name]                      measures, and writes docs/benchmarks.md'
 	@echo 'make train-env [TORCH_INDEX=URL]             .venv-train, where models are trained (AGPL-3.0)'
@@ -33,7 +35,11 @@ demo:
 
 test:
 	@.ci/environment test $(PYTHON)
-	@left_out=$$(.ci/peers); exec .venv/bin/python -m pytest $${left_out:+-m "$$left_out"} $(PYTEST)
+	@left_out=$$(.ci/peers); exec .venv/bin/python -m pytest -n 2 --dist loadfile -m "not faults$${left_out:+ and $$left_out}" $(PYTEST)
+
+test-faults:
+	@.ci/environment test $(PYTHON)
+	@left_out=$$(.ci/peers); exec .venv/bin/python -m pytest -m "faults$${left_out:+ and $$left_out}" $(if $(SHORT),--short) $(PYTEST)
 
 lint:
 	@.ci/environment test $(PYTHON)

@@ -4,8 +4,9 @@ Each bench is a process of its own. What it prints as its last line of JSON is p
 markers of its section in the page, with the machine, the date and the versions it ran with; the
 sections of benches that were not asked for stay as they are.
 
-    python -m bench                 # all of them
-    python -m bench base_model      # one
+    python -m bench                               # all of them
+    python -m bench base_model                    # one
+    python -m bench vision --measured run.out     # of a run with options of its own
 """
 
 import argparse
@@ -50,12 +51,30 @@ def run(name: str) -> tuple[int, dict[str, Any] | None]:
     except subprocess.TimeoutExpired:
         sys.stderr.write(f"{name}: not finished after {LIMIT_S} s\n")
         return 1, None
-    lines = done.stdout.strip().splitlines()
+    return done.returncode, last_object(done.stdout)
+
+
+def last_object(printed: str) -> dict[str, Any] | None:
+    """The JSON object that a bench printed as its last line; None if there is none."""
+    lines = printed.strip().splitlines()
     try:
         outcome = json.loads(lines[-1]) if lines else None
     except json.JSONDecodeError:
-        outcome = None
-    return done.returncode, outcome if isinstance(outcome, dict) else None
+        return None
+    return outcome if isinstance(outcome, dict) else None
+
+
+def _read(path: Path, name: str) -> tuple[int, dict[str, Any] | None]:
+    """Exit code and outcome, as `run`, of a bench that printed into this file."""
+    try:
+        outcome = last_object(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as wrong:
+        sys.stderr.write(f"{path}: cannot be read: {wrong}\n")
+        return 1, None
+    if outcome is None or outcome.get("bench") != name:
+        sys.stderr.write(f"{path}: its last line is no outcome of bench.{name}\n")
+        return 1, None
+    return (0 if outcome["ok"] else 1), outcome
 
 
 def section(name: str, outcome: Mapping[str, Any]) -> str:
@@ -116,14 +135,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", nargs="*", help=f"of {', '.join(benches())}")
-    asked = parser.parse_args(arguments).name or benches()
+    parser.add_argument(
+        "--measured", type=Path, help="what the one bench named has printed, on this machine"
+    )
+    given = parser.parse_args(arguments)
+    asked = given.name or benches()
+    if given.measured is not None and len(given.name) != 1:
+        parser.error("--measured is the output of one bench: name that one")
     unknown = sorted(set(asked) - set(benches()))
     if unknown:
         parser.error(f"no bench is named {', '.join(unknown)}; there are {', '.join(benches())}")
     failed = []
     for name in asked:
         sys.stderr.write(f"bench.{name} ...\n")
-        code, outcome = run(name)
+        code, outcome = run(name) if given.measured is None else _read(given.measured, name)
         if outcome is not None:
             page = PAGE.read_text(encoding="utf-8")
             PAGE.write_text(put(page, name, section(name, outcome)), encoding="utf-8")

@@ -7,7 +7,11 @@ pictures, `ultralytics predict` in its own environment and our detector, from th
     every box of either side at or above 0.25 has its partner: IoU >= 0.99, scores within 1e-3
 
 A box whose score lies within 1e-3 of 0.25 may miss its partner. Ours also reports the second class
-of an anchor where that reaches the floor; ultralytics does not: such a box is counted apart.
+of an anchor where that reaches the floor; ultralytics does not: such a box is counted apart, if it
+lies where ultralytics has a better one of another class (its anchor's best class, or what pushed
+that out). So is what has no area: a box of ultralytics' that lies in the border around the picture
+and is clipped to a line, as ours drops it, and a segmented one of ours whose mask is empty, as
+ultralytics drops that.
 
     python -m bench.heads --json                     # trains for as long as --minutes says
     python -m bench.heads --weights DIR --json       # DIR/yolov8n.pt and so on, as trained before
@@ -28,7 +32,7 @@ from bench.turns.peer import BLOCK, Asked, Peer, PeerError, together
 from edge.errors import EdgeError
 from models.accuracy import overlap
 from models.labels import read_labels
-from models.trainer import DEFAULT_PYTHON
+from models.trainer import DEFAULT_PYTHON, python_at
 
 CONF, IOU = 0.25, 0.5
 SLACK = 1e-3
@@ -59,11 +63,15 @@ class Agreement:
     widest_score: float = 0.0
     alone: int = 0  # boxes of either side without a partner
     second_class: int = 0  # ours only: another class at the place of a stronger box
+    no_area: int = 0  # theirs clipped to a line at the picture's edge, ours with an empty mask
 
     def add(self, ours: list[list[Any]], theirs: list[list[Any]]) -> None:
-        """One picture: rows of x1, y1, x2, y2, score, label."""
+        """One picture: rows of x1, y1, x2, y2, score, label; ours with a mask's area behind."""
         left = list(ours)
         for row in theirs:
+            if row[0] >= row[2] or row[1] >= row[3]:
+                self.no_area += 1
+                continue
             partner = max(
                 (one for one in left if one[5] == row[5]),
                 key=lambda one: overlap(_box(one), _box(row)),
@@ -77,10 +85,18 @@ class Agreement:
             self.least_iou = min(self.least_iou, overlap(_box(partner), _box(row)))
             self.widest_score = max(self.widest_score, abs(partner[4] - row[4]))
         for one in left:
-            if any(overlap(_box(one), _box(row)) > 0.99 and row[5] != one[5] for row in theirs):
+            if any(_is_second(one, row) for row in theirs):
                 self.second_class += 1
+            elif one[6:] == [0.0]:
+                self.no_area += 1
             else:
                 self.alone += one[4] >= CONF + SLACK
+
+
+def _is_second(one: list[Any], row: list[Any]) -> bool:
+    """Whether a box of ours may be the second guess at the place of one of theirs."""
+    stands_there = overlap(_box(one), _box(row)) > IOU - SLACK
+    return bool(stands_there and row[5] != one[5] and row[4] > one[4] - SLACK)
 
 
 def _box(row: list[Any]) -> tuple[float, float, float, float]:
@@ -183,6 +199,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[Bar], dict[st
                 "widest_score": round(agreement.widest_score, 6),
                 "alone": agreement.alone,
                 "second_class": agreement.second_class,
+                "no_area": agreement.no_area,
                 "found": round(found, 4),
             }
             bars += [
@@ -197,9 +214,11 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[Bar], dict[st
 
 
 def _peers(asked: argparse.Namespace, name: str, model: Path, size: tuple[int, int]) -> list[Asked]:
+    segments = name.endswith("-seg")
     common = {"what": "detect", "model": str(model), "conf": CONF, "iou": IOU}
     ours = {
         **common,
+        "what": "segment" if segments else "detect",
         "providers": ["CPUExecutionProvider"],
         "threads": 0,
         "spinning": False,
@@ -207,7 +226,7 @@ def _peers(asked: argparse.Namespace, name: str, model: Path, size: tuple[int, i
     theirs = {
         **common,
         "do": "predict",
-        "task": "segment" if name.endswith("-seg") else "detect",
+        "task": "segment" if segments else "detect",
         "imgsz": list(size),
         "max_det": 300,
     }
@@ -227,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=networks, help="networks (default: all)")
     parser.add_argument("--weights", type=Path, help="folder of trained weights, NAME.pt")
     parser.add_argument("--minutes", type=float, default=6.0, help="of training per network")
-    parser.add_argument("--trainer-python", type=Path, default=DEFAULT_PYTHON)
+    parser.add_argument("--trainer-python", type=python_at, default=DEFAULT_PYTHON)
     asked = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         try:

@@ -37,7 +37,7 @@ from edge.errors import EdgeError
 from edge.terms import Detection
 from edge.vision.plates import CLASSES
 from models.accuracy import Looked, precision_by_label
-from models.trainer import DEFAULT_PYTHON
+from models.trainer import DEFAULT_PYTHON, python_at
 
 CONF, IOU = 0.05, 0.5
 """Lowest score reported, and IoU above which the weaker box goes: the same for every peer."""
@@ -306,10 +306,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=200, help="per peer and cell")
     parser.add_argument("--only", choices=PARTS, nargs="*", help="parts of the bench")
     parser.add_argument("--artefacts", type=Path, help="folder that keeps the exported models")
-    parser.add_argument("--trainer-python", type=Path, default=DEFAULT_PYTHON)
+    parser.add_argument("--trainer-python", type=python_at, default=DEFAULT_PYTHON)
     build = Path("build/peers")
-    parser.add_argument("--textbook-python", type=Path, default=build / "textbook/bin/python")
-    parser.add_argument("--inference-python", type=Path, default=build / "inference/bin/python")
+    parser.add_argument("--textbook-python", type=python_at, default=build / "textbook/bin/python")
+    inference = build / "inference/bin/python"
+    parser.add_argument("--inference-python", type=python_at, default=inference)
     asked = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -262,6 +262,12 @@ def fastest(
     return 0.0, None, tried
 
 
+def flooding(rate: float, rows_per_s: float) -> float:
+    """A speed that surely loses rows: above the highest that holds, or where none does (0), above
+    what is looked at without any pace."""
+    return 3 * (rate or rows_per_s)
+
+
 def m_min(rows_per_s: float) -> float:
     """Rows per second as the speed of the web."""
     return rows_per_s / ROWS_PER_MM / 1000 * 60
@@ -294,7 +300,8 @@ def measure(folder: Path, strips: int, seconds: float) -> tuple[list[Bar], dict[
 
     rate, held, tried = fastest(try_at, rows_per_s, seconds)
     live = score(held, round(rate * 3 * seconds / STRIP)) if held is not None else None
-    flooded, _ = paced(folder, loaded, 3 * rate, min(seconds, 5.0))
+    flood = flooding(rate, rows_per_s)
+    flooded, _ = paced(folder, loaded, flood, min(seconds, 5.0))
     lost_m = float(str(flooded.summary["rows_lost"])) / ROWS_PER_MM / 1000
     allowed, refused = allowance(wiring, loaded, seconds)
     checked, _ = paced(folder, loaded, allowed * ROWS_PER_MM * 1000 / 60, seconds)
@@ -325,7 +332,7 @@ def measure(folder: Path, strips: int, seconds: float) -> tuple[list[Bar], dict[
         "sustained": {"m_min": round(m_min(rate), 1), "rows_per_s": round(rate, 1), "found": live},
         "tried_m_min_seconds_rows_lost_source": tried,
         "check_allows_m_min": round(allowed, 1),
-        "too_fast": {"m_min": round(m_min(3 * rate), 1), "lost_m": round(lost_m, 3)},
+        "too_fast": {"m_min": round(m_min(flood), 1), "lost_m": round(lost_m, 3)},
     }
 
 

@@ -8,24 +8,28 @@ import threading
 from pathlib import Path
 
 from edge import (
+    bus_check,
     cameras,
     check,
     explain,
     inspect,
     prepare,
     record,
+    register_map,
     replay,
     settings,
     simulate,
     tune,
     web_command,
 )
+from edge.commissioning import command as commission
 from edge.errors import EdgeError, SettingsError
 from edge.node import Node
 
 EXAMPLES = """examples:
   quanjian-edge check --config edge.toml          find every mistake, try camera, PLC, model, broker
   quanjian-edge run --config edge.toml            inspect until stopped
+  quanjian-edge map --config edge.toml            the registers of this site, in Chinese
   quanjian-edge cameras --out snapshots           what is connected, and a picture of each
   quanjian-edge inspect pictures/ --model m.onnx  a verdict per picture
   quanjian-edge recipe explain r.toml a.png --model m.onnx     why it is NG
@@ -34,6 +38,7 @@ EXAMPLES = """examples:
   quanjian-edge record --for 30m                  keep every frame for half an hour
   quanjian-edge replay data/recordings --model new.onnx --recipe r.toml
   quanjian-edge web --config edge.toml --recipe 3 continuous material: every defect with its metre
+  quanjian-edge commission --config edge.toml     step by step to the signed go-live
   quanjian-edge simulate --port /tmp/plc --camera /tmp/camera --rate 4
 """
 
@@ -70,10 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, add, run in (
         ("run", "inspect until stopped", _add_run, _run),
         ("check", "find every mistake and try every device", _add_check, check.run),
+        (
+            "map",
+            "the registers of this site, in Chinese",
+            register_map.add_arguments,
+            register_map.run,
+        ),
         ("cameras", "what is connected, and a picture of each", cameras.add_arguments, cameras.run),
         ("inspect", "a verdict per picture", inspect.add_arguments, inspect.run),
         ("tune", "measure and write the fastest [runtime]", tune.add_arguments, tune.run),
         ("prepare", "build the engines of every model ahead", _add_prepare, prepare.run),
+        ("commission", "lead to the go-live", commission.add_arguments, commission.run),
         ("record", "keep full frames for a while", record.add_arguments, record.run),
         ("replay", "recorded frames again", replay.add_arguments, replay.run),
         ("recipe", "check a recipe, explain a verdict", explain.add_arguments, explain.run),
@@ -111,8 +123,23 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example: quanjian-edge check --config edge.toml"
+    parser.epilog = "example: quanjian-edge check --config edge.toml --measure"
     _add_config(parser)
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure inference and commit for the timetable, with pictures being written",
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=60.0, help="how long --measure takes (default: 60)"
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= bus_check.MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"got {text}, expected 1 to {bus_check.MOST_SECONDS} s")
+    return seconds
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:

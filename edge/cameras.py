@@ -22,13 +22,13 @@ from edge import settings
 from edge.errors import CameraError, EdgeError, SettingsError
 from edge.limits import View
 from edge.settings import Camera, Settings
-from edge.terms import Frame
+from edge.terms import Frame, TriggerMode
 from edge.vision import aravis, gentl
 from edge.vision.address import redacted
 from edge.vision.annotate import png
-from edge.vision.camera import BadFrame, open_camera
+from edge.vision.camera import BadFrame
+from edge.vision.connection import open_camera
 from edge.vision.found import FoundCamera, search_v4l2
-from edge.vision.setup import TriggerMode
 from edge.wiring import GENICAM
 
 PICTURE_S = 5.0  # a camera must send a picture within this
@@ -140,9 +140,9 @@ def _look(
 
 def _picture(camera: Camera, wiring: Settings | None) -> Frame:
     """One picture, under the first recipe's setup of this camera where there is one."""
-    opened = open_camera(camera, _trigger(camera, wiring))
+    opened = open_camera(camera, trigger_of(camera, wiring))
     try:
-        view, since_s, fault = _view(camera, wiring), float("-inf"), "none came"
+        view, since_s, fault = view_of(camera, wiring), float("-inf"), "none came"
         if view is not None:
             opened.apply(view)
             since_s = time.monotonic()
@@ -160,17 +160,18 @@ def _picture(camera: Camera, wiring: Settings | None) -> Frame:
     raise CameraError(f"{redacted(camera.source)}: no picture within {PICTURE_S:g} s: {fault}")
 
 
-def _trigger(camera: Camera, wiring: Settings | None) -> TriggerMode:
+def trigger_of(camera: Camera, wiring: Settings | None) -> TriggerMode:
     """As its station triggers it; no part comes now to trigger a wired one."""
     stations = wiring.station if wiring is not None else ()
     own = next((station for station in stations if camera.name in station.cameras), None)
     if own is None:
         return "free_run"
     wired = own.trigger == "hardware" and camera.kind in GENICAM
-    return "software" if wired else own.trigger
+    return "software" if wired else own.exposure
 
 
-def _view(camera: Camera, wiring: Settings | None) -> View | None:
+def view_of(camera: Camera, wiring: Settings | None) -> View | None:
+    """What the first recipe that speaks of this camera asks of it."""
     for entry in sorted(wiring.recipe if wiring is not None else (), key=lambda one: one.number):
         with contextlib.suppress(SettingsError):  # `quanjian-edge check` tells its mistakes
             for view in recipes.read(Path(entry.path)).views:

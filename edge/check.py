@@ -1,7 +1,7 @@
 """`quanjian-edge check`: finds every mistake in edge.toml, then tries every device it names.
 
-A line per thing tried, OK or the fault with what to do. Exit 0 all well, 1 a device fails, 2
-settings.
+A line per thing tried, OK or the fault with what to do; the timetable of each station as a table.
+Exit 0 all well, 1 a device fails, 2 settings.
 """
 
 import argparse
@@ -15,20 +15,21 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from edge import motion, settings, speed
+from edge import bus_check, buses, check_io, motion, moving, settings, speed
 from edge import recipe as recipes
+from edge.commissioning import commissioned
 from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
-from edge.plc import modbus
+from edge.plc import profile
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
 from edge.plc.light import LightController
-from edge.plc.links import SerialLink
-from edge.plc.plan import poll_s
+from edge.plc.links import Link
+from edge.plc.transaction import read_registers
 from edge.release import load
 from edge.settings import Settings
 from edge.setups import gaps, setups
 from edge.terms import MAP_VERSION
 from edge.vision.address import redacted
-from edge.vision.camera import open_camera
+from edge.vision.connection import open_camera
 from edge.wiring import GENICAM
 
 FRAME_S = 3.0  # a camera must send a picture within this
@@ -46,32 +47,50 @@ def run(asked: argparse.Namespace) -> int:
     """
     wiring = settings.read(asked.config)
     sys.stdout.write(f"{asked.config}: settings are well formed\n")
+    sys.stdout.writelines(f"{line}\n" for line in profiles(wiring))
     failed = 0
-    for name, attempt in trials(wiring, asked.unsigned):
+    measure_s = asked.seconds if asked.measure else None
+    for name, attempt in trials(wiring, asked.unsigned, measure_s):
         try:
             sys.stdout.write(f"OK     {name}: {attempt()}\n")
         except EdgeError as wrong:
             failed += 1
             sys.stdout.write(f"FAULT  {name}: {wrong}\n       {wrong.hint}\n")
         sys.stdout.flush()
+    sys.stdout.writelines(f"{line}\n" for line in commissioned.lines(wiring))
     return 1 if failed else 0
 
 
-def trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
-    """Everything edge.toml names, each with a way to try it that returns what was found."""
+def profiles(wiring: Settings) -> Iterator[str]:
+    """What the profiles say, with the source of each value and whether it is sure."""
+    named = [(f"bus {bus.name}", bus.profile) for bus in wiring.bus]
+    named += [(f"slave {slave.name}", slave.profile) for slave in wiring.slave]
+    for owner, name in named:
+        if name is not None:
+            first, *rest = profile.lines(name)
+            yield f"PROFILE {owner}: {first}"
+            yield from (f"        {line}" for line in rest)
+
+
+def trials(wiring: Settings, unsigned: bool, measure_s: float | None = None) -> Iterator[Trial]:
+    """Everything edge.toml names, each with a way to try it that returns what was found.
+
+    Args:
+        measure_s: measure for so long what the timetable needs; None = not now.
+    """
     yield "ledger", lambda: _try_disk(Path(wiring.node.data_dir))
     yield from _recipe_trials(wiring, unsigned)
     for camera in wiring.camera:
         yield f"camera {camera.name}", partial(_try_camera, camera, wiring)
     for light in wiring.light:
         yield f"light {light.name}", partial(_try_light, light)
+    for line in wiring.bus:
+        yield f"bus {line.name}", partial(buses.tried, line)
+    for io in wiring.io:
+        yield from check_io.trials(io)
     for station in wiring.station:
-        bus = next(b for b in wiring.bus if b.name == station.bus)
-        yield f"station {station.name}", partial(_try_station, bus, station)
-        for camera in wiring.camera:
-            if camera.name in station.cameras:
-                name = f"motion {station.name} {camera.name}"
-                yield name, partial(_try_motion, station, camera, wiring)
+        yield from _station_trials(station, wiring)
+    yield from bus_check.trials(wiring, unsigned, measure_s)
     if wiring.hub is not None:
         hub = wiring.hub
         yield "broker", lambda: _try_broker(hub.broker_host, hub.broker_port)
@@ -88,6 +107,15 @@ def _recipe_trials(wiring: Settings, unsigned: bool) -> Iterator[Trial]:
             yield f"web {recipe.number}", partial(speed.fits, wiring, recipe, web)
     if len(wiring.recipe) > 1:
         yield "recipes together", partial(_try_recipes, wiring)
+
+
+def _station_trials(station: settings.Station, wiring: Settings) -> Iterator[Trial]:
+    if station.bus is not None or station.io is None:  # else its contacts were tried already
+        yield f"station {station.name}", partial(_try_station, station, wiring)
+    for camera in wiring.camera:
+        if camera.name in station.cameras:
+            name = f"motion {station.name} {camera.name}"
+            yield name, partial(_try_motion, station, camera, wiring)
 
 
 def _try_disk(folder: Path) -> str:
@@ -116,12 +144,21 @@ def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str
 
 
 def _try_recipes(wiring: Settings) -> str:
-    paths = {entry.number: Path(entry.path) for entry in wiring.recipe}
-    found = gaps({number: recipes.read(path) for number, path in paths.items()})
+    found = gaps(_readable(wiring))
     if found:
         number, problems = next(iter(found.items()))
-        raise SettingsError(str(paths[number]), problems)
+        path = next(entry.path for entry in wiring.recipe if entry.number == number)
+        raise SettingsError(path, problems)
     return "each sets up the cameras by itself"
+
+
+def _readable(wiring: Settings) -> dict[int, recipes.Recipe]:
+    """The recipes without mistakes; those of the others are told where each is tried."""
+    read: dict[int, recipes.Recipe] = {}
+    for entry in wiring.recipe:
+        with contextlib.suppress(SettingsError):
+            read[entry.number] = recipes.read(Path(entry.path))
+    return read
 
 
 def _try_camera(entry: settings.Camera, wiring: Settings) -> str:
@@ -154,14 +191,11 @@ def _try_light(entry: settings.Light) -> str:
 def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
     """Set the camera to every view that a recipe asks of it, triggered as it will be."""
     own = next((station for station in wiring.station if entry.name in station.cameras), None)
-    read: dict[int, recipes.Recipe] = {}
-    for one in wiring.recipe:
-        with contextlib.suppress(SettingsError):  # told where the recipes are tried
-            read[one.number] = recipes.read(Path(one.path))
-    views = {setup.view for setup in setups(entry.name, read).values() if setup.view is not None}
+    asked = setups(entry.name, _readable(wiring))
+    views = {setup.view for setup in asked.values() if setup.view is not None}
     if not views and entry.kind not in GENICAM:
         return
-    camera = open_camera(entry, own.trigger if own is not None else "free_run")
+    camera = open_camera(entry, own.exposure if own is not None else "free_run")
     try:
         for view in views:
             camera.apply(view)
@@ -169,43 +203,36 @@ def _try_setups(entry: settings.Camera, wiring: Settings) -> None:
         camera.close()
 
 
-def _try_station(bus: settings.Bus, station: settings.Station) -> str:
-    link = SerialLink(bus)
+def _try_station(station: settings.Station, wiring: Settings) -> str:
+    if station.self_counted:
+        return "counts for itself: no PLC, no independent check, rejects nothing"
+    bus = next(b for b in wiring.bus if b.name == station.bus)
+    link = Link(bus)
     link.open()
     try:
-        asked = modbus.read_registers(station.unit, station.read_base, BLOCK_SIZE)
+        asked = read_registers(station.unit, station.read_base, BLOCK_SIZE)
         block = PlcBlock.decode(link.transact(asked).values)
     finally:
         link.close()
     if block.map_version != MAP_VERSION:
         raise PlcError(
-            f"{bus.port} unit {station.unit}: register {station.read_base + 7} (map version) is "
+            f"{bus.place} unit {station.unit}: register {station.read_base + 7} (map version) is "
             f"{block.map_version}, expected {MAP_VERSION}"
         )
-    return f"unit {station.unit} on {bus.port}: counter {block.counter}, map {block.map_version}"
+    return f"unit {station.unit} on {bus.place}: counter {block.counter}, map {block.map_version}"
 
 
 def _try_motion(station: settings.Station, camera: settings.Camera, wiring: Settings) -> str:
     where = f"[station {station.name}]"
-    if station.speed_mm_s is None:
-        wanted = "the speed of parts under the cameras, or 0 = they stand still"
-        raise SettingsError(where, [f"speed_mm_s: missing; expected {wanted}"])
     if station.speed_mm_s == 0:
         return "parts stand still"
-    bus = next(b for b in wiring.bus if b.name == station.bus)
-    sharing = [other for other in wiring.station if other.bus == station.bus]
-    line = motion.Line(
-        station.trigger,
-        station.speed_mm_s,
-        station.scan_ms / 1000,
-        poll_s(bus, sharing),
-        frame_period_s(camera) if station.trigger == "free_run" else 0.0,
-    )
+    freely = station.exposure == "free_run" and station.speed_mm_s is not None
+    line = moving.line_of(station, wiring, frame_period_s(camera) if freely else 0.0)
+    if line is None:
+        raise SettingsError(where, [f"speed_mm_s: missing; expected {moving.UNSAID}"])
     told, wrong = [f"{line.displacement_mm:.1f} mm from its place at the most"], []
-    for entry in wiring.recipe:
-        recipe = recipes.read(Path(entry.path))
-        view = next((view for view in recipe.views if view.camera == camera.name), None)
-        exposure_us = (view and view.exposure_us) or camera.exposure_us
+    for recipe in _readable(wiring).values():
+        exposure_us = moving.exposure_us(recipe, camera)
         found = motion.problems(line, recipe.motion, exposure_us, camera.mm_per_px)
         wrong += [f"{recipe.name}: {problem}" for problem in found]
         if exposure_us is not None and camera.mm_per_px is not None:

@@ -18,6 +18,8 @@ from edge.mqtt.message import Clock
 STA_UNSYNC = 0x0040  # <linux/timex.h>: nobody disciplines the clock
 BELIEVED_US = 1_000_000  # the kernel lets its error estimate grow by 500 ppm without a server
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_OWN_STAT = Path("/proc/self/stat")
+_STARTED = 19  # of the fields behind the name: ticks since boot, proc(5)
 _ONCE_SYNCED = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd, once per boot
 
 
@@ -58,6 +60,13 @@ def utc_ms() -> int:
 def mono_ms() -> int:
     """Monotonic milliseconds of this boot."""
     return time.monotonic_ns() // 1_000_000
+
+
+def since_start_s() -> tuple[float, float]:
+    """How long this program runs, its loading included, and this computer; s, from /proc."""
+    now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    fields = _OWN_STAT.read_text(encoding="utf-8").rpartition(")")[2].split()
+    return now_s - int(fields[_STARTED]) / os.sysconf("SC_CLK_TCK"), now_s
 
 
 def quality() -> Clock:

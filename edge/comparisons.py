@@ -3,7 +3,7 @@
 Their files are held to the same rule as models: as pinned, or run only --unsigned.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from edge.vision import confirm
 from edge.vision.anomaly import Anomaly
 from edge.vision.detector import Detector
 from edge.vision.detectors import Second
-from edge.vision.image import decode_image
 from edge.vision.template import Template
 
 OpenModel = Callable[[Path, str | None], Detector]
@@ -41,12 +40,16 @@ def seconds(
     made, pinned = [], True
     for section in recipe.templates:
         hashes = section.sha256 or (None,) * len(section.pictures)
-        contents: dict[Path, bytes] = {}
-        for path, pin in zip([folder / name for name in section.pictures], hashes, strict=True):
-            contents[path], as_pinned = pins.read(path, pin, unsigned)
+        pictures = []
+        for name, pin in zip(section.pictures, hashes, strict=True):
+            try:
+                image, as_pinned = pins.picture(folder / name, pin, unsigned)
+            except ImageError as exc:
+                raise ModelError(f"[[template]] {section.label}: {exc}") from exc
+            pictures.append(image)
             pinned = pinned and as_pinned
         margin_px = section.margin_px if section.confirms else None
-        made.append(Second(section.camera, _template(section, contents), margin_px))
+        made.append(Second(section.camera, _template(section, pictures), margin_px))
     for anomaly in recipe.anomalies:
         path = folder / anomaly.file
         pinned = pins.verified(path, anomaly.sha256, unsigned) and pinned
@@ -60,15 +63,8 @@ def model_floor(recipe: Recipe) -> float:
     return min(recipe.score_floor, confirm.SCORE_FLOOR) if weighed else recipe.score_floor
 
 
-def _template(section: TemplateLimits, contents: Mapping[Path, bytes]) -> Template:
+def _template(section: TemplateLimits, pictures: Sequence[npt.NDArray[np.uint8]]) -> Template:
     try:
-        return Template(section, [_picture(path, contents[path]) for path in contents])
+        return Template(section, pictures)
     except (ImageError, ModelError) as exc:
         raise ModelError(f"[[template]] {section.label}: {exc}") from exc
-
-
-def _picture(path: Path, content: bytes) -> npt.NDArray[np.uint8]:
-    try:
-        return decode_image(content)
-    except ImageError as exc:
-        raise ImageError(f"{path}: {exc}") from exc

@@ -45,12 +45,25 @@ class PlcError(EdgeError):
     """The link to the PLC failed: port gone, wrong answer, refused request."""
 
     hint = "Check the cable, the port name, the baud rate and the unit number."
+    code: int | None = None  # of a refusal, as the protocol numbers them; None = none came
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        """`refused`: the other end understood and will not do it; asking again does not help."""
+        super().__init__(text)
+        self.refused = refused
 
 
 class PlcTimeoutError(PlcError, TimeoutError):
-    """No complete answer within the allowed time: cable out, PLC in STOP, wrong baud rate."""
+    """No complete answer within the allowed time: cable out, PLC in STOP, wrong baud rate; or the
+    line is never silent, so that nobody can be asked."""
 
     hint = "Check the cable and that the PLC is in RUN."
+
+
+class PlcProgramError(EdgeError):
+    """A PLC program in structured text cannot run: unknown word, wrong type, index outside."""
+
+    hint = "Correct the program where it says so; docs/plc/README.md has the words it may use."
 
 
 class LedgerError(EdgeError):
@@ -62,6 +75,13 @@ class LedgerError(EdgeError):
         """`permanent`: the row itself is wrong (settled twice, out of range); no retry helps."""
         super().__init__(text)
         self.permanent = permanent
+
+
+class CommissioningError(EdgeError):
+    """A point cannot be tried: counters unreadable, status refused, a counter not to be believed.
+
+    Its text is Chinese and whole, for the person at the line.
+    """
 
 
 class LinkError(EdgeError):

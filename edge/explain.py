@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from edge import pins, recipe_pictures, settings
 from edge import recipe as recipes
-from edge import settings
 from edge.errors import EdgeError, ImageError, ModelError, SettingsError
 from edge.judgement import COUNTING, Rule
 from edge.limits import Golden
@@ -35,6 +35,11 @@ SHOWN = 20  # detections that decide nothing; the rest is a number
 
 Mistake = tuple[str, int]
 """A sentence, and the exit code it deserves: 2 the file is wrong, 1 the model does not see."""
+
+LOOSE = -1
+"""Of a sentence about a file without a pin: no mistake, but only --unsigned runs such a recipe."""
+
+MARKS = {LOOSE: "LOOSE", 0: "OK"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +77,7 @@ def run(asked: argparse.Namespace) -> int:
 def _check(asked: argparse.Namespace) -> int:
     code = 0
     for text, deserves in _mistakes(asked.recipe, asked.model, asked.config):
-        mark = "FAULT" if deserves else "OK"
+        mark = MARKS.get(deserves, "FAULT")
         sys.stdout.write(f"{mark:<6} {text}\n")
         sys.stdout.flush()
         code = max(code, deserves)
@@ -126,6 +131,11 @@ def _misfits(
     for golden in recipe.golden:
         mm_per_px = recipes.scale_of(golden.camera, scales or {})
         yield _golden(golden, path.parent / golden.picture, recipe, detector, mm_per_px)
+    try:
+        recipe_pictures.references(recipe, path.parent, True)
+    except (ImageError, ModelError) as wrong:
+        yield f"[[view]] reference: {wrong}", 2
+    yield from _loose(recipe, path.parent)
 
 
 def _golden(
@@ -136,8 +146,8 @@ def _golden(
     mm_per_px: float | None,
 ) -> Mistake:
     try:
-        image = decode_image(picture)
-    except ImageError as wrong:
+        image, _pinned = pins.picture(picture, golden.sha256, True)
+    except (ImageError, ModelError) as wrong:
         return f"[[golden]] picture: {wrong}", 2
     if detector is None:
         return f"[[golden]] {golden.picture}: not judged, there is no model", 1
@@ -147,6 +157,14 @@ def _golden(
     if still.verdict.code is golden.code:
         return f"[[golden]] {golden.picture}: {told}, as expected", 0
     return f"[[golden]] {golden.picture}: {told}, expected {golden.code.name}", 1
+
+
+def _loose(recipe: Recipe, folder: Path) -> Iterator[Mistake]:
+    """What the recipe names without a pin, with the pin to write."""
+    for key, name in recipe_pictures.loose(recipe):
+        if (folder / name).is_file():  # else it is told already
+            told = f"{key}: missing for {name}, whose sha256 is {pins.digest(folder / name)}"
+            yield f"{told}: runs --unsigned only", LOOSE
 
 
 # -- explain ----------------------------------------------------------------------------------
@@ -184,6 +202,13 @@ def _explain(asked: argparse.Namespace) -> int:
 
 
 def _warn(camera: str | None, recipe: Recipe) -> None:
+    sections = (recipe.views, recipe.zones, recipe.golden, recipe.templates, recipe.anomalies)
+    named = sorted({one.camera for section in sections for one in section if one.camera})
+    if camera is not None and camera not in named:
+        sys.stderr.write(
+            f"--camera: the recipe names no camera {camera}, only {', '.join(named) or 'none'}; "
+            "what is for one view alone does not look at this picture\n"
+        )
     of_cameras = sorted({zone.camera for zone in recipe.zones if zone.camera})
     if of_cameras and camera not in of_cameras:
         sys.stderr.write(

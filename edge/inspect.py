@@ -25,7 +25,7 @@ from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision import annotate
 from edge.vision.detector import Detector
 from edge.vision.detectors import Detectors
-from edge.vision.folder import pictures_in
+from edge.vision.folder import pictures_in, shown
 from edge.vision.image import decode_image
 
 THRESHOLD = 0.3
@@ -98,7 +98,7 @@ def run(asked: argparse.Namespace) -> int:
             asked.out.mkdir(parents=True, exist_ok=True)
             writer = _Pictures(asked.out)
         found = _counted(_inspected(paths, detector, recipe, writer), len(paths))
-        _report(found, asked.json, max(len(_shown(path)) for path in paths))
+        _report(found, asked.json, max(len(shown(path)) for path in paths))
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -208,9 +208,9 @@ def _report(found: Iterable[Inspected], as_json: bool, width: int) -> None:
             sys.stdout.write(json.dumps(_as_json(one)) + "\n")
             sys.stdout.flush()
         else:
-            shown = f"{worst.label} {worst.score:.2f}" if worst else ""
+            strongest = f"{worst.label} {worst.score:.2f}" if worst else ""
             why = reason.value if reason else ""
-            _row(_shown(one.path), width, verdict, why, shown, f"{one.ms:.1f}")
+            _row(shown(one.path), width, verdict, why, strongest, f"{one.ms:.1f}")
     sys.stdout.flush()
 
 
@@ -234,11 +234,6 @@ def _as_json(one: Inspected) -> dict[str, object]:
         ],
         "ms": round(one.ms, 2),
     }
-
-
-def _shown(path: Path) -> str:
-    """The path as text that any terminal takes, whatever bytes its name has."""
-    return str(path).encode(errors="replace").decode()
 
 
 def _say(text: str, code: int = 0) -> int:

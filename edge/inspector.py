@@ -16,14 +16,16 @@ import threading
 import time
 from collections.abc import Callable
 
+from edge import clock
 from edge.alerts import AlertCode, Change
 from edge.errors import LedgerError
 from edge.evidence import Evidence
 from edge.flights import Flight
 from edge.judging import Judged, Judging
+from edge.line import Line
 from edge.mqtt.message import AnyRow, BypassedRow, EpochRow, MissedRow, Notice, PartRow
 from edge.outbox import Outbox
-from edge.plc.bus import BusStation, LinkBack, LinkLost
+from edge.plc.bus import LinkBack, LinkLost
 from edge.plc.handshake import (
     Bypassed,
     EpochOpened,
@@ -39,7 +41,7 @@ from edge.plc.handshake import (
 )
 from edge.rows import Rows
 from edge.settling import Settling
-from edge.standing import Standing
+from edge.standing import CountedBy, Standing
 from edge.terms import Cause, Code, Reason
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ class Inspector:
     def __init__(
         self,
         standing: Standing,
-        line: BusStation,
+        line: Line,
         ledger: Outbox,
         evidence: Evidence,
         rows: Rows,
@@ -87,6 +89,7 @@ class Inspector:
             self._deliver,
         )
         self._turned_s = self._probed_s = time.monotonic()
+        self._was_ready = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{self.name} observe", daemon=True)
 
@@ -105,6 +108,11 @@ class Inspector:
         threads = self._judging.running and self._settling.recorder.running
         turned = now_s - self._turned_s < STUCK_S
         return threads and turned and not self._settling.overdue(now_s - STUCK_S)
+
+    @property
+    def busy(self) -> bool:
+        """Is any part between its trigger and its closed row?"""
+        return self._settling.unsettled()
 
     def close(self) -> None:
         """Take no new part, settle what is on its way, stop. Safe to call twice."""
@@ -153,6 +161,8 @@ class Inspector:
                 self._close_leftover()
                 self.standing.told(line_running, mode, recipe_wanted)
                 self._hold(AlertCode.BYPASS, self.standing.bypassed, None)
+                unknown = f"recipe {recipe_wanted}"
+                self._hold(AlertCode.RECIPE_UNKNOWN, self.standing.job_failed, unknown)
             case LinkLost(text):
                 self.standing.plc_fault = text
                 self._hold(AlertCode.PLC_LOST, True, text)
@@ -172,7 +182,9 @@ class Inspector:
             "%s: epoch %d opened (%s) at counter %d", self.name, seen.epoch, seen.cause, seen.base
         )
         self._settling.open_epoch(seen.epoch, seen.base)
+        counted_by: CountedBy = "self" if seen.cause == "self_counted" else "plc"
         self.standing.epoch, self.standing.triggers = seen.epoch, 0
+        self.standing.counted_by = counted_by
         for eye in self.standing.eyes:
             eye.lose()
         row = EpochRow(
@@ -180,7 +192,7 @@ class Inspector:
             base=seen.base,
             plc_start=seen.plc_start,
             cause=seen.cause,
-            counted_by="plc",
+            counted_by=counted_by,
         )
         self._settling.append(row)
 
@@ -278,10 +290,11 @@ class Inspector:
 
     # -- alerts -------------------------------------------------------------------------------
 
-    def _settled(self, code: Code) -> list[AnyRow]:
+    def _settled(self, row: PartRow, code: Code) -> list[AnyRow]:
         """A part was closed; returns the alert rows that follow from it."""
         epoch = self._settling.current.epoch
-        return [self._rows.alert(epoch, change) for change in self.standing.settled(code)]
+        changes = self.standing.settled(row.mode, code)
+        return [self._rows.alert(epoch, change) for change in changes]
 
     def _hold(self, code: AlertCode, holds: bool, detail: str | None) -> None:
         epoch = self._settling.current.epoch
@@ -315,13 +328,23 @@ class Inspector:
             self._stop.is_set(),
             self._judging.failed,
         )
-        lost = next((eye.capture.fault for eye in standing.eyes if not eye.capture.online), None)
+        lost = standing.camera_fault
         self._hold(AlertCode.CAMERA_LOST, lost is not None, lost)
         self._hold(AlertCode.LEDGER_FAULT, ledger.fault is not None, ledger.fault)
         self._hold(AlertCode.UNSIGNED, standing.unsigned, None)
         self._tell_stop()
+        self._tell_ready()
         if standing.changed_state():
             settling.append(self._rows.state(settling.current.epoch, standing.state()))
         self._line.status(standing.flags(), standing.active_recipe, standing.error_code)
         if standing.alive:
             self._line.alive(now_s + ALIVE_S)
+
+    def _tell_ready(self) -> None:
+        """Once: how long a cold start takes until parts are judged."""
+        if self._was_ready or not self.standing.ready:
+            return
+        self._was_ready = True
+        program_s, computer_s = clock.since_start_s()
+        told = "%s: ready for parts, %.1f s after the start of the program, %.0f s of the computer"
+        log.info(told, self.name, program_s, computer_s)

@@ -149,7 +149,9 @@ class Judging:
         looks: tuple[Look, ...] = ()
         verdict = Verdict(Code.UNDECIDED, Reason.MODEL_FAULT)
         # parts that waited while a golden picture went wrong are not judged by that recipe either
-        if job.loaded is not None and job.loaded.number not in self.failed:
+        if started_s > job.flight.deadline_s:  # nobody waits for it, and others do
+            looks, verdict = self._late(job), Verdict(Code.UNDECIDED, Reason.LATE)
+        elif job.loaded is not None and job.loaded.number not in self.failed:
             looks = self._look(job, job.loaded)
             verdict = _fused(looks, job.loaded) if looks else verdict
         ended_s = time.monotonic()
@@ -182,6 +184,15 @@ class Judging:
                 "%s: part %d could not be judged", trigger.part.station, trigger.part.number
             )
             return ()
+
+    def _late(self, job: _Job) -> tuple[Look, ...]:
+        """The pictures of a part whose turn came after its deadline, for people to look at."""
+        taken = [view.result() for view in job.views if view.done() and not view.cancelled()]
+        verdict = Verdict(Code.UNDECIDED, Reason.LATE)
+        return tuple(
+            Look(one.camera, verdict, one, source=one.path) if isinstance(one, Frame) else one
+            for one in taken
+        )
 
     def _prove(self) -> None:
         """One golden picture, the next in turn: short enough that a part can come at any moment."""

@@ -67,8 +67,11 @@ class View(Section, frozen=True, kw_only=True):
     strobe: Strobe | None = None
     light: tuple[Light, ...] = ()
     reference: str | None = None  # picture of a good part, sharp and in place; recipe's folder
+    reference_sha256: Sha256 | None = None  # pins it
 
     def __post_init__(self) -> None:
+        if self.reference_sha256 is not None and self.reference is None:
+            raise ValueError("reference_sha256 means nothing without reference")
         if self.region is not None and min(self.region[2:]) < 1:
             raise ValueError(f"region {list(self.region)} has no area")
         if self.strobe is not None:
@@ -211,6 +214,7 @@ class Golden(Section, frozen=True, kw_only=True):
     """[[golden]] a picture with a known verdict; another one means that the model does not see."""
 
     picture: Annotated[str, Meta(min_length=1)]  # path, taken from the recipe's folder
+    sha256: Sha256 | None = None  # pins it
     expect: Literal["ok", "ng", "undecided"]
     camera: CameraName | None = None  # whose view it is: for zones of one camera
 

@@ -10,7 +10,7 @@ blur           speed x exposure / mm per px
 from dataclasses import dataclass
 
 from edge.limits import Motion
-from edge.pairing import TriggerMode
+from edge.terms import TriggerMode
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,29 @@ to the hub while it takes them, and what it did not take waits on disk.
 import logging
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 
-from edge import clock
-from edge.errors import EdgeError
+from edge import clock, moving
 from edge.evidence import Evidence
 from edge.eye import Eye
 from edge.inspector import Inspector
 from edge.ledger.epochs import LastEpoch
 from edge.lights import Lights
+from edge.line import Line
+from edge.line_data import LineData
 from edge.mqtt.link import Link
 from edge.mqtt.message import Notice, State
 from edge.mqtt.uploads import Uploads
 from edge.notify import notify
 from edge.outbox import Outbox
+from edge.own_count import OwnCount
 from edge.pairing import Pairing
 from edge.pictures import PictureStore
+from edge.plc import punctual
 from edge.plc.bus import Bus
 from edge.plc.handshake import Resume
+from edge.plc.wires import Wires
 from edge.recording import Recording
 from edge.release import load_all
 from edge.rows import Rows
@@ -65,7 +70,7 @@ class Node:
         self._recording = Recording(data, settings.scales)
         self._lights = Lights(settings)
         lamps = self._lights.lamps
-        triggers = {name: s.trigger for s in settings.station for name in s.cameras}
+        triggers = {name: s.exposure for s in settings.station for name in s.cameras}
         self._captures = {
             camera.name: Capture(
                 camera, triggers.get(camera.name, "free_run"), lamps.get(camera.name)
@@ -76,7 +81,16 @@ class Node:
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
         )
         self._uploads = self._make_uploads()
+        self._line_data = LineData(self.ledger)
         self._buses = {bus.name: self._make_bus(bus) for bus in settings.bus}
+        self._own_counts = {
+            station.name: self._make_own_count(station)
+            for station in settings.station
+            if station.self_counted
+        }
+        self._wires = {
+            station.name: self._make_wires(station) for station in settings.station if station.io
+        }
         self._inspectors = [self._make_inspector(station) for station in settings.station]
         self._page = StationPage(
             settings.page.host,
@@ -91,18 +105,34 @@ class Node:
         """Address of the station page."""
         return self._page.url
 
+    def unready(self, station: str) -> str | None:
+        """Why parts of this station cannot be judged now; None = they can.
+
+        Raises:
+            KeyError: there is no such station.
+        """
+        standing = {inspector.name: inspector.standing for inspector in self._inspectors}[station]
+        return None if standing.ready else standing.fault or "not ready yet"
+
     def run(self, stop: threading.Event) -> None:
         """Run until `stop`; then settle what is on its way and close everything."""
+        punctual.prepare_process()
         self._page.start()
         self._recording.start()
         if self._link is not None:
             self._link.start()
         if self._uploads is not None:
             self._uploads.start()
+        self._line_data.start()
         for bus in self._buses.values():
             bus.start()
+        for own in self._own_counts.values():
+            own.start()
+        for wires in self._wires.values():
+            wires.start()
         for inspector in self._inspectors:
             inspector.start()
+        self._lights.watch(self._idle)
         log.info("node %s: page at %s", self.settings.node.name, self.page_url)
         notify("READY=1")
         try:
@@ -116,8 +146,13 @@ class Node:
         for inspector in self._inspectors:
             inspector.close()
         self._recording.close()
+        for wires in self._wires.values():
+            wires.close()
         for bus in self._buses.values():
             bus.close()
+        for own in self._own_counts.values():
+            own.close()
+        self._line_data.close()
         for capture in self._captures.values():
             capture.close()
         self._lights.close()
@@ -133,7 +168,27 @@ class Node:
     def _make_bus(self, bus: BusSettings) -> Bus:
         stations = [station for station in self.settings.station if station.bus == bus.name]
         resumes = {station.name: self._resume(station.name) for station in stations}
-        return Bus(bus, stations, resumes)
+        slaves = [slave for slave in self.settings.slave if slave.bus == bus.name]
+        return Bus(bus, stations, resumes, slaves, self.settings.tag, self._line_data.keep)
+
+    def _make_own_count(self, station: Station) -> OwnCount:
+        last = self.ledger.resume(station.name)
+        capture = self._captures[station.cameras[0]]
+        return OwnCount(station, last.epoch if last is not None else 0, capture)
+
+    def _make_wires(self, station: Station) -> Wires:
+        """The wires beside the station's bus, or alone."""
+        bus = self._buses[station.bus].station(station.name) if station.bus is not None else None
+        io = next(io for io in self.settings.io if io.name == station.io)
+        last = self.ledger.resume(station.name)
+        return Wires(station, io, bus, last.epoch if last is not None else 0)
+
+    def _line(self, station: Station) -> Line:
+        if station.io is not None:
+            return self._wires[station.name]
+        if station.bus is None:
+            return self._own_counts[station.name]
+        return self._buses[station.bus].station(station.name)
 
     def _resume(self, station: str) -> Resume | None:
         last = self.ledger.resume(station)
@@ -148,12 +203,15 @@ class Node:
         return Uploads(hub.pictures_url, Path(hub.token_file), self._pictures)
 
     def _make_inspector(self, station: Station) -> Inspector:
-        bus = self._buses[station.bus]
         eyes = [self._make_eye(station, camera) for camera in station.cameras]
-        standing = Standing(station.name, eyes, self._recipes, self.recipe_faults)
+        recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
+        unfit = moving.unfit(station, self.settings, recipes)
+        for told in unfit.values():
+            log.error("%s", told)
+        standing = Standing(station.name, eyes, self._recipes, self.recipe_faults, unfit)
         return Inspector(
             standing,
-            bus.station(station.name),
+            self._line(station),
             self.ledger,
             Evidence(self._pictures),
             Rows(station.name),
@@ -164,7 +222,7 @@ class Node:
     def _make_eye(self, station: Station, camera: str) -> Eye:
         settings = next(c for c in self.settings.camera if c.name == camera)
         pairing = Pairing(
-            station.trigger,
+            station.exposure,
             station.tolerance_s,
             station.offset_s(settings),
             station.takt_s,
@@ -181,7 +239,7 @@ class Node:
             if all(inspector.turning() for inspector in self._inspectors):
                 notify("WATCHDOG=1")
             self._tell_state(online=True)
-            self._make_room()
+            self._pictures.keep_room()
             if time.monotonic() - told_s >= COUNTS_S:
                 told_s = time.monotonic()
                 for inspector in self._inspectors:
@@ -201,11 +259,10 @@ class Node:
             )
         )
 
-    def _make_room(self) -> None:
-        try:
-            self._pictures.make_room()
-        except EdgeError as wrong:
-            log.warning("pictures: %s %s", wrong, wrong.hint)
+    def _idle(self, cameras: Collection[str]) -> bool:
+        """Is no part under way at the stations of these cameras?"""
+        stations = {s.name for s in self.settings.station if not set(cameras).isdisjoint(s.cameras)}
+        return not any(one.busy for one in self._inspectors if one.name in stations)
 
     def _announce(self, notice: Notice) -> None:
         if self._link is not None:

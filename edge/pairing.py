@@ -14,11 +14,8 @@ free_run    where the next part may be there; the frame of a stream says the ear
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Literal
 
-from edge.terms import Frame, Reason, Trigger
-
-TriggerMode = Literal["hardware", "software", "free_run"]
+from edge.terms import Frame, Reason, Trigger, TriggerMode
 
 REMEMBERED = 16
 """Triggers kept: more than parts can be between a sensor and a camera."""

@@ -66,6 +66,7 @@ class PictureStore:
         self._max_bytes = max_mb * _MB
         self._keep_free_bytes = keep_free_mb * _MB
         self._taking_stock = threading.Lock()
+        self._fault: str | None = None  # why there was no room to be had, of `keep_room`
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for half_written in folder.glob("*/*.part"):
@@ -152,6 +153,22 @@ class PictureStore:
             self._drop(chosen)
             gone += len(chosen)
         return gone
+
+    def keep_room(self) -> None:
+        """`make_room` for a housekeeping thread: what goes wrong is said once, until it goes right.
+
+        A full disk is tried every second, and the log may lie on it.
+        """
+        fault = None
+        try:
+            self.make_room()
+        except LedgerError as wrong:
+            fault = f"{wrong} {wrong.hint}"
+        if fault is not None and self._fault is None:
+            log.warning("pictures: %s", fault)
+        elif fault is None and self._fault is not None:
+            log.info("pictures: there is room again")
+        self._fault = fault
 
     def _excess(self) -> int:
         """Bytes by which the pictures are too many."""

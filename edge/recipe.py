@@ -19,6 +19,7 @@ A recipe is a TOML file; it may change while the line runs, between two parts.
 
     [[golden]]                  # optional: pictures that prove the model before it may judge
     picture = "golden/ng.png"   # beside the recipe
+    sha256 = "..."              # pins it, as `sha256sum` prints it
     expect = "ng"               # ok, ng or undecided
 
 score       0 ........ undecided_from ........ threshold ........ 1

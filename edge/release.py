@@ -1,9 +1,9 @@
 """The recipes a node may run, each with its model. Nothing runs that is not pinned by sha256.
 
-Until releases are signed, edge.toml pins the hash of every recipe and model, and a recipe must
-bring a golden picture that its model has to find NG. A file without a pin runs only with
---unsigned; every row then says so and the screens show it in red. A file with another hash than its
-pin never runs.
+Until releases are signed, edge.toml pins the hash of every recipe and model, the recipe that of
+every file it names, and it must bring a golden picture that its model has to find NG. A file
+without a pin runs only with --unsigned; every row then says so and the screens show it in red. A
+file with another hash than its pin never runs.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import comparisons, judgement, pins, settings, sight
+from edge import comparisons, judgement, pins, recipe_pictures, settings, sight
 from edge import recipe as recipes
+from edge.assembly import assembled
 from edge.errors import EdgeError, ImageError, ModelError, SettingsError
 from edge.limits import Golden
 from edge.mqtt.message import Trust
 from edge.recipe import Recipe
+from edge.recipe_pictures import Proof
 from edge.setups import clashes, gaps
 from edge.terms import Code, Reason, Verdict
 from edge.vision.detector import Detector
 from edge.vision.detectors import Detectors
-from edge.vision.image import decode_image
 from edge.vision.reference import Reference
 
 
@@ -35,7 +36,7 @@ class Loaded:
     recipe: Recipe
     trust: Trust
     detector: Detectors = field(repr=False)
-    golden: tuple[tuple[Golden, npt.NDArray[np.uint8]], ...] = field(repr=False, default=())
+    golden: tuple[Proof, ...] = field(repr=False, default=())
     references: Mapping[str, Reference] = field(repr=False, default_factory=dict)  # by camera
     workers: int = 1  # views of a part judged at once
     scales: Mapping[str, float | None] = field(default_factory=dict)  # mm per px, by camera
@@ -72,49 +73,52 @@ def load(
     if entry.model is not None:
         opened = _opened(Path(entry.model), entry.model_sha256, runtime, warm)
         model = opened.with_floor(comparisons.model_floor(recipe))
-    prepare, flat_pinned = sight.flattened(recipe, recipe_path.parent, unsigned)
-    workers = sight.workers(runtime.threads)
-    sees = sight.assemble(recipe, model, workers=workers, prepare=prepare)
-    seconds, all_pinned = comparisons.seconds(
+    detector, all_pinned = assembled(
         recipe,
         recipe_path.parent,
-        unsigned,
+        model,
         lambda path, pin: _opened(path, pin, runtime, warm).with_floor(recipe.score_floor),
+        unsigned=unsigned,
+        workers=sight.workers(runtime.threads),
     )
-    detector, pinned = Detectors(sees, seconds), pinned and all_pinned and flat_pinned
-    problems = recipes.check_labels(recipe, detector.labels)
-    if problems:
-        name = entry.model or "[spots]"
-        raise ModelError(f"{recipe_path}: does not fit {name}: {'; '.join(problems)}")
-    problems = recipes.check_scales(recipe, scales, detector.areas) if scales is not None else []
-    problems += clashes(recipe, lit) if lit is not None else []
-    if problems:
-        raise SettingsError(str(recipe_path), problems)
+    _check_fit(entry, recipe, detector, scales, lit)
     if not unsigned and all(g.expect != "ng" for g in recipe.golden):
         raise ModelError(
             f'{recipe_path}: no [[golden]] with expect = "ng": nothing proves that the model sees'
         )
-    golden = tuple((g, decode_image(recipe_path.parent / g.picture)) for g in recipe.golden)
+    golden, golden_pinned = recipe_pictures.golden(recipe, recipe_path.parent, unsigned)
+    references, like_pinned = recipe_pictures.references(recipe, recipe_path.parent, unsigned)
+    pinned = pinned and all_pinned and golden_pinned and like_pinned
     pinned = pinned and any(g.expect == "ng" for g in recipe.golden)
     trust: Trust = "pinned" if pinned else "unsigned"
-    references = {
-        view.camera: Reference(decode_image(recipe_path.parent / view.reference))
-        for view in recipe.views
-        if view.reference is not None
-    }
-    loaded = Loaded(
-        entry.number,
-        recipe,
-        trust,
-        detector,
-        golden,
-        references,
-        runtime.workers,
-        scales or {},
-    )
+    seen = (golden, references, runtime.workers, scales or {})
+    loaded = Loaded(entry.number, recipe, trust, detector, *seen)
     for place in proofs(loaded):
         prove(loaded, place)
     return loaded
+
+
+def _check_fit(
+    entry: settings.Recipe,
+    recipe: Recipe,
+    detector: Detectors,
+    scales: Mapping[str, float | None] | None,
+    lit: Mapping[str, str] | None,
+) -> None:
+    """Refuse a recipe that does not go with its model or with the node's wiring.
+
+    Raises:
+        ModelError: it has other classes than the model.
+        SettingsError: it asks for what cameras or lamps cannot do.
+    """
+    problems = recipes.check_labels(recipe, detector.labels)
+    if problems:
+        name = entry.model or "[spots]"
+        raise ModelError(f"{entry.path}: does not fit {name}: {'; '.join(problems)}")
+    problems = recipes.check_scales(recipe, scales, detector.areas) if scales is not None else []
+    problems += clashes(recipe, lit) if lit is not None else []
+    if problems:
+        raise SettingsError(entry.path, problems)
 
 
 def _opened(

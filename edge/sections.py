@@ -18,14 +18,21 @@ else:  # JetPack 6 is Python 3.10
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
+TOLD = object()
+"""In the place of a value of a document: it is wrong, and that is told already."""
+
 
 def parse(
-    content: bytes, shape: type[Shape], crossed: Callable[[Shape], list[str]] | None = None
+    content: bytes,
+    shape: type[Shape],
+    crossed: Callable[[Shape], list[str]] | None = None,
+    fill: Callable[[dict[str, Any]], list[str]] | None = None,
 ) -> tuple[Shape | None, list[str]]:
     """Parse a TOML file's bytes and convert them; returns as `convert` does.
 
     `crossed` finds mistakes that no single key shows. It is asked about a broken file too, where
-    keys that are missing or wrong are None, so that one look at a file tells everything.
+    keys that are missing or wrong are None, so that one look at a file tells everything. `fill`
+    completes the document before that, and tells what is wrong with what it looked at.
     """
     try:
         document = tomllib.loads(content.decode("utf-8"))
@@ -33,7 +40,9 @@ def parse(
         return None, [f"is not UTF-8: {wrong}"]
     except (tomllib.TOMLDecodeError, RecursionError) as wrong:  # arrays in arrays in arrays
         return None, [f"is not TOML: {wrong}"]
+    told = fill(document) if fill is not None else []
     filled, problems = _fill(document, shape, "")
+    problems = told + problems
     if filled is not None and crossed is not None:
         problems = problems + crossed(filled)
     return (None if problems else filled), problems
@@ -78,6 +87,8 @@ def _fill(document: object, shape: type[Shape], where: str) -> tuple[Shape | Non
 
 
 def _value(given: object, hint: Any, where: str, key: str) -> tuple[Any, list[str]]:
+    if given is TOLD:
+        return None, []
     section = _struct_in(hint)
     place = f"{where}.{key}" if where else key
     if section is not None and get_origin(_bare(hint)) is tuple:

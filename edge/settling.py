@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from edge.evidence import Evidence
 from edge.flights import Flight, Flights
 from edge.ledger.epochs import LastEpoch
+from edge.line import Line
 from edge.mqtt.message import AnyRow, BypassedRow, MissedRow, PartRow
 from edge.outbox import Outbox
-from edge.plc.bus import BusStation, LineCounters
+from edge.plc.blocks import LineCounters
 from edge.recorder import Recorder, Write
 from edge.rows import Rows
 from edge.terms import Code, Reason
@@ -33,11 +34,11 @@ class Settling:
         name: str,
         ledger: Outbox,
         rows: Rows,
-        line: BusStation,
-        settled: Callable[[Code], Sequence[AnyRow]],
+        line: Line,
+        settled: Callable[[PartRow, Code], Sequence[AnyRow]],
         evidence: Evidence | None = None,
     ) -> None:
-        """`settled` is told each closed part's code and returns the rows that follow from it.
+        """`settled` is told each closed part with its code and returns the rows that follow.
 
         `evidence` names the pictures of a part when it is closed, and writes them after that.
         """
@@ -143,7 +144,7 @@ class Settling:
             self._ledger.close_part(
                 row.station, row.epoch, row.number, code, reason, latency_ms, pictures
             )
-            follow = self._settled(code)
+            follow = self._settled(row, code)
             writes: list[Write] = [lambda: self._ledger.append(*follow)] if follow else []
             writes += self._leave(flights, row.number, row.number)
             return [*writes, lambda: self._store(row)] if pictures else writes

@@ -7,9 +7,7 @@ from msgspec.structs import replace
 
 from edge.limits import View
 from edge.recipe import Recipe
-from edge.vision.setup import asked
-
-AS_FOUND = 0
+from edge.vision.setup import AS_FOUND, asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def clashes(recipe: Recipe, lit: Mapping[str, str]) -> list[str]:
 def _view(camera: str, recipe: Recipe) -> View | None:
     """What is asked of the camera; its reference picture asks nothing of it."""
     view = next((view for view in recipe.views if view.camera == camera), None)
-    return replace(view, reference=None) if view is not None else None
+    return replace(view, reference=None, reference_sha256=None) if view is not None else None
 
 
 def _said(view: View | None) -> Iterator[str]:

@@ -7,7 +7,6 @@ no [tiles], no [spots]      the model on the whole picture
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from edge import comparisons, pins
@@ -18,7 +17,7 @@ from edge.vision import flat
 from edge.vision.detector import Detector
 from edge.vision.flat import Flattener
 from edge.vision.spots import SpotDetector
-from edge.vision.tiled import Image, Sees, Tiled
+from edge.vision.tiled import Sees, Tiled
 from edge.vision.tiling import Polygon
 
 
@@ -37,7 +36,7 @@ def assemble(
     model: Detector | None,
     *,
     workers: int = 1,
-    prepare: Callable[[Image, int], Image] | None = None,
+    prepare: Flattener | None = None,
 ) -> Sees:
     """The detector of this recipe.
 
@@ -74,9 +73,7 @@ def assemble(
     )
 
 
-def flattened(
-    recipe: Recipe, folder: Path, unsigned: bool = True
-) -> tuple[Callable[[Image, int], Image] | None, bool]:
+def flattened(recipe: Recipe, folder: Path, unsigned: bool) -> tuple[Flattener | None, bool]:
     """The flat-field correction that a web's recipe asks for, and whether it is pinned.
 
     Args:
@@ -92,7 +89,7 @@ def flattened(
         return None, True
     path = folder / recipe.web.flat_field
     content, pinned = pins.read(path, recipe.web.flat_field_sha256, unsigned)
-    return Flattener(flat.parse(content, str(path))).apply, pinned
+    return Flattener(flat.parse(content, str(path))), pinned
 
 
 def hidden(recipe: Recipe) -> tuple[Polygon, ...]:
@@ -114,7 +111,7 @@ def _spots(
     recipe: Recipe,
     limits: Spots,
     masks: tuple[Polygon, ...],
-    prepare: Callable[[Image, int], Image] | None,
+    prepare: Flattener | None,
 ) -> Tiled:
     """The spot detector in tiles of its own size, one core each."""
     wanted = recipe.tiles.overlap_px if recipe.tiles is not None else None

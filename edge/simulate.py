@@ -1,7 +1,7 @@
 """`quanjian-edge simulate`: a line without hardware, in real time, in its own process.
 
     main thread   scan loop on its own schedule (10 ms +- 3), belt clock = monotonic clock
-    pty           the PLC as Modbus RTU slave, bytes at the wire's speed (edge.plc.slave)
+    pty           the PLC as Modbus slave, bytes at the wire's speed (edge.plc.slave)
     two threads   plates and pictures (edge.simulation.camera)
 
 The belt never waits for the node. SIGTERM or Ctrl-C stops the feed, lets the parts on the belt run
@@ -14,23 +14,27 @@ import json
 import logging
 import math
 import random
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from edge.errors import SettingsError
+from edge.plc.codecs import SERIAL
 from edge.plc.images import Outputs
-from edge.plc.slave import PtySlave, RtuSlave
+from edge.plc.program import program_code, shipped_code
+from edge.plc.slave import PtySlave, Slave
+from edge.plc.structured_text.code import BlockCode
+from edge.plc.tcp_slave import TcpSlave
 from edge.simulation import disturbances
 from edge.simulation.camera import SimulatedCamera, optics_at
+from edge.simulation.console import Console
+from edge.simulation.drive import METER_SIZE, TAGS_SIZE, Drive
 from edge.simulation.line import NODE_SIZE, LinePlan, SimulatedLine
+from edge.simulation.retained import next_start, replace_file, save_start
+from edge.simulation.signals import StopSignals, stop_signals
 from edge.simulation.summary import PlatePlan, Records
 
 _log = logging.getLogger(__name__)
@@ -57,11 +61,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words = {**disturbances.BY_CHANCE, **disturbances.AT_ONCE}
     parser.epilog = _EXAMPLE + "\n".join(f"  {kind:13} {text}" for kind, text in words.items())
     add = parser.add_argument
-    add("--port", required=True, type=Path, help="symlink to make to the PLC's serial port")
+    ports = parser.add_mutually_exclusive_group(required=True)
+    ports.add_argument("--port", type=Path, help="symlink to make to the PLC's serial port")
+    ports.add_argument("--tcp-port", type=int, help="PLC on 127.0.0.1 by Modbus TCP instead")
     add("--camera", required=True, help="shared memory file for the pictures, or `none`")
     add("--rate", type=float, default=4.0, help="parts per second, open loop (default 4)")
     add("--seconds", type=float, help="stop the feed after so long")
     add("--parts", type=int, help="stop the feed after so many parts")
+    add(
+        "--by-hand",
+        action="store_true",
+        help="parts and trouble as typed on stdin: part, jog=1 ...",
+    )
     add("--start-when-ready", action="store_true", help="first part when the node is ready")
     add("--defect-rate", type=float, default=0.03, help="share of defective parts (default 0.03)")
     add("--small-rate", type=float, default=0.0, help="share of them below the minimum size")
@@ -75,13 +86,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--new-kind-from", type=int, metavar="N", help="an unknown defect appears at part N")
     add("--repair-s", type=float, default=5.0, help="mechanic after a reject fault; -1 = never")
     add("--stop-after-s", type=float, help="line stop when the node is silent this long")
+    add("--program", type=Path, help="structured text of the PLC (default: docs/plc/station.st)")
     add("--baud", type=int, default=115200, help="of the serial line (default 115200)")
     add("--parity", choices=("N", "E", "O"), default="E")
     add("--stop-bits", type=int, choices=(1, 2), default=1)
+    add("--protocol", choices=SERIAL, default="modbus_rtu")
     add("--unit", type=int, default=1, help="Modbus unit (default 1)")
     add("--read-base", type=int, default=0, help="first register PLC -> node (default 0)")
     add("--write-base", type=int, default=100, help="first register node -> PLC (default 100)")
     add("--counters-base", type=int, default=20, help="first register of the counters (20)")
+    add("--tags-base", type=int, default=40, help="first register of speed, stop cause, ... (40)")
+    add("--meter-unit", type=int, default=2, help="unit of an energy meter; 0 = none (default 2)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -89,9 +104,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         SettingsError: wrong options, or a file that cannot be written.
-        EdgeError: no pty, no shared memory.
+        EdgeError: no pty, no shared memory, a PLC program that cannot run.
     """
     line_plan = plan_from(args)
+    code = shipped_code() if args.program is None else _read_program(args.program)
     sys.setswitchinterval(0.001)  # drawing plates must not hold up a scan for the usual 5 ms
     with stop_signals() as stop, contextlib.ExitStack() as stack:
         truth = stack.enter_context(_written(args.truth)) if args.truth else None
@@ -99,14 +115,14 @@ def run(args: argparse.Namespace) -> int:
         if args.camera != "none":
             camera = SimulatedCamera(Path(args.camera), args.seed)
             stack.callback(camera.close)
-        simulation = Simulation(args, line_plan, camera, truth, stop)
+        simulation = Simulation(args, line_plan, code, camera, truth, stop)
         stack.enter_context(simulation.slave)
         summary = simulation.run()
     text = json.dumps(summary) + "\n"
     if args.summary is None:
         sys.stdout.write(text)
     else:
-        _replace(args.summary, text)
+        replace_file(args.summary, text)
     return 0
 
 
@@ -126,8 +142,8 @@ def plan_from(args: argparse.Namespace) -> LinePlan:
         disturbances.parse_drift(args.drift)
     except SettingsError as wrong:
         problems += wrong.problems
-    bases = (args.read_base, args.write_base, args.counters_base)
-    sizes = (_BLOCK_SIZE, NODE_SIZE, _COUNTERS_SIZE)
+    bases = (args.read_base, args.write_base, args.counters_base, args.tags_base)
+    sizes = (_BLOCK_SIZE, NODE_SIZE, _COUNTERS_SIZE, TAGS_SIZE)
     used = [a for base, size in zip(bases, sizes, strict=True) for a in range(base, base + size)]
     checks = (
         (0.05 <= args.rate <= 20, f"--rate: expected 0.05 to 20 parts/s, got {args.rate}"),
@@ -135,11 +151,19 @@ def plan_from(args: argparse.Namespace) -> LinePlan:
         (0 <= args.small_rate <= 1, f"--small-rate: expected 0 to 1, got {args.small_rate}"),
         (args.seed >= 0, f"--seed: expected 0 or more, got {args.seed}"),
         (1200 <= args.baud <= 1_000_000, f"--baud: expected 1200 or more, got {args.baud}"),
-        (1 <= args.unit <= 247, f"--unit: expected 1 to 247, got {args.unit}"),
+        (
+            args.tcp_port is None or 1 <= args.tcp_port <= 65535,
+            f"--tcp-port: expected 1 to 65535, got {args.tcp_port}",
+        ),
+        (0 <= args.unit <= 247, f"--unit: expected 0 to 247, got {args.unit}"),
         (
             len(set(used)) == len(used) and min(used) >= 0 and max(used) <= 0xFFFF,
-            f"--read-base, --write-base, --counters-base: expected 12, 10 and 10 registers that do "
-            f"not overlap, got {bases}",
+            "--read-base, --write-base, --counters-base, --tags-base: expected 12, 10, 10 and 5 "
+            f"registers that do not overlap, got {bases}",
+        ),
+        (
+            0 <= args.meter_unit <= 247 and args.meter_unit != args.unit,
+            f"--meter-unit: expected 0 to 247 and not --unit, got {args.meter_unit}",
         ),
     )
     problems += [text for good, text in checks if not good]
@@ -159,6 +183,23 @@ def plan_from(args: argparse.Namespace) -> LinePlan:
     )
 
 
+def _slave(args: argparse.Namespace, units: list[Slave]) -> PtySlave | TcpSlave:
+    """The units on their line."""
+    if args.tcp_port is not None:
+        return TcpSlave(units, args.tcp_port)
+    return PtySlave(
+        units, args.baud, args.parity, args.stop_bits, args.port, protocol=args.protocol
+    )
+
+
+def _read_program(path: Path) -> BlockCode:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise SettingsError(str(path), [f"--program: cannot be read as UTF-8: {wrong}"]) from wrong
+    return program_code(text, path.name)
+
+
 class Simulation:
     """One line in real time."""
 
@@ -166,9 +207,10 @@ class Simulation:
         self,
         args: argparse.Namespace,
         line_plan: LinePlan,
+        code: BlockCode,
         camera: SimulatedCamera | None,
         truth: TextIO | None,
-        stop: "StopSignals",
+        stop: StopSignals,
     ) -> None:
         self._args, self._camera = args, camera
         self._drift = disturbances.parse_drift(args.drift)
@@ -176,16 +218,24 @@ class Simulation:
         self._start = next_start(args.state)
         now_s = time.monotonic()
         put = self._put if camera is not None else (lambda _: None)
-        self.line = SimulatedLine(line_plan, self._start, self._records, now_s, put)
+        self.line = SimulatedLine(line_plan, self._start, self._records, now_s, put, code)
         self._node = range(args.write_base, args.write_base + NODE_SIZE)
-        bases = ((args.read_base, _BLOCK_SIZE), (args.counters_base, _COUNTERS_SIZE))
+        bases = (
+            (args.read_base, _BLOCK_SIZE),
+            (args.counters_base, _COUNTERS_SIZE),
+            (args.tags_base, TAGS_SIZE),
+        )
         addresses = [*self._node, *(a for base, size in bases for a in range(base, base + size))]
-        self._unit = RtuSlave(args.unit, dict.fromkeys(addresses, 0))
-        self.slave = PtySlave([self._unit], args.baud, args.parity, args.stop_bits, args.port)
+        self._unit = Slave(args.unit, dict.fromkeys(addresses, 0))
+        self._drive = Drive(now_s)
+        self._meter = Slave(args.meter_unit or 1, dict.fromkeys(range(METER_SIZE), 0))
+        units = [self._unit, self._meter] if args.meter_unit else [self._unit]
+        self.slave = _slave(args, units)
         self._image = dict.fromkeys(addresses, 0)
         self._late_ms: Counter[int] = Counter()  # scans by lateness in tenths of a ms
         self._fed_s: float | None = None
         self._stop, self._now = stop.feed, stop.now
+        self._console = Console(sys.stdin) if args.by_hand else None
 
     def run(self) -> dict[str, object]:
         """Scan until the feed has ended and the belt is empty; the summary."""
@@ -196,7 +246,7 @@ class Simulation:
         return {
             **self._records.summary(),
             "plc_start": self.line.start_number,
-            "plc_counters": self._counters(),
+            "plc_counters": self.line.program.counts(),
             "seconds": round(time.monotonic() - began_s, 1),
             "scan_late_ms": self._lateness(),
             "frames": self._camera.frames if self._camera else None,
@@ -236,13 +286,17 @@ class Simulation:
                 optics = optics_at(
                     self.line.optics, self._drift, self.line.fed, exposure.speed_mm_s
                 )
-                self._camera.fire(exposure, optics)
+                self._camera.fire(exposure, optics, self.line.frozen)
         self._keep_seen()
 
     def _scan(self, now_s: float) -> None:
-        outputs = self.line.scan(now_s, [self._image[address] for address in self._node])
-        self._image = self._unit.exchange(self._registers(outputs))
-        self._unit.answering = self.line.plugged
+        node = [self._image[address] for address in self._node]
+        outputs = self.line.scan(now_s, node)
+        self._drive.step(now_s, self.line.belt.speed_mm_s)
+        tags = dict(enumerate(self._drive.tags(outputs, node), self._args.tags_base))
+        self._image = self._unit.exchange(self._registers(outputs) | tags)
+        self._meter.exchange(dict(enumerate(self._drive.meter())))
+        self._unit.answering = self._meter.answering = self.line.plugged
         self._save_start()
 
     def _registers(self, outputs: Outputs) -> dict[int, int]:
@@ -255,15 +309,24 @@ class Simulation:
     def _feed(self, now_s: float) -> None:
         """Start and stop the feed as asked."""
         args, line = self._args, self.line
-        if self._stop.is_set():
+        if self._console is not None:
+            self._obey(self._console)
+        elif self._stop.is_set():
             line.stop_feed()
         elif self._fed_s is None:
-            if not args.start_when_ready or line.program.node_ready(now_s):
+            if not args.start_when_ready or line.program.node_ready:
                 self._fed_s = now_s
                 line.start_feed()
                 _log.info("parts enter the line, %.2f per second", args.rate)
         elif not line.feeding or (args.seconds is not None and now_s >= self._fed_s + args.seconds):
             line.stop_feed()
+            self._stop.set()
+
+    def _obey(self, console: Console) -> None:
+        """Do what was typed; nobody at the keyboard any more: the line runs out."""
+        for happening in console.typed():
+            self.line.happen(happening)
+        if console.ended:
             self._stop.set()
 
     def _put(self, plan: PlatePlan) -> None:
@@ -280,16 +343,6 @@ class Simulation:
             self._start = self.line.start_number
             save_start(self._args.state, self._start)
 
-    def _counters(self) -> dict[str, int]:
-        counts = self.line.program.counts
-        return {
-            "good": counts.good,
-            "rejected": counts.rejected,
-            "reject_confirmed": counts.reject_confirmed,
-            "bypassed": counts.bypassed,
-            "reject_faults": counts.reject_faults,
-        }
-
     def _lateness(self) -> dict[str, float | int | None]:
         """How late the scans were: p99 and max, ms; scans."""
         scans = sum(self._late_ms.values())
@@ -301,70 +354,6 @@ class Simulation:
             if seen >= rank:
                 break
         return {"p99": p99 / 10, "max": max(self._late_ms) / 10, "scans": scans}
-
-
-@dataclass(frozen=True, slots=True)
-class StopSignals:
-    """What SIGTERM and Ctrl-C ask for: the first stops the feed, the second ends at once."""
-
-    feed: threading.Event = field(default_factory=threading.Event)
-    now: threading.Event = field(default_factory=threading.Event)
-
-    def told(self, _number: int, _frame: FrameType | None) -> None:
-        """A signal came."""
-        if self.feed.is_set():
-            self.now.set()
-        self.feed.set()
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-    """Both signals, until the block ends."""
-    stop = StopSignals()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, stop.told) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)
-
-
-def next_start(state: Path | None) -> int:
-    """The PLC's start number at this power-up, 1..65535, kept in the file `state`.
-
-    Without a file it is drawn from the clock, so that a second run is a new epoch all the same.
-
-    Raises:
-        SettingsError: the file is there and is not such a file.
-    """
-    if state is None:
-        return int(time.time()) % 0xFFFF + 1
-    last = 0
-    if state.exists():
-        try:
-            last = int(json.loads(state.read_text(encoding="utf-8"))["plc_start"])
-        except (OSError, ValueError, KeyError, TypeError) as wrong:
-            raise SettingsError(str(state), [f"--state: not a PLC's memory: {wrong}"]) from wrong
-    start = last % 0xFFFF + 1
-    save_start(state, start)
-    return start
-
-
-def save_start(state: Path | None, start: int) -> None:
-    """Keep the start number over a power cut."""
-    if state is not None:
-        _replace(state, json.dumps({"plc_start": start}) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
-    except OSError as wrong:
-        raise SettingsError(str(path), [f"cannot be written: {wrong}"]) from wrong
 
 
 @contextlib.contextmanager

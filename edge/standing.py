@@ -4,10 +4,13 @@ Written by the station's own threads, read by its page and by the state message.
 heartbeat may run is decided here and nowhere else.
 """
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 from edge import stopping
 from edge.alerts import AlertBoard, AlertCode, Change
@@ -18,12 +21,20 @@ from edge.plc.blocks import StatusFlags
 from edge.release import Loaded
 from edge.terms import Code, Mode
 
+log = logging.getLogger(__name__)
+
 PROOF_S = 5.0  # camera, ledger and detector must have proved themselves within this
 
 PER_PART = (AlertCode.PARTS_MISSED, AlertCode.PAIRING_LOST, AlertCode.RECIPE_UNKNOWN)
 """Alerts whose cause comes with a part, so that seeing it again counts."""
 
-WORDS = ("ok", "ng", "undecided", "missed", "bypassed")
+LATCHED = (AlertCode.CONSECUTIVE_NG, AlertCode.UNDECIDED_SHARE, AlertCode.STOP_REQUEST)
+"""Runs of bad parts: the PLC is warned of them until a person presses reset, though they end."""
+
+CountedBy = Literal["plc", "self"]
+"""Who counts the parts: without a PLC nobody checks the count."""
+
+WORDS = ("ok", "ng", "undecided", "missed", "bypassed", "samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +54,15 @@ class Standing:
         eyes: Sequence[Eye],
         recipes: Mapping[int, Loaded],
         recipe_faults: Sequence[str],
+        unfit: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
-        """`recipe_faults`: why recipes of edge.toml could not be loaded, in sentences."""
+        """Args:
+        recipe_faults: why recipes of edge.toml could not be loaded, in sentences.
+        unfit: why recipes that were loaded are not for this station, by their numbers.
+        """
         self.name = name
         self.eyes = eyes
-        self.recipes = recipes
+        self.recipes = {n: one for n, one in recipes.items() if n not in unfit}
         self.board = AlertBoard()
         self.plc_fault: str | None = "no answer from the PLC yet"
         self.ready = False  # parts can be judged
@@ -56,16 +71,19 @@ class Standing:
         self.counts: Counter[str] = Counter()  # of this run, by verdict; missed and bypassed too
         self.last_not_ok: LastNotOk | None = None
         self.epoch = 0
+        self.counted_by: CountedBy = "plc"
         self.triggers = 0
-        self._recipe_faults = list(recipe_faults)
+        self._recipe_faults, self._unfit = list(recipe_faults), unfit
         self._line_running = False
         self._mode = Mode.AUTO
         self._wanted = 0
+        self._active = 0  # the recipe the cameras are set up for
         self._failed: frozenset[int] = frozenset()
         self.judging = False  # a part is being judged now
         self.overrun = False  # the last missed part came too fast
         self.stop_reason: str | None = None  # why the line must stop, until somebody resets it
         self._run = stopping.Run()
+        self._warned = False  # of a run of bad parts, until somebody resets it
         self.error_code = 0  # 1 camera, 2 ledger, 3 detector, 4 part overdue, 5 recipe
         self._state: StateWord = "preoperational"
         self._told: tuple[StateWord, Mode, str | None] | None = None
@@ -81,10 +99,22 @@ class Standing:
         return self._mode is Mode.BYPASS
 
     @property
+    def camera_fault(self) -> str | None:
+        """Why one of the cameras gives no pictures; None: all do."""
+        return next((fault for eye in self.eyes if (fault := eye.capture.fault)), None)
+
+    @property
     def active_recipe(self) -> int:
-        """Number of the recipe parts are judged by now; 0 = none."""
-        good = self._wanted in self.recipes and self._wanted not in self._failed
-        return self._wanted if good else 0
+        """Number of the recipe that is switched to; 0 = none, also while another cannot be had."""
+        return self._active if self._usable(self._wanted) and self._usable(self._active) else 0
+
+    @property
+    def job_failed(self) -> bool:
+        """The PLC wants a recipe that this node cannot judge by; the old one is none either."""
+        return self._wanted != 0 and not self._usable(self._wanted)
+
+    def _usable(self, number: int) -> bool:
+        return number in self.recipes and number not in self._failed
 
     def judge_health(
         self,
@@ -105,48 +135,66 @@ class Standing:
             stopping: the node takes no new part.
             failed: recipes whose golden pictures went wrong.
         """
-        lost = next((eye.capture.fault for eye in self.eyes if not eye.capture.online), None)
+        lost = self.camera_fault
         silent_ledger = "ledger silent" if now_s - ledger_s > PROOF_S else None
         silent = "detector silent" if self.recipes and now_s - detector_s > PROOF_S else None
         late = "a part is past its deadline without a verdict" if overdue else None
         faults = (lost, ledger_fault or silent_ledger, silent, late)
         own = next((fault for fault in faults if fault), None)
         self._failed = failed
-        self.fault = own or self.plc_fault or self._recipe_fault()
         self.alive = own is None
-        unprepared = self._unprepared()
-        self.fault = self.fault or unprepared
-        self.ready = self.alive and self.active_recipe != 0 and not stopping and not unprepared
+        changing = self._changing_over()
+        self.fault = own or self.plc_fault or self._recipe_fault() or changing
+        self.ready = self.alive and self.active_recipe != 0 and not stopping and not changing
         recipe = 5 if own is None and self._recipe_fault() else 0
         self.error_code = next((n for n, fault in enumerate(faults, 1) if fault), recipe)
         self._state = self._word()
 
     def prepare(self) -> None:
-        """Have the cameras set up for the recipe that the PLC wants; only between two parts."""
-        number = self.active_recipe
-        for eye in self.eyes:
-            if number != 0 and not eye.is_prepared(number):
-                eye.prepare(number)
+        """Change over to the recipe that the PLC wants; only while no part is on its way.
 
-    def _unprepared(self) -> str | None:
-        """Which camera is not set up yet for the recipe that the PLC wants."""
-        number = self.active_recipe
-        names = [e.capture.name for e in self.eyes if number != 0 and not e.is_prepared(number)]
-        return f"{names[0]}: being set up for recipe {number}" if names else None
+        Its model is loaded and proved since the start; what takes time is the cameras.
+        """
+        number = self._wanted
+        if not self._usable(number):
+            self._active = 0
+            return
+        for eye in self.eyes:
+            if not eye.is_prepared(number):
+                eye.prepare(number)
+        if number != self._active and all(eye.is_prepared(number) for eye in self.eyes):
+            log.info("%s: recipe %d after recipe %d", self.name, number, self._active)
+            self._active = number
+
+    def _changing_over(self) -> str | None:
+        """What is still to be done before parts can be judged by the recipe that the PLC wants."""
+        number = self._wanted
+        if not self._usable(number):
+            return None
+        waiting = next((e.capture.name for e in self.eyes if not e.is_prepared(number)), None)
+        if waiting is not None:
+            return f"{waiting}: being set up for recipe {number}"
+        if number != self._active:
+            return f"change-over to recipe {number}: parts on their way come first"
+        return None
 
     def _recipe_fault(self) -> str | None:
         """Why the recipe that the PLC wants cannot be used."""
-        if self.active_recipe != 0:
+        if self._usable(self._wanted):
             return None
         if self._wanted in self._failed:
             return f"recipe {self._wanted}: its golden pictures go wrong"
+        if self._wanted in self._unfit:
+            return self._unfit[self._wanted]
         return next(iter(self._recipe_faults), f"no recipe {self._wanted} on this node")
 
     def _word(self) -> StateWord:
         if self.plc_fault is not None:
             return "preoperational"
-        if not self.alive or (self._wanted and self.active_recipe == 0):
+        if not self.alive or self.job_failed:
             return "error"
+        if self.stop_reason is not None and not self._line_running:
+            return "stopped"
         if not self.ready:
             return "initialized"
         return "running" if self._line_running else "ready"
@@ -162,17 +210,24 @@ class Standing:
         with self._lock:
             if holds and code in self.board.active and code not in PER_PART:
                 return []  # a lasting fault is one cause, not one per look
-            return self.board.seen(code, detail) if holds else self.board.gone(code)
+            return self._latch(self.board.seen(code, detail) if holds else self.board.gone(code))
+
+    def _latch(self, changes: list[Change]) -> list[Change]:
+        self._warned |= any(change.active and change.code in LATCHED for change in changes)
+        return changes
 
     def resumed(self, flights: Flights) -> None:
         """The epoch of the last run, to begin with."""
         self.epoch, self.triggers = flights.epoch, flights.counter - flights.base
 
-    def settled(self, code: Code) -> list[Change]:
-        """One more closed part row."""
+    def settled(self, mode: Mode, code: Code) -> list[Change]:
+        """One more closed part row; a golden sample says nothing about the parts of the line."""
         with self._lock:
+            if mode is Mode.SAMPLE:
+                self.counts["samples"] += 1
+                return []
             self.counts[code.name.lower()] += 1
-            return self.board.judged(code)
+            return self._latch(self.board.judged(code))
 
     def judged(self, loaded: Loaded, mode: Mode, code: Code) -> None:
         """One more judged part, for the recipe's [stop] rules; golden samples do not count."""
@@ -184,9 +239,9 @@ class Standing:
             self.stop_reason = self.stop_reason or stopping.reason(self._run, rules)
 
     def reset(self) -> None:
-        """Somebody pressed reset at the PLC: the line may run, and the [stop] rules begin anew."""
+        """Somebody pressed reset at the PLC: the line may run, and its rules begin anew."""
         with self._lock:
-            self._run, self.stop_reason = stopping.Run(), None
+            self._run, self.stop_reason, self._warned = stopping.Run(), None, False
 
     def passed(self, word: str, count: int) -> None:
         """`count` parts were missed or bypassed."""
@@ -231,9 +286,9 @@ class Standing:
         flags = StatusFlags.ONLINE
         if self.ready:
             flags |= StatusFlags.TRIGGER_READY
-        if self.fault is not None and not self.alive:
+        if not self.alive or self.job_failed:
             flags |= StatusFlags.FAULT
-        if self._wanted and self.active_recipe == 0:
+        if self.job_failed:
             flags |= StatusFlags.JOB_FAILED
         if self.bypassed:
             flags |= StatusFlags.BYPASS_SEEN
@@ -245,7 +300,7 @@ class Standing:
                 flags |= StatusFlags.OVERRUN
         if self.stop_reason is not None:
             flags |= StatusFlags.STOP_REQUEST
-        if self.board.active:
+        if self.board.active or self._warned:
             flags |= StatusFlags.WARNING
         return flags
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from edge.errors import EdgeError, LinkError
-from edge.standing import Standing
+from edge.standing import WORDS, Standing
 from edge.vision import annotate
 
 log = logging.getLogger(__name__)
@@ -117,9 +117,8 @@ def _station(standing: Standing) -> dict[str, Any]:
         "fault": told.fault,
         "epoch": told.epoch,
         "triggers": told.triggers,
-        "counts": {
-            word: standing.counts[word] for word in ("ok", "ng", "undecided", "missed", "bypassed")
-        },
+        "counted_by": standing.counted_by,
+        "counts": {word: standing.counts[word] for word in WORDS},
         "alerts": [
             {"code": change.code.value, "count": change.count}
             for change in standing.board.active.values()
@@ -128,6 +127,7 @@ def _station(standing: Standing) -> dict[str, Any]:
         and {
             "epoch": last.row.epoch,
             "number": last.row.number,
+            "mode": last.row.mode.value,
             "code": int(last.row.code),
             "reason": last.row.reason.value if last.row.reason else None,
             "defect": standing.defect_name(last.row),

@@ -25,3 +25,23 @@ def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, flo
     low = 0.0 if successes == 0 else max(0.0, middle - reach)
     high = 1.0 if successes == trials else min(1.0, middle + reach)
     return low, high
+
+
+def kappa(table: tuple[tuple[int, int], tuple[int, int]]) -> float | None:
+    """Cohen's kappa of two judges and two words: agreement beyond chance, -1..1; 1 = they agree.
+
+    `table[i][j]` counts what the first called i and the second j. None where chance alone agrees
+    always: no count, or both used one word only. Source: J. Cohen, Educ. Psychol. Meas. 20 (1960)
+    37-46.
+
+    Raises:
+        ValueError: a negative count.
+    """
+    (a, b), (c, d) = table
+    if min(a, b, c, d) < 0:
+        raise ValueError(f"{table} holds a negative count")
+    total = a + b + c + d
+    chance = (a + b) * (a + c) + (c + d) * (b + d)  # x total^2
+    if chance == total * total:
+        return None
+    return ((a + d) * total - chance) / (total * total - chance)

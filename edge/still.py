@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge import comparisons, judgement, sight
+from edge import comparisons, judgement, recipe_pictures
 from edge import recipe as recipes
+from edge.assembly import assembled
 from edge.errors import EdgeError, ImageError, SettingsError
 from edge.judgement import Finding
 from edge.recipe import Recipe
 from edge.terms import Code, Detection, Reason, Verdict
 from edge.vision.detector import Detector
 from edge.vision.detectors import Detectors
-from edge.vision.image import decode_image
 from edge.vision.quality import ImageCheck
 from edge.vision.reference import Reference
 from edge.vision.tiled import Sees
@@ -38,11 +38,11 @@ class Stills:
     """A recipe with its detector and its references, put together as on the line."""
 
     def __init__(self, recipe: Path, model: Path | None) -> None:
-        """Load them; nothing is pinned here.
+        """Load them; nothing needs a pin here, but what has one must be so.
 
         Raises:
             SettingsError: mistakes in the recipe, or it does not fit the model.
-            ModelError: the model cannot be used.
+            ModelError: the model cannot be used, or a file is not as pinned.
             ImageError: a reference picture cannot be used.
         """
         self.recipe = recipes.read(recipe)
@@ -51,11 +51,7 @@ class Stills:
         problems = recipes.check_labels(self.recipe, self.detector.labels)
         if problems:
             raise SettingsError(str(recipe), problems)
-        self._references = {
-            view.camera: Reference(decode_image(recipe.parent / view.reference))
-            for view in self.recipe.views
-            if view.reference is not None
-        }
+        self._references, _pinned = recipe_pictures.references(self.recipe, recipe.parent, True)
 
     def judge(
         self,
@@ -79,12 +75,11 @@ def assemble(recipe: Recipe, folder: Path, model: Detector | None) -> Detectors:
     floor = comparisons.model_floor(recipe)
     if model is not None:
         model = model.with_floor(min(model.score_floor, floor))
-    prepare, _pinned = sight.flattened(recipe, folder)
-    sees = sight.assemble(recipe, model, prepare=prepare)
-    seconds, _pinned = comparisons.seconds(
-        recipe, folder, True, lambda path, pin: Detector(path, pin, score_floor=recipe.score_floor)
-    )
-    return Detectors(sees, seconds)
+
+    def opened(path: Path, pin: str | None) -> Detector:
+        return Detector(path, pin, score_floor=recipe.score_floor)
+
+    return assembled(recipe, folder, model, opened, unsigned=True)[0]
 
 
 def judge_still(

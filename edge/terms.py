@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the hub reads these words too and needs no arrays
     import numpy as np
@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # the hub reads these words too and needs no arrays
 
 MAP_VERSION = 1
 """Version of the register map both sides must agree on (PLC register 7)."""
+
+TriggerMode = Literal["hardware", "software", "free_run"]
+"""What starts an exposure: the sensor's wire, our request, or the camera itself."""
 
 
 class Code(IntEnum):

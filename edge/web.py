@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from edge import stopping
 from edge.errors import CameraError, ImageError, ModelError, SettingsError
 from edge.intervals import Interval, Intervals
 from edge.limits import Web
@@ -29,7 +30,7 @@ WAITING = 2
 _READ_S = 0.25
 
 Told = Mapping[str, object]
-"""A defect, a stretch, an interval or the summary, with its `kind`."""
+"""A defect, a stretch, an interval, a stop or the summary, with its `kind`."""
 
 
 class Source(Protocol):
@@ -74,6 +75,7 @@ class WebInspection:
         self._over = threading.Event()  # nobody takes from the queue any more
         self._fault: CameraError | None = CameraError("the reader of the camera ended by itself")
         self._undecided = self._defects = 0
+        self._judged = stopping.Run()
         self._verdicts = dict.fromkeys((Code.OK, Code.NG, Code.UNDECIDED), 0)
 
     def run(self, stop: threading.Event, tell: Callable[[Told], None]) -> None:
@@ -132,6 +134,16 @@ class WebInspection:
         for interval in closed:
             self._verdicts[interval.verdict.code] += 1
             tell(self._place.interval(interval))
+            self._follow(interval, tell)
+
+    def _follow(self, interval: Interval, tell: Callable[[Told], None]) -> None:
+        """The recipe's [stop] rules; told once, then they begin anew: nobody resets them here."""
+        rules = self._recipe.stop
+        self._judged = stopping.follow(self._judged, 0, interval.verdict.code, rules)
+        why = stopping.reason(self._judged, rules)
+        if why is not None:
+            self._judged = stopping.Run()
+            tell(self._place.stop(interval, why))
 
     def _summary(self, end_row: int, seconds: float) -> Told:
         metres = self._place.m(end_row)
@@ -229,4 +241,13 @@ class Place:
             "verdict": interval.verdict.code.name.lower(),
             "reason": reason.value if reason is not None else None,
             "defects": interval.defects,
+        }
+
+    def stop(self, interval: Interval, why: str) -> Told:
+        """The recipe's [stop] rules ask for the web to be stopped, since the end of this part."""
+        return {
+            "kind": "stop",
+            "at_m": round(self.m(interval.last), 5),
+            "interval": interval.number,
+            "text": why,
         }

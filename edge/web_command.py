@@ -19,7 +19,7 @@ from edge.errors import CameraError, SettingsError
 from edge.release import Loaded, load
 from edge.settings import Settings
 from edge.terms import Frame
-from edge.vision.camera import Camera, open_camera
+from edge.vision.connection import Camera, open_camera
 from edge.web import Source, Told, WebInspection
 
 MEASURE_S = 12.0

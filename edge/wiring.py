@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edge import line_wiring
+from edge.lines import misfits
+from edge.spoken import unspeakable
+
 if TYPE_CHECKING:
     from edge.settings import Camera, Settings, Station
 
@@ -30,10 +34,14 @@ def crossed(settings: Settings) -> list[str]:
 
     Keys that are missing or wrong are None here and told already.
     """
-    problems = [*twice(settings), *overlapping(settings), *misplaced(settings)]
+    problems = [problem for bus in settings.bus or () for problem in misfits(bus)]
+    problems += [*twice(settings), *overlapping(settings), *misplaced(settings)]
+    problems += unspeakable(settings)
+    problems += line_wiring.crossed(settings)
     buses = {bus.name for bus in settings.bus or () if bus.name}
     cameras = {camera.name for camera in settings.camera or () if camera.name}
     for station in settings.station or ():
+        problems += counting(station, settings)
         if station.bus and station.bus not in buses:
             problems.append(
                 f"[station {station.name}] bus: no [[bus]] is named {station.bus!r}; "
@@ -59,12 +67,39 @@ def crossed(settings: Settings) -> list[str]:
     return problems
 
 
+def counting(station: Station, settings: Settings) -> list[str]:
+    """A PLC that counts the parts, or what the station needs to count them itself."""
+    where = f"[station {station.name}]"
+    if station.trigger is None:
+        return []  # wrong, and told already
+    if station.trigger not in ("camera", "interval"):
+        if station.bus or station.io:
+            return []
+        return [f"{where} bus: missing; expected a [[bus]], or an `io` that counts the parts"]
+    problems = []
+    if station.bus:
+        problems.append(
+            f"{where} bus: {station.bus!r}; trigger = {station.trigger!r} counts for itself and "
+            "has no PLC; expected no bus"
+        )
+    numbers = sorted(recipe.number for recipe in settings.recipe or () if recipe.number)
+    if station.recipe not in numbers:
+        problems.append(
+            f"{where} recipe: got {station.recipe}; expected the number of a [[recipe]], "
+            f"one of {numbers}: no PLC asks for one"
+        )
+    if station.trigger == "interval" and station.interval_ms is None:
+        problems.append(f"{where} interval_ms: missing; expected the time between two pieces")
+    return problems
+
+
 def twice(settings: Settings) -> list[str]:
     """Names, numbers, ports and cameras that can be used only once."""
     problems = []
     for kind, things in (
         ("bus", settings.bus),
         ("camera", settings.camera),
+        ("io", settings.io),
         ("light", settings.light),
         ("station", settings.station),
     ):
@@ -78,8 +113,9 @@ def twice(settings: Settings) -> list[str]:
     problems += [
         f"[[recipe]] number: {n} is used twice" for n in set(numbers) if numbers.count(n) > 1
     ]
-    ports = [bus.port for bus in settings.bus or () if bus.port]
+    ports = [bus.place for bus in settings.bus or () if bus.port or bus.usb or bus.host]
     ports += [light.port for light in settings.light or () if light.port]
+    ports += [io.port for io in settings.io or () if io.port and io.kind == "modbus"]
     problems += [
         f"[[bus]] port: {port!r} is used twice" for port in set(ports) if ports.count(port) > 1
     ]

@@ -125,11 +125,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(asked: argparse.Namespace) -> int:
     from hub import demo  # pulls in the embedded server, which no other command needs
-    from hub.demo_wiring import demo_product, own_product
+    from hub.demo_wiring import FASTEST_PLATES, demo_product, own_product
 
     given = [asked.pictures, asked.model, asked.recipe]
     if any(given) and not all(given):
         say("--pictures, --model and --recipe belong together: give all three or none")
+        return 2
+    if asked.pictures is None and asked.rate > FASTEST_PLATES:
+        say(
+            f"--rate: got {asked.rate:g}, expected at most {FASTEST_PLATES:g}: faster plates are "
+            "blurred by more than the demo model has seen"
+        )
         return 2
     product = demo_product()
     if asked.pictures is not None:

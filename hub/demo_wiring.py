@@ -54,7 +54,7 @@ port = {serial}
 name = "c1"
 kind = "{kind}"
 source = {camera}
-
+{optics}
 [[recipe]]
 number = 1
 path = {recipe}
@@ -71,7 +71,78 @@ deadline_ms = {deadline_ms}
 frame_tolerance_ms = {tolerance_ms}
 max_rate_per_s = {max_rate}
 cameras = ["c1"]
+speed_mm_s = {speed}
+{gate}{tags}"""
+
+_TAGS = """
+[[slave]]
+name = "meter"
+bus = "b1"
+unit = 2
+
+[[tag]]
+name = "belt-speed"
+title = "皮带速度"
+station = "s1"
+address = 40
+unit = "mm/s"
+dead_band = 20.0
+
+[[tag]]
+name = "stop-cause"
+title = "停线原因"
+station = "s1"
+address = 41
+role = "stop_cause"
+words = { "1" = "剔除故障", "2" = "视觉请求停线", "3" = "视觉节点无应答" }
+
+[[tag]]
+name = "line-state"
+title = "产线状态"
+station = "s1"
+address = 42
+role = "line_state"
+
+[[tag]]
+name = "good-parts"
+title = "良品箱计数"
+station = "s1"
+address = 43
+type = "u32"
+counts = true
+dead_band = 10.0
+
+[[tag]]
+name = "energy"
+title = "电能"
+slave = "meter"
+address = 0
+type = "u32"
+word_order = "high_first"
+scale = 0.001
+unit = "kWh"
+counts = true
+dead_band = 0.004
+
+[[tag]]
+name = "power"
+title = "功率"
+slave = "meter"
+address = 2
+type = "f32"
+word_order = "high_first"
+unit = "kW"
+dead_band = 0.2
 """
+
+FASTEST_PLATES = 7.5
+"""Per second: above, they move more than the `blur_px` of their recipe during the exposure."""
+
+_PITCH_MM = 190.0  # from plate to plate on the simulated belt
+_EYE_MM = 34.5  # from under its camera on: the part sensor ...
+_GATE_MM, _GATE_S = 490.0, 0.64  # ... and the gate, farther away on a fast belt
+_VALVE_MS = 20
+_OPTICS = "mm_per_px = 0.25\nexposure_us = 500\n"  # of its camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +293,9 @@ def write_settings(
         "kind": "folder" if own else "shared_memory",
         "trigger": "software" if own else "hardware", "deadline_ms": 1000 if own else 400,
         "tolerance_ms": 900 if own else 60, "max_rate": min(200.0, 1.5 * rate),
-        "recipe": _text(recipe), "model": _text(model),
+        "recipe": _text(recipe), "model": _text(model), "tags": _TAGS,
+        "optics": "" if own else _OPTICS, "speed": 0 if own else rate * _PITCH_MM,
+        "gate": "" if own else _gate(rate * _PITCH_MM),
     }  # fmt: skip
     folder.token.touch(mode=0o600)
     folder.token.write_text(f"{token}\n", encoding="utf-8")
@@ -230,6 +303,12 @@ def write_settings(
     hub.write_text(_HUB.format(**fill), encoding="utf-8")
     edge.write_text(_EDGE.format(**fill), encoding="utf-8")
     return hub, edge
+
+
+def _gate(speed_mm_s: float) -> str:
+    """Where the simulated line's gate is, for `quanjian-edge check`."""
+    gate_mm = max(_GATE_MM, speed_mm_s * _GATE_S) - _EYE_MM
+    return f"gate_mm = {gate_mm:.1f}\nvalve_ms = {_VALVE_MS}\n"
 
 
 def _text(value: str | Path) -> str:

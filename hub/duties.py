@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 LOCK = 0x716A_0002  # advisory lock "qj" 2: the leader of the duties
 _KEPT_REFUSED = 1000
 _RETRY_S = 5.0
+_JITTER = random.Random()
 _OVER_S = 300.0  # after an epoch's last row; until then a node may still settle its parts
 
 
@@ -236,7 +237,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         except StoreError as wrong:
             log.warning("%s; tried again in %.0f s", wrong, _RETRY_S)
             notify("WATCHDOG=1")
-            stop.wait(_RETRY_S * random.uniform(0.5, 1.0))
+            stop.wait(_RETRY_S * _JITTER.uniform(0.5, 1.0))
 
 
 def _lead(duties: Duties, settings: Settings, stop: threading.Event) -> None:

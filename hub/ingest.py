@@ -30,6 +30,7 @@ _notices = msgspec.json.Decoder(Notice)
 
 _REPORT_S = 60.0
 _LONGEST_PAUSE_S = 5.0
+_JITTER = random.Random()
 
 
 class Ingest:
@@ -98,7 +99,7 @@ class Ingest:
             except StoreError as wrong:
                 self._forget_database()
                 log.warning("%s; tried again in %.1f s", wrong, pause_s)
-                if self._stop.wait(pause_s * random.uniform(0.5, 1.0)):
+                if self._stop.wait(pause_s * _JITTER.uniform(0.5, 1.0)):
                     return False
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 notify("WATCHDOG=1")

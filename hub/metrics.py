@@ -1,13 +1,15 @@
 """Every formula that a page or a report shows, once. Pure: counts in, figures out, no IO.
 
 Counts come from the queries `counts`, `latency` and `seen_minutes` (hub/store/queries.sql), laws
-from the table `law`. A share without a denominator has no value (None), never 0; nothing is capped,
-because a share above 1 says that a sum is wrong. Sums are added first and divided last.
+from the table `law`, tags from `tags_now`. A share without a denominator has no value (None), never
+0; nothing is capped, because a share above 1 says that a sum is wrong. Sums are added first and
+divided last.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 Counts = Mapping[str, Any]
@@ -52,22 +54,27 @@ def counted(counts: Counts) -> int:
     return max(int(counts["triggers"]), settled)
 
 
+def own(counts: Counts) -> int:
+    """Parts of the line itself that the PLC counted: golden samples are in no figure of it."""
+    return counted(counts) - int(counts["samples"])
+
+
 def trigger_detection_rate(counts: Counts) -> float | None:
-    """触发检测率, 0..1: (inspected + golden samples) / triggers of the PLC's own counter.
+    """触发检测率, 0..1: inspected / (triggers of the PLC's own counter - golden samples).
 
     Missed and bypassed parts lower it. None without triggers.
     """
-    return share(inspected(counts) + counts["samples"], counted(counts))
+    return share(inspected(counts), own(counts))
 
 
 def missed_rate(counts: Counts) -> float | None:
-    """未检率, 0..1: missed / triggers. None without triggers."""
-    return share(counts["missed"], counted(counts))
+    """未检率, 0..1: missed / (triggers - golden samples). None without triggers."""
+    return share(counts["missed"], own(counts))
 
 
 def bypass_rate(counts: Counts) -> float | None:
-    """旁路率, 0..1: bypassed / triggers. None without triggers."""
-    return share(counts["bypassed"], counted(counts))
+    """旁路率, 0..1: bypassed / (triggers - golden samples). None without triggers."""
+    return share(counts["bypassed"], own(counts))
 
 
 def latency_mean_ms(counts: Counts) -> float | None:
@@ -88,6 +95,29 @@ def coverage(seen_minutes: int, nodes: int, since: datetime, until: datetime) ->
     """
     value = share(seen_minutes, nodes * minutes_between(since, until))
     return None if value is None else min(value, 1.0)
+
+
+KWH = {"Wh": Decimal("0.001"), "kWh": Decimal(1), "MWh": Decimal(1000)}
+"""Units of energy that a tag may have, in kWh."""
+
+
+def figure(value: int, exponent: int) -> Decimal:
+    """A tag's figure in its unit, exact: value x 10 ** exponent."""
+    return Decimal(value).scaleb(exponent)
+
+
+def energy_kwh(tags: Iterable[Mapping[str, Any]]) -> Decimal | None:
+    """电量: what every tag that counts energy grew, in kWh; None if no tag counts energy.
+
+    Args:
+        tags: rows of the query `tags_now`, of one period.
+    """
+    grown = [
+        figure(tag["grown"], tag["exponent"]) * KWH[tag["unit"]]
+        for tag in tags
+        if tag["counts"] and tag["unit"] in KWH
+    ]
+    return sum(grown, Decimal(0)) if grown else None
 
 
 LawState = Literal["balanced", "unbalanced", "self_counted", "unknown"]
@@ -260,9 +290,10 @@ def indicators(
 
 
 def _shares(counts: Counts) -> list[Indicator]:
-    seen, triggers = inspected(counts), counted(counts)
+    seen, triggers = inspected(counts), own(counts)
     judged = ("no_parts", "合格 + 不合格 + 未判定", "OK + NG + undecided", seen)
-    fired = ("no_triggers", "PLC 触发数", "PLC triggers", triggers)
+    less = "PLC 触发数 - 标准件", "PLC triggers - golden samples"
+    fired = ("no_triggers", *less, triggers)
     rows = (
         ("first_pass_yield", "首检合格率", "First-pass yield", "合格", "OK", counts["ok"], judged),
         ("ng_rate", "不良率", "NG rate", "不合格", "NG", counts["ng"], judged),
@@ -279,9 +310,9 @@ def _shares(counts: Counts) -> list[Indicator]:
             "trigger_detection_rate",
             "触发检测率",
             "Trigger detection rate",
-            "(合格 + 不合格 + 未判定 + 标准件)",
-            "(OK + NG + undecided + golden samples)",
-            seen + counts["samples"],
+            "(合格 + 不合格 + 未判定)",
+            "(OK + NG + undecided)",
+            seen,
             fired,
         ),
         ("missed_rate", "未检率", "Missed rate", "未检", "missed", counts["missed"], fired),

@@ -1,4 +1,4 @@
-"""Sums of a batch: the law of each epoch, minute counts, causes, pictures, alerts. No IO.
+"""Sums of a batch: the law of each epoch, minute counts, causes, pictures, alerts, figures. No IO.
 
 One `Tally` per transaction: it is fed the rows in order, together with the laws as they stood, and
 then holds what the store has to add.
@@ -6,7 +6,7 @@ then holds what the store has to add.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import NamedTuple
 
 from edge.mqtt.message import (
@@ -16,22 +16,15 @@ from edge.mqtt.message import (
     CounterRow,
     EpochRow,
     EvictionRow,
+    LineRow,
     MissedRow,
     PartRow,
+    TagRow,
 )
 from edge.terms import Code, Mode
+from hub.figures import Figures
 from hub.intake import Bad, Good
-
-_START = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-
-def moment(at_ms: int) -> datetime:
-    """Milliseconds since 1970 as aware UTC, exact."""
-    return _START + timedelta(milliseconds=at_ms)
-
-
-def minute_of(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)
+from hub.moments import minute_of, moment
 
 
 def _let_pass(row: PartRow) -> bool:
@@ -180,6 +173,7 @@ class Tally:
     """What one batch adds. `laws` must hold every law its rows touch, as stored before."""
 
     laws: dict[tuple[str, int], Law]
+    figures: Figures = field(default_factory=lambda: Figures({}))
     minutes: dict[MinuteKey, MinuteCount] = field(default_factory=dict)
     causes: Counter[tuple[MinuteKey, str, str]] = field(default_factory=Counter)
     seen: set[datetime] = field(default_factory=set)
@@ -216,6 +210,10 @@ class Tally:
             self.evicted[row.picture] = at
         elif isinstance(row, AlertRow):
             self.alerts.append(row)
+        elif isinstance(row, TagRow):
+            self.figures.tag(row)
+        elif isinstance(row, LineRow):
+            self.figures.line(row)
 
     def _gone(self, row: MissedRow | BypassedRow, at: datetime) -> None:
         count = self._law(row.station, row.epoch).gone(row)

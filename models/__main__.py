@@ -17,11 +17,11 @@ from models import anomaly
 from models.deeppcb import convert
 from models.export import HEADS, export
 from models.importer import take_in
-from models.quantize import quantize
+from models.quantize import LEAST_PICTURES, quantize
 from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
 from models.train import Training, train
-from models.trainer import DEFAULT_PYTHON
+from models.trainer import DEFAULT_PYTHON, python_at
 
 _Answer = dict[str, object]
 
@@ -174,6 +174,11 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
         const="gray",
         help="the same with one channel, for cameras without colour",
     )
+    made.add_argument(
+        "--pictures",
+        type=Path,
+        help="folded: folder of pictures to compare on (default: simulated plates)",
+    )
     _add_python(made)
 
 
@@ -258,12 +263,17 @@ def _add_quantize(commands: _Commands[argparse.ArgumentParser]) -> None:
         default="openvino",
         help="what will run it (default: openvino)",
     )
+    made.add_argument(
+        "--few",
+        action="store_true",
+        help=f"try the command with fewer than {LEAST_PICTURES} pictures for each",
+    )
 
 
 def _add_python(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--trainer-python",
-        type=Path,
+        type=python_at,
         default=DEFAULT_PYTHON,
         help="interpreter of the trainer's environment (default: .venv-train)",
     )
@@ -309,11 +319,13 @@ def _run(args: argparse.Namespace) -> _Answer:
             _figures,
             args.head,
             args.fold,
+            args.pictures,
         )
     if args.command == "import":
         return take_in(args.model, args.out, args.gray, args.pictures)
     if args.command == "quantize":
-        return quantize(args.model, args.pictures, args.out, args.count, args.engine, _say)
+        given = (args.model, args.pictures, args.out, args.count, args.engine)
+        return quantize(*given, _say, args.few)
     if args.command == "recipe":
         return write_recipe(args.card, args.out)
     if args.command == "anomaly":
@@ -327,6 +339,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if getattr(args, "model", None) == args.out:
         parser.error(f"--out: {args.out} is the model itself, which would be gone")
+    if args.command == "export" and args.pictures is not None and args.fold == "no":
+        parser.error("--pictures: means nothing without --fold or --gray")
     try:
         answer = _run(args)
     except OSError as exc:

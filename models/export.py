@@ -32,6 +32,7 @@ def export(
     progress: Callable[[dict[str, object]], None],
     head: str = "raw",
     fold: Fold = "no",
+    pictures: Path | None = None,
 ) -> dict[str, object]:
     """Write `out` and return {out, sha256, bytes, ir, opset, shape}; folded, also the proof's.
 
@@ -44,6 +45,7 @@ def export(
         progress: gets the trainer's notes.
         head: of HEADS; end_to_end only for a network that has such a head (yolo26).
         fold: whether the file takes uint8 BGR, or gray; see `models.importer`.
+        pictures: folder of pictures that the folded file is compared on; None: simulated plates.
 
     Raises:
         TrainingError: no weights, a card that is no JSON, or the exporter failed.
@@ -65,7 +67,7 @@ def export(
     out.with_suffix(".export.log").unlink()
     if fold != "no":
         try:
-            return {**answer, **take_in(made, out, fold == "gray", None)}
+            return {**answer, **take_in(made, out, fold == "gray", pictures)}
         finally:
             made.unlink(missing_ok=True)
     model = out.read_bytes()

@@ -42,6 +42,12 @@ LEAST_AGREEMENT = 0.95
 LEAST_DECISIONS = 0.97
 """Share of pictures on which both find something or both nothing."""
 
+LEAST_PICTURES = 34
+"""To calibrate with, and to compare on: ranges of fewer miss what the line shows, and of fewer the
+LEAST_DECISIONS are simply all."""
+
+_LEAST_OF_FEW = 2  # each, for whoever only tries the command
+
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 _MODULE = re.compile(r"/model\.(\d+)/")
 
@@ -89,6 +95,7 @@ def quantize(
     count: int,
     engine: Engine,
     say: Callable[[str], None],
+    few: bool = False,
 ) -> dict[str, object]:
     """Write the 8-bit form of `model`, folded or not, and return what was compared.
 
@@ -100,6 +107,7 @@ def quantize(
         count: pictures to calibrate with; as many again, at the most, to compare with.
         engine: that will run it.
         say: gets one line per step.
+        few: be content with fewer than LEAST_PICTURES.
 
     Raises:
         TrainingError: no folder for `out`, too few pictures, no head to be found, or decisions
@@ -109,7 +117,7 @@ def quantize(
     if not out.parent.is_dir():
         raise TrainingError(f"{out}: there is no such folder to write to")
     original = Detector(model)
-    calibration, held_out = _split(pictures, count)
+    calibration, held_out = _split(pictures, count, _LEAST_OF_FEW if few else LEAST_PICTURES)
     say(f"calibrating on {len(calibration)} pictures, comparing on {len(held_out)}")
     head = head_of(onnx.load(str(model)))
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".quantize-") as folder:
@@ -230,14 +238,19 @@ class _Feed(quantization.CalibrationDataReader):  # type: ignore[misc] # it ship
         return next(self._feed, None)
 
 
-def _split(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
+def _split(folder: Path, count: int, least: int) -> tuple[list[Path], list[Path]]:
     """Pictures to calibrate with and as many others to compare with, from all over the folder."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
-    if len(found) < 4:
-        raise TrainingError(f"{folder}: {len(found)} pictures; expected 4 or more")
     step = max(1, len(found) // (2 * count))
     chosen = found[::step][: 2 * count]
-    return chosen[::2], chosen[1::2]
+    calibration, held_out = chosen[::2], chosen[1::2]
+    if len(held_out) < least:
+        raise TrainingError(
+            f"{folder}: {len(found)} pictures, of which {len(calibration)} would calibrate and "
+            f"{len(held_out)} be compared; expected {least} or more for each: of fewer neither "
+            "ranges nor decisions say anything of the line (--few, only to try the command)"
+        )
+    return calibration, held_out
 
 
 def _keep_metadata(model: Path, out: Path) -> None:

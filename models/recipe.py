@@ -4,6 +4,7 @@ OUT/plate.toml            what `quanjian-edge run` judges by
 OUT/golden/NAME.png       one plate per class and one good plate with every look-alike
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -21,6 +22,9 @@ _HEAD = """\
 # The recipe of the simulated plate, made by `quanjian-models recipe` from {card}.
 name = "demo-plate"
 product = "模拟加工板 90 x 72 mm"
+
+[motion]
+blur_px = 3.0  # as much as the model has seen in training
 """
 
 
@@ -42,16 +46,16 @@ def write_recipe(card: Path, out: Path) -> dict[str, object]:
     pictures = {"ok": _draw(GOLDEN_SEED, ())}
     for place, label in enumerate(CLASSES, 1):
         pictures[label] = _draw(GOLDEN_SEED + place, (label,))
-    for name, picture in pictures.items():
-        _save(out / "golden" / f"{name}.png", picture)
+    pins = {name: _save(out / "golden" / f"{name}.png", one) for name, one in pictures.items()}
     text = _HEAD.format(card=card.name)
     text += "".join(
         f'\n[[class]]\nlabel = "{label}"\nname = "{names[label]}"\nthreshold = {limit}\n'
         for label, limit in limits.items()
     )
     text += "".join(
-        f'\n[[golden]]\npicture = "golden/{name}.png"\nexpect = "{_expected(name)}"\n'
-        for name in pictures
+        f'\n[[golden]]\npicture = "golden/{name}.png"\nsha256 = "{pin}"\n'
+        f'expect = "{_expected(name)}"\n'
+        for name, pin in pins.items()
     )
     (out / "plate.toml").write_text(text, encoding="utf-8")
     return {"recipe": str(out / "plate.toml"), "golden": sorted(pictures)}
@@ -68,9 +72,11 @@ def _expected(name: str) -> str:
     return "ok" if name == "ok" else "ng"
 
 
-def _save(path: Path, picture: np.ndarray) -> None:
+def _save(path: Path, picture: np.ndarray) -> str:
+    """Write it; returns its sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     good, png = cv2.imencode(".png", picture)
     if not good:
         raise ImageError(f"{path}: cannot be encoded as PNG")
     path.write_bytes(png.tobytes())
+    return hashlib.sha256(png.tobytes()).hexdigest()

@@ -8,6 +8,7 @@ stdout.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,14 @@ _START = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
     "runpy.run_module('models.train_ultralytics', run_name='__main__', alter_sys=True)"
 )
+
+
+def python_at(text: str) -> Path:
+    """An interpreter as the command line names it, for a process that starts in another folder.
+
+    Its symlink stays one: by its place, not by what it points to, a virtual environment is known.
+    """
+    return Path(shutil.which(text) or text).absolute()
 
 
 def delegate(

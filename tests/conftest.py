@@ -1,4 +1,9 @@
-"""Peers that several test files share; each plugin owns one kind of peer."""
+"""Peers that several test files share; each plugin owns one kind of peer.
+
+`--short` plays the long fault runs with a fifth of their parts; what must hold stays the same.
+"""
+
+import pytest
 
 pytest_plugins = [
     "tests.chromium_peer",
@@ -8,3 +13,13 @@ pytest_plugins = [
     "tests.played_hub",
     "tests.postgres_peer",
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--short", action="store_true", help="long fault runs with a fifth of parts")
+
+
+@pytest.fixture
+def many(request: pytest.FixtureRequest) -> int:
+    """Parts of a long run."""
+    return 2_000 if request.config.getoption("--short") else 10_000

@@ -1,11 +1,7 @@
 """A light controller for tests: on a pty, with the common ASCII protocol, and its [[light]]."""
 
-import os
-import select
-import threading
-import tty
-
 from edge import settings
+from tests.serial_peers import PtyPeer
 
 SIZE = 8  # characters of a request
 
@@ -15,41 +11,29 @@ def wiring(port: str, kind: str = "ascii", **changes: object) -> settings.Light:
     return settings.Light(**(keys | {"reply_timeout_s": 0.2} | changes))  # type: ignore[arg-type]
 
 
-class PlayedController:
-    """A controller on a pty that knows the protocol; `say` gives other answers, one a request."""
+class PlayedController(PtyPeer):
+    """A controller that knows the protocol; `others` are said instead, one a request."""
 
     def __init__(self, channels: int = 4) -> None:
+        super().__init__("light controller")
         self.brightness = dict.fromkeys(range(1, channels + 1), 0)
         self.on: set[int] = set()
         self.heard: list[bytes] = []
-        self.say: list[bytes] = []
-        self._line, self._far_end = os.openpty()
-        tty.setraw(self._far_end)
-        self.port = os.ttyname(self._far_end)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="light controller")
+        self.others: list[bytes] = []
 
-    def __enter__(self) -> "PlayedController":
-        self._thread.start()
-        return self
+    def reboot(self) -> None:
+        """The power was away for a moment."""
+        self.brightness = dict.fromkeys(self.brightness, 0)
+        self.on = set()
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=5)
-        os.close(self._line)
-        os.close(self._far_end)
+    def answer(self, heard: bytes) -> bytes:
+        while len(heard) >= SIZE:
+            asked, heard = heard[:SIZE], heard[SIZE:]
+            self.heard.append(asked)
+            self.say(self.others.pop(0) if self.others else self._carried_out(asked))
+        return heard
 
-    def _run(self) -> None:
-        heard = b""
-        while not self._stop.is_set():
-            if select.select([self._line], [], [], 0.02)[0]:
-                heard += os.read(self._line, 64)
-            while len(heard) >= SIZE:
-                asked, heard = heard[:SIZE], heard[SIZE:]
-                self.heard.append(asked)
-                os.write(self._line, self.say.pop(0) if self.say else self._answer(asked))
-
-    def _answer(self, asked: bytes) -> bytes:
+    def _carried_out(self, asked: bytes) -> bytes:
         """Written against the page of the protocol, not with our own encoder."""
         check = 0
         for character in asked[:6]:

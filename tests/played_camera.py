@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.pairing import Pairing, TriggerMode
-from edge.terms import Frame, Mode, Part, Reason, Trigger
+from edge.pairing import Pairing
+from edge.terms import Frame, Mode, Part, Reason, Trigger, TriggerMode
 
 IMAGE = np.zeros((1, 1), np.uint8)
 RATE = 5.0  # parts per second at the most

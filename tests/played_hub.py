@@ -33,6 +33,9 @@ from hub.store.embedded import EmbeddedServer
 from hub.store.pool import Store
 from tests.played_shift import WATCH_MIN, PlayedStation, short_shift, station_now
 
+SITE_WORDS = ("电能", "缺料")
+"""Names that tests give in rows as a site would; a page shows them as they are in any language."""
+
 
 @dataclass
 class Node:

@@ -68,6 +68,6 @@ def met(resume: Resume | None = None, counter: int = 1000, **changes: int) -> Pl
     plc.read(counter=counter, **changes)
     plc.read()
     assert plc.handshake.due(plc.now_s) == NO_RESULT
-    plc.handshake.acknowledged(NO_RESULT)
+    plc.handshake.acknowledged(NO_RESULT, plc.now_s)
     plc.handshake.ready = True
     return plc

@@ -1,11 +1,13 @@
 """The PLC's program on a belt of its own, scan by scan: edges are given by encoder place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from edge.plc.blocks import LineCounters, PlcBlock
+from edge.plc.blocks import LineCounters, PlcBlock, StatusFlags
 from edge.plc.images import EyeEdge, Inputs, Outputs, Settled
-from edge.plc.program import TRIGGER_READY, Program, Site
+from edge.plc.program import Program, Site
+from tests import plc_in_python
 
 SITE = Site()
 SCAN_S = 0.01
@@ -13,20 +15,33 @@ WAY_MM = 7.6  # per scan: 760 mm/s
 FAR_MM = SITE.eye_to_gate_eye_mm
 
 
+class Scanned(Protocol):
+    """A program under power."""
+
+    def scan(self, inputs: Inputs, now_s: float) -> Outputs:
+        """One scan at `now_s` of the PLC's own clock."""
+
+
+Maker = Callable[..., Scanned]
+PROGRAMS: dict[str, Maker] = {"structured_text": Program, "python": plc_in_python.Program}
+"""The program that the simulated line runs, and the same one told a second time."""
+
+
 @dataclass
 class Plc:
     """The program on a moving belt: edges are given by their encoder place, scans follow."""
 
-    program: Program = field(default_factory=lambda: Program(SITE, 7))
+    program: Scanned
     now_s: float = 100.0
     at_mm: float = 0.0
     beating: bool = True
-    status: int = 1 | TRIGGER_READY
+    status: int = StatusFlags.ONLINE | StatusFlags.TRIGGER_READY
     result: tuple[int, int] = (0, 0)
     keys: dict[str, bool] = field(default_factory=dict)
     out: Outputs = field(init=False)
     records: list[object] = field(default_factory=list)
     beats: int = 0
+    registers: tuple[int, ...] | None = None  # all ten that the node writes, as a test says
 
     def __post_init__(self) -> None:
         self.scan()
@@ -42,7 +57,8 @@ class Plc:
         self.now_s += SCAN_S
         self.at_mm += way_mm
         self.beats += self.beating
-        node = (self.status, self.beats // 25, 0, 0, 0, 0, 0, 0, *self.result)
+        own = (self.status, self.beats // 25, 0, 0, 0, 0, 0, 0, *self.result)
+        node = self.registers or own
         inputs = Inputs(
             node=node,
             encoder_mm=self.at_mm,

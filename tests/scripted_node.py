@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from edge.plc.blocks import StatusFlags
 from edge.plc.images import Counted, Outputs
-from edge.plc.program import TRIGGER_READY
 from edge.simulation.line import LinePlan, SimulatedLine
 from edge.simulation.summary import PlatePlan, Records
 from edge.terms import Code
@@ -68,7 +68,7 @@ class ScriptedNode:
     def _write(self) -> None:
         if self.beating:
             self._node[1] = int(self.now_s / 0.25) & 0xFFFF
-        self._node[0] = 1 | (TRIGGER_READY if self.ready else 0)
+        self._node[0] = 1 | (StatusFlags.TRIGGER_READY if self.ready else 0)
         if self.torn and self._node[9] // 16 != self._node[8] % 4096:
             self._node[9] = self._late_word
             return
@@ -91,7 +91,7 @@ class ScriptedNode:
 
     def warm_up(self) -> "ScriptedNode":
         """The PLC's first second, and the node's first heartbeats."""
-        while not self.line.program.node_ready(self.now_s) and self.now_s < 3:
+        while not self.line.program.node_ready and self.now_s < 3:
             self.step()
         return self
 

@@ -189,6 +189,10 @@ class NodeProcess:
         self._process.kill()
         self._process.wait(10)
 
+    def signal(self, number: int) -> None:
+        """Such as SIGSTOP: the whole process stands still."""
+        self._process.send_signal(number)
+
     def _closed_rows(self) -> int:
         if not self._ledger.exists():
             return 0

@@ -19,16 +19,22 @@ WORDS = ("edge.terms", "edge.errors", "edge.stats")
 SHARED = ("edge.terms", "edge.stats", "edge.mqtt.message", "edge.sections")
 """What edge and hub share: words, sums, wire and (decision 0002) the reader of settings."""
 
+FRAMINGS = tuple(f"edge.plc.modbus{framing}" for framing in ("", "_rtu", "_ascii", "_tcp"))
+"""The Modbus PDU and its three framings."""
+
 LEDGER = ("edge.outbox", "edge.ledger")
 SIMULATION = tuple(
     f"edge.{part}"
     for part in (
         *("simulate", "simulation"),
-        *("plc.images", "plc.program", "plc.slave"),
+        *("plc.images", "plc.program", "plc.structured_text", "plc.slave", "plc.tcp_slave"),
         *("vision.lens", "vision.marks", "vision.plates"),
     )
 )
 """The simulated line, which knows the truth of each part."""
+
+NATIVE = ("edge.plc.fx", "edge.plc.hostlink", "edge.plc.mewtocol", "edge.plc.transaction")
+PROFILES = ("edge.plc.devices", "edge.plc.profile")
 
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     # the words and the pure rules
@@ -41,8 +47,16 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.sentences": ("edge.terms", "edge.limits", "edge.recipe", "edge.judgement"),
     "edge.recorded": ("edge.terms", "edge.mqtt.message"),
     "edge.stopping": ("edge.terms", "edge.limits"),
-    "edge.wiring": ("edge.settings",),
-    "edge.settings": ("edge.errors", "edge.sections", "edge.mqtt.message", "edge.wiring"),
+    "edge.line_wiring": ("edge.settings",),
+    "edge.lines": ("edge.settings",),
+    "edge.spoken": ("edge.settings", "edge.plc.blocks", *NATIVE),
+    "edge.wiring": ("edge.settings", "edge.line_wiring", "edge.lines", "edge.spoken"),
+    "edge.wiring_io": ("edge.settings",),
+    "edge.profiled": ("edge.errors", "edge.sections", "edge.plc.blocks", *PROFILES),
+    "edge.settings": (
+        *("edge.terms", "edge.errors", "edge.sections"),
+        *("edge.mqtt.message", "edge.wiring", "edge.wiring_io", "edge.profiled"),
+    ),
     "edge.limits": ("edge.terms",),
     "edge.zones": (),
     "edge.recipe": ("edge.terms", "edge.errors", "edge.sections", "edge.limits", "edge.zones"),
@@ -50,9 +64,20 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     # the three wings of the node: they meet only in the loop
     "edge.vision": (*WORDS, "edge.settings", "edge.limits", "edge.zones"),
     "edge.plc": (*WORDS, "edge.settings"),
-    "edge.plc.modbus": (),
+    "edge.plc.crc": (),
+    **dict.fromkeys(FRAMINGS, ("edge.plc.modbus", "edge.plc.transaction", "edge.plc.crc")),
+    "edge.plc.transaction": (),
     "edge.plc.light_protocol": (),
+    "edge.plc.hex_words": (),
+    "edge.plc.text_line": ("edge.plc.transaction",),
+    "edge.plc.fx": ("edge.plc.hex_words", "edge.plc.transaction"),
+    "edge.plc.hostlink": ("edge.plc.hex_words", "edge.plc.text_line", "edge.plc.transaction"),
+    "edge.plc.mewtocol": ("edge.plc.hex_words", "edge.plc.text_line", "edge.plc.transaction"),
+    "edge.plc.devices": (),
+    "edge.plc.profile": ("edge.errors", "edge.sections", "edge.plc.devices"),
     "edge.plc.blocks": ("edge.terms", "edge.errors"),
+    "edge.plc.structured_text": ("edge.errors",),
+    "edge.plc.panel": ("edge.plc.blocks",),
     "edge.mqtt": (*WORDS, "edge.settings"),
     # the ledger and the rest of the node
     **dict.fromkeys(LEDGER, (*WORDS, "edge.mqtt.message", *LEDGER)),
@@ -60,10 +85,15 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     # the other programs
     "hub": SHARED,
     "hub.intake": SHARED,
-    "hub.tally": (*SHARED, "hub.intake"),
+    "hub.moments": (),
+    "hub.figures": (*SHARED, "hub.moments"),
+    "hub.tally": (*SHARED, "hub.intake", "hub.figures", "hub.moments"),
     "hub.metrics": SHARED,
     "hub.broker": (*SHARED, "hub.errors", "hub.settings"),
-    "hub.store": (*SHARED, "hub.errors", "hub.settings", "hub.intake", "hub.tally", "hub.tether"),
+    "hub.store": (
+        *(*SHARED, "hub.errors", "hub.settings", "hub.intake", "hub.tally", "hub.tether"),
+        *("hub.figures", "hub.moments"),
+    ),
     "hub.web": (*SHARED, "hub.errors", "hub.settings", "hub.metrics", "hub.store.pool"),
     "models": (*WORDS, "edge.vision"),
     "models.train_ultralytics": ("models.torchvision_cpu", "models.blocks"),
@@ -75,7 +105,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
 RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
-    "serial": ("edge.plc",),
+    "serial": ("edge.plc", "tests"),
     "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
     "sqlite3": (*LEDGER, "edge.pictures", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
@@ -97,6 +127,8 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "uvicorn": ("hub.serve", "tests"),
     "jinja2": ("hub.web",),
     "pymodbus": ("tests", "bench"),
+    "umodbus": ("tests",),
+    "minimalmodbus": ("bench",),
     "supervision": ("bench.turns.textbook",),
     "hypothesis": ("tests",),
     "httpx": ("tests",),
@@ -111,20 +143,59 @@ SANS_IO = (
     "edge.zones",
     "edge.judgement",
     "edge.stopping",
+    *(
+        f"edge.commissioning.{core}"
+        for core in (
+            *("comparison", "focusing", "golden", "grey", "journal"),
+            *("outcome", "points", "rules", "scale", "signing"),
+        )
+    ),
     "edge.sentences",
     "edge.recorded",
     "edge.alerts",
     "edge.simulation.belt",
+    "edge.simulation.drive",
+    "edge.line_wiring",
     "edge.mqtt.message",
+    "edge.finder",
     "edge.intervals",
+    "edge.spoken",
+    "edge.lines",
     "edge.motion",
     "edge.pairing",
     "edge.plc.blocks",
+    "edge.plc.crc",
+    "edge.plc.devices",
+    "edge.plc.discrete",
+    "edge.plc.fx",
     "edge.plc.handshake",
+    "edge.plc.hex_words",
+    "edge.plc.hostlink",
     "edge.plc.light_protocol",
-    "edge.plc.modbus",
+    "edge.plc.mewtocol",
+    *FRAMINGS,
+    "edge.plc.codecs",
+    "edge.plc.echo",
+    "edge.plc.line_state",
+    "edge.plc.panel",
     "edge.plc.plan",
-    "edge.plc.program",
+    "edge.plc.roundabout",
+    "edge.plc.selfcount",
+    "edge.plc.tag_lane",
+    "edge.plc.tags",
+    "edge.plc.text_line",
+    "edge.plc.ties",
+    "edge.plc.timetable",
+    "edge.plc.tracking",
+    "edge.plc.transaction",
+    *(
+        f"edge.plc.structured_text.{part}"
+        for part in (
+            *("tokens", "tree", "reader", "expressions", "statements", "grammar", "datatypes"),
+            *("code", "scope", "operators", "functions", "values", "steps", "standard"),
+            *("compiler", "machine"),
+        )
+    ),
     "edge.vision.jpeg",
     "edge.vision.masks",
     "edge.vision.metadata",
@@ -136,6 +207,8 @@ SANS_IO = (
     "edge.vision.web",
     "edge.vision.realtime",
     "hub.intake",
+    "hub.figures",
+    "hub.moments",
     "hub.tally",
     "hub.metrics",
 )

@@ -122,6 +122,19 @@ def test_a_box_of_one_side_alone_counts(sides: tuple[list[list[Any]], list[list[
     assert agreed(*sides).alone == 1
 
 
+def test_a_box_of_theirs_that_is_clipped_to_a_line_is_counted_apart() -> None:
+    line = [0.0, 459.7, 0.0, 489.8, 0.31, "missing_hole"]
+    both = agreed([ROW], [ROW, line])
+    assert (both.pairs, both.no_area, both.alone) == (1, 1, 0)
+    assert agreed([line], []).alone == 1
+
+
+def test_a_box_of_ours_whose_mask_is_empty_is_counted_apart() -> None:
+    empty, full = [*changed(x1=300.0), 0.0], [*changed(x1=300.0), 7.0]
+    assert (agreed([empty], []).no_area, agreed([empty], []).alone) == (1, 0)
+    assert (agreed([full], []).no_area, agreed([full], []).alone) == (0, 1)
+
+
 def test_a_box_at_the_very_floor_may_be_alone() -> None:
     assert agreed([changed(score=CONF + 5e-4)], []).alone == 0
 
@@ -129,3 +142,9 @@ def test_a_box_at_the_very_floor_may_be_alone() -> None:
 def test_a_second_class_at_the_same_place_is_counted_apart() -> None:
     both = agreed([ROW, changed(label="stain", score=0.4)], [ROW])
     assert (both.pairs, both.second_class, both.alone) == (1, 1, 0)
+
+
+def test_a_better_box_of_another_class_than_theirs_is_no_second_guess() -> None:
+    weak = changed(score=0.4)
+    both = agreed([weak, changed(label="stain", score=0.9)], [weak])
+    assert (both.pairs, both.second_class, both.alone) == (1, 0, 1)

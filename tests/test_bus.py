@@ -1,17 +1,14 @@
 """The bus thread against PLCs on a pty: parts come, verdicts are taken, ports go and come."""
 
-import queue
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
+from msgspec import structs
 
-from edge.plc.blocks import Control, LineCounters, PlcBlock, Result, StatusFlags, verdict_word
-from edge.plc.bus import Bus, BusStation, LinkBack, LinkLost
+from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.bus import LinkBack, LinkLost
 from edge.plc.handshake import (
     EpochOpened,
     Expired,
@@ -22,156 +19,22 @@ from edge.plc.handshake import (
     Triggered,
     Wrong,
 )
-from edge.plc.slave import PtySlave, RtuSlave
-from edge.plc.turns import Seen
-from edge.settings import Bus as BusSettings
-from edge.settings import Station
-from edge.terms import MAP_VERSION, Cause, Code
-from tests.serial_peers import ScriptedPeer, until
-
-READY = StatusFlags.ONLINE | StatusFlags.TRIGGER_READY
-SCAN_S = 0.01
-One = TypeVar("One")
-
-
-class TinyPlc:
-    """A PLC program of a few lines: counts the parts a test makes, takes what fits, beats."""
-
-    def __init__(self, unit: int = 1, takes: bool = True) -> None:
-        registers = dict.fromkeys([*range(12), *range(100, 110), *range(200, 210)], 0)
-        self.slave = RtuSlave(unit, registers)
-        self.takes = takes
-        self.plc_start = 1
-        self.map_version = MAP_VERSION
-        self.taken: list[tuple[int, Code]] = []
-        self.node: list[int] = [0] * 10
-        self.beats: list[float] = []  # when the node's heartbeat changed
-        self.halted = False
-        self._edges: list[float] = []
-        self._counter = 100
-        self._last = (0, 0)
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tiny plc")
-
-    def __enter__(self) -> "TinyPlc":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(5)
-
-    def part(self) -> int:
-        """A part at the sensor; its number."""
-        with self._lock:
-            self._counter += 1
-            self._edges.append(time.monotonic())
-            return self._counter
-
-    def restart(self) -> None:
-        """Power off and on."""
-        with self._lock:
-            self.plc_start += 1
-            self._counter, self._last = 0, (0, 0)
-
-    def _run(self) -> None:
-        beat = 0
-        while not self._stop.wait(SCAN_S):
-            if self.halted:
-                continue
-            beat += 1
-            with self._lock:
-                counters = LineCounters(1, 2, 3, 4, 5).encode()
-                outputs = dict(enumerate(self._block(beat & 0xFFFF).encode()))
-                outputs |= {200 + place: word for place, word in enumerate(counters)}
-                seen = self.slave.exchange(outputs)
-                node = [seen[address] for address in range(100, 110)]
-                if node[1] != self.node[1]:
-                    self.beats.append(time.monotonic())
-                self.node = node
-                self._take(node)
-
-    def _take(self, node: list[int]) -> None:
-        result = Result.decode(node[5:])
-        if result is None or not self.takes or (result.number, result.code) == self._last:
-            return
-        self._last = (result.number, result.code)
-        self.taken.append(self._last)
-
-    def _block(self, beat: int) -> PlcBlock:
-        age_s = time.monotonic() - self._edges[-1] if self._edges else 60.0
-        number, code = self._last
-        word = verdict_word(number, Code(code)) if number else 0
-        return PlcBlock(
-            Control.ENABLE | Control.LINE_RUNNING, self._counter & 0xFFFF, 1,
-            min(0xFFFF, int(age_s * 1000)), self._counter, beat, self.map_version, number, word,
-            self.plc_start, 1,
-        )  # fmt: skip
-
-
-class Watcher:
-    """Reads a station's observations, as an inspector does, and keeps them."""
-
-    def __init__(self, station: BusStation) -> None:
-        self.station = station
-        self.seen: list[Seen] = []
-
-    def of(self, kind: type[One]) -> list[One]:
-        while True:
-            try:
-                self.seen.append(self.station.observations.get_nowait())
-            except queue.Empty:
-                return [one for one in self.seen if isinstance(one, kind)]
-
-    def wait(self, kind: type[One], count: int = 1, within_s: float = 5.0) -> list[One]:
-        until(lambda: len(self.of(kind)) >= count, within_s)
-        return self.of(kind)
-
-
-def station(unit: int = 1, **changes: int) -> Station:
-    return Station(
-        name=f"s{unit}",
-        bus="b",
-        unit=unit,
-        trigger="hardware",
-        cameras=("c",),
-        counters_base=200,
-        max_rate_per_s=100,
-        **changes,
-    )
-
-
-@contextmanager
-def running(
-    port: str, *stations: Station, resumes: dict[str, Resume | None] | None = None
-) -> Iterator[tuple[Bus, list[Watcher]]]:
-    bus = Bus(BusSettings(name="b", port=port, reply_timeout_s=0.1), stations, resumes or {})
-    watchers = [Watcher(bus.station(its.name)) for its in stations]
-    for watcher in watchers:
-        watcher.station.status(READY, active_recipe=1)
-        watcher.station.alive(1e9)
-    bus.start()
-    try:
-        yield bus, watchers
-    finally:
-        bus.close()
-        bus.close()
-
-
-def ready(plc: TinyPlc) -> None:
-    until(lambda: bool(plc.node[0] & StatusFlags.TRIGGER_READY))
-
-
-def answer(watcher: Watcher, triggered: Triggered, code: Code = Code.OK) -> None:
-    part = triggered.trigger.part
-    watcher.station.submit(part.epoch, part.number, code, 0, 0.5, 20, time.monotonic())
-
-
-def accounted(watcher: Watcher) -> list[int]:
-    numbers = [triggered.trigger.part.number for triggered in watcher.of(Triggered)]
-    missed = [n for gap in watcher.of(Missed) for n in range(gap.first, gap.last + 1)]
-    return sorted(numbers + missed)
+from edge.plc.slave import PtySlave, Slave
+from edge.plc.transaction import Answer, Refusal, Refused, Request
+from edge.plc.turns import SILENCES
+from edge.terms import Cause, Code
+from tests.serial_peers import Babbler, ScriptedPeer, until
+from tests.tiny_plc import (
+    REGISTERS,
+    SECOND,
+    ForgetfulSlave,
+    TinyPlc,
+    accounted,
+    answer,
+    ready,
+    running,
+    station,
+)
 
 
 def test_a_part_is_triggered_judged_and_its_verdict_taken() -> None:
@@ -339,7 +202,60 @@ def test_a_dead_plc_does_not_stop_its_neighbour_on_the_same_line() -> None:
             first.wait(Taken, made)
         assert not first.of(LinkLost)
         two.slave.answering = True
-        second.wait(LinkBack, 2)
+        second.wait(LinkBack, 2, within_s=12.0)  # after 5 s without a part it is asked for sure
+
+
+def test_a_dead_plc_is_not_asked_while_a_part_of_its_neighbour_waits_for_its_verdict() -> None:
+    asked = [0]
+
+    class Dead(Slave):
+        """Hears what it is asked and says nothing."""
+
+        def answer(self, request: Request | Refusal) -> Answer | Refused | None:
+            asked[0] += request.unit == self.unit
+            return None
+
+    with (
+        TinyPlc(1, takes=False) as one,
+        PtySlave([one.slave, Dead(2, REGISTERS)]) as line,
+        running(line.port, station(1, deadline_ms=4000), station(2)) as (_, (first, second)),
+    ):
+        ready(one)
+        second.wait(LinkLost)
+        until(lambda: asked[0] >= SILENCES)
+        one.part()
+        first.wait(Triggered)
+        before = asked[0]
+        assert first.wait(Expired) == [Expired(1, 101, False)]
+        assert asked[0] == before
+        until(lambda: asked[0] > before, within_s=10.0)
+
+
+def test_a_verdict_does_not_go_out_late_behind_an_answer_owed_to_another_station() -> None:
+    """Two blocks in one PLC: what it does not answer of one is listened out for the other, too."""
+    slave = ForgetfulSlave()
+    other = structs.replace(
+        station(deadline_ms=500), name="s2", read_base=SECOND, write_base=100 + SECOND,
+        counters_base=200 + SECOND,
+    )  # fmt: skip
+    with (
+        TinyPlc(slave=slave) as one,
+        TinyPlc(slave=slave, base=SECOND) as two,
+        PtySlave([slave]) as line,
+        running(line.port, station(), other, reply_timeout_s=0.3) as (_, (_, second)),
+    ):
+        ready(one)
+        ready(two)
+        two.part()
+        (triggered,) = second.wait(Triggered)
+        slave.forgets = 0
+        until(lambda: slave.forgets is None)
+        answer(second, triggered)
+        assert second.wait(Expired) == [Expired(1, 101, False)]
+        two.part()
+        answer(second, second.wait(Triggered, 2)[1])
+        assert second.wait(Taken)[0].number == 102
+    assert two.taken == [(102, Code.OK)]
 
 
 def test_garbage_on_the_line_never_stops_the_bus() -> None:
@@ -349,6 +265,13 @@ def test_garbage_on_the_line_never_stops_the_bus() -> None:
             until(lambda: len(peer.requests) > 4)
         with pytest.raises(KeyError):
             bus.station("nobody")
+
+
+def test_a_line_that_is_never_silent_stops_neither_the_clock_of_the_bus_nor_its_end() -> None:
+    threads = threading.active_count()
+    with Babbler() as peer, running(peer.port, station(), gap_ms=100) as (_, all_):
+        assert "the line is never silent" in all_[0].wait(LinkLost, within_s=4.0)[0].text
+    assert threading.active_count() == threads
 
 
 def test_nothing_is_left_of_a_bus_that_is_closed() -> None:

@@ -13,7 +13,10 @@ import pytest
 from edge.errors import CameraError
 from edge.limits import Light, View
 from edge.terms import Frame
-from edge.vision.camera import AS_FOUND, KEPT, BadFrame, Capture, open_camera
+from edge.vision import camera
+from edge.vision.camera import KEPT, BadFrame, Capture
+from edge.vision.connection import open_camera
+from edge.vision.setup import AS_FOUND
 from edge.vision.shared_memory import SharedMemoryCamera, SharedMemoryWriter
 from tests.camera_source import Source
 
@@ -256,6 +259,33 @@ def test_a_fault_of_a_cameras_software_is_an_outage_and_not_its_end(
         assert capture.wait_for(exposed_at(100.0), time.monotonic() + WAIT_S)
     writer.close()
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_read_that_hangs_without_an_error_is_told_with_its_camera(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SharedMemoryWriter(path, 8, 8, 1)
+    hang, over = threading.Event(), threading.Event()
+
+    def read(camera: SharedMemoryCamera, timeout_s: float) -> Frame | None:
+        if hang.is_set():
+            over.wait(WAIT_S)
+        return whole(camera, timeout_s)
+
+    whole = SharedMemoryCamera.read
+    monkeypatch.setattr(SharedMemoryCamera, "read", read)  # no driver here can be made to hang
+    monkeypatch.setattr(camera, "HUNG_S", 0.4)
+    with capturing(Source("shared_memory", str(path))) as capture:
+        assert until(lambda: capture.online)
+        hang.set()
+        assert until(lambda: capture.read_s > camera.HUNG_S)
+        assert not capture.online
+        assert capture.fault == "c1: hangs: a read is out for over 0.4 s without any error"
+        over.set()
+        assert until(lambda: capture.online)
+        assert capture.read_s < WAIT_S
+        assert capture.reconnects == 0
+    writer.close()
 
 
 def test_closing_ends_the_thread_and_every_wait(path: Path) -> None:

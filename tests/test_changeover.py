@@ -12,6 +12,7 @@ from edge.errors import SettingsError
 from edge.eye import Eye, Look
 from edge.limits import ClassLimits, View
 from edge.pairing import Pairing
+from edge.plc.blocks import StatusFlags
 from edge.recipe import Recipe
 from edge.release import Loaded, load_all
 from edge.settings import Recipe as Entry
@@ -112,6 +113,43 @@ def test_a_camera_that_cannot_be_set_so_is_a_fault_until_another_recipe_is_wante
     assert line.standing.error_code == 1
     line.wants(1)
     assert until(line.ready)
+
+
+def test_the_old_recipe_stays_active_until_the_cameras_are_set_up_and_no_part_is_on_its_way(
+    line: Line,
+) -> None:
+    line.wants(1)
+    assert until(line.ready)
+    line.wants(2)
+    now_s = time.monotonic()
+    for _ in range(3):  # a part is on its way: the loop prepares nothing
+        line.standing.judge_health(now_s, now_s, now_s, None, False, False, frozenset())
+        assert (line.standing.active_recipe, line.standing.ready) == (1, False)
+        assert StatusFlags.TRIGGER_READY not in line.standing.flags()
+        assert line.eye.is_prepared(1)
+    assert isinstance(line.take(1), Frame), "finished under its own recipe"
+    assert until(line.ready)
+    assert line.standing.active_recipe == 2
+
+
+def test_a_recipe_that_cannot_be_had_is_job_failed_and_fault_and_never_the_old_one(
+    line: Line,
+) -> None:
+    line.wants(1)
+    assert until(line.ready)
+    line.wants(9)
+    now_s = time.monotonic()  # before anything is prepared: a part is on its way
+    line.standing.judge_health(now_s, now_s, now_s, None, False, False, frozenset())
+    assert (line.standing.active_recipe, line.standing.ready) == (0, False)
+    line.turn()
+    failed = StatusFlags.JOB_FAILED | StatusFlags.FAULT
+    assert line.standing.flags() & (failed | StatusFlags.TRIGGER_READY) == failed
+    assert (line.standing.active_recipe, line.standing.alive) == (0, True)
+    assert line.standing.state().state == "error"
+    line.wants(1)
+    assert until(line.ready)
+    assert StatusFlags.JOB_FAILED not in line.standing.flags()
+    assert line.standing.active_recipe == 1
 
 
 def test_the_log_tells_what_became_of_each_cameras_frames(line: Line) -> None:

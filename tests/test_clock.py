@@ -33,3 +33,10 @@ def test_a_stamp_fits_a_row_and_lies_between_two_looks_at_the_clock() -> None:
     assert len(stamp.boot) == len(BOOT)
     assert int(stamp.boot, 16) > 0
     assert clock.stamp().boot == stamp.boot
+
+
+def test_how_long_program_and_computer_run_is_told_in_their_order() -> None:
+    program_s, computer_s = clock.since_start_s()
+    assert 0 < program_s < computer_s
+    later_s, _ = clock.since_start_s()
+    assert program_s <= later_s < program_s + 5

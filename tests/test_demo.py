@@ -15,9 +15,24 @@ from typing import Any
 
 import pytest
 
+from edge import settings
+from edge.__main__ import main as node_main
+from edge.recipe import read as read_recipe
+from edge.simulation.belt import Layout
+from edge.simulation.camera import EXPOSURE_S
+from edge.simulation.line import LinePlan
+from edge.vision.marks import MM_PER_PX
 from hub import demo_figures
+from hub.__main__ import main as hub_main
 from hub.demo_figures import Run
-from hub.demo_wiring import free_ports, take_folder
+from hub.demo_wiring import (
+    FASTEST_PLATES,
+    Ports,
+    demo_product,
+    free_ports,
+    take_folder,
+    write_settings,
+)
 from tests.loopback_peer import wait_for
 
 WHOLE = 180.0  # s for a run, on a busy computer
@@ -59,17 +74,28 @@ def left_behind(data: Path) -> list[str]:
     return [*working_in(data), *locked, *map(str, [*shared, *(data / "run").glob("plc*")])]
 
 
-def test_a_run_of_some_seconds_balances_prints_one_object_and_leaves_nothing(
-    folder: Path,
-) -> None:
-    data = folder / "first"
-    done = subprocess.run(
+@pytest.fixture(scope="module")
+def data(folder: Path) -> Path:
+    """The folder of every run here but one: its database is laid out once, its history grows."""
+    return folder / "demo"
+
+
+@pytest.fixture(scope="module")
+def first(data: Path) -> subprocess.CompletedProcess[str]:
+    """A run that ends by itself."""
+    return subprocess.run(
         command(data, "--seconds", "6", "--rate", "3"),
         capture_output=True,
         text=True,
         timeout=WHOLE,
         check=False,
     )
+
+
+def test_a_run_of_some_seconds_balances_prints_one_object_and_leaves_nothing(
+    data: Path, first: subprocess.CompletedProcess[str]
+) -> None:
+    done = first
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert 15 <= told["triggers"] <= 20
@@ -84,14 +110,16 @@ def test_a_run_of_some_seconds_balances_prints_one_object_and_leaves_nothing(
 
 
 def test_a_second_run_keeps_the_history_and_another_beside_it_takes_its_own_folder(
-    folder: Path,
+    data: Path, first: subprocess.CompletedProcess[str]
 ) -> None:
-    data = folder / "twice"
-    with subprocess.Popen(command(data), stderr=subprocess.PIPE, text=True) as first:
-        assert first.stderr is not None
-        for line in first.stderr:
-            if "station" in line:
-                break
+    assert first.returncode == 0, first.stderr
+    endless = command(data, "--seconds", "3600")
+    with subprocess.Popen(
+        endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as second:
+        assert second.stderr is not None
+        said = iter(second.stderr)
+        assert f"data: {data}" in next(said), "the folder is taken from here on"
         beside = subprocess.run(
             command(data, "--seconds", "3"),
             capture_output=True,
@@ -99,23 +127,22 @@ def test_a_second_run_keeps_the_history_and_another_beside_it_takes_its_own_fold
             timeout=WHOLE,
             check=False,
         )
-        first.send_signal(signal.SIGINT)
-        rest = first.stderr.read()
+        assert any("station" in line for line in said), "the second one judges parts"
+        second.send_signal(signal.SIGINT)
+        rest = second.stderr.read()
+        assert second.stdout is not None
+        told = json.loads(second.stdout.read().splitlines()[-1])
     assert beside.returncode == 0, beside.stderr
     assert f"{data}-2" in beside.stderr.splitlines()[0]
-    assert first.returncode == 0, rest
+    assert second.returncode == 0, rest
     assert "平衡 balanced" in rest.splitlines()[-1]
-    again = subprocess.run(
-        command(data, "--seconds", "3"), capture_output=True, text=True, timeout=WHOLE, check=False
-    )
-    assert again.returncode == 0, again.stderr
-    assert 0 < json.loads(again.stdout)["triggers"] <= 14, "only this run's parts"
+    assert (told["hub_parts"], told["residue"]) == (told["triggers"], 0), "only this run's parts"
     assert left_behind(data) == []
     assert left_behind(Path(f"{data}-2")) == []
 
 
-def test_a_dead_part_is_told_with_its_last_words_and_everything_stops(folder: Path) -> None:
-    data = folder / "broken"
+@pytest.mark.faults
+def test_a_dead_part_is_told_with_its_last_words_and_everything_stops(data: Path) -> None:
     with subprocess.Popen(command(data), stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stderr is not None
         for line in demo.stderr:
@@ -134,6 +161,7 @@ def test_a_dead_part_is_told_with_its_last_words_and_everything_stops(folder: Pa
     assert left_behind(data) == []
 
 
+@pytest.mark.faults
 def test_a_demo_killed_outright_takes_everything_with_it(folder: Path) -> None:
     data = folder / "killed"
     with subprocess.Popen(command(data), stderr=subprocess.PIPE, text=True) as demo:
@@ -167,6 +195,43 @@ def test_two_demos_never_share_a_folder(tmp_path: Path) -> None:
     assert third.root == first.root
     second.lock.close()
     third.lock.close()
+
+
+def test_the_demo_says_how_its_plates_move_and_check_is_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken, product = take_folder(tmp_path / "demo"), demo_product()
+    _hub, edge = write_settings(taken, Ports(1, 2, 3), "dbname=none", "token", product, 4.0)
+    wiring = settings.read(edge)
+    assert wiring.station[0].speed_mm_s == LinePlan(rate=4.0).speed_mm_s
+    camera = wiring.camera[0]
+    assert (camera.mm_per_px, camera.exposure_us) == (MM_PER_PX, EXPOSURE_S * 1e6)
+    node_main(["check", "--config", str(edge)])
+    told = capsys.readouterr().out
+    assert "OK     recipe 1: demo-plate with base.onnx, pinned" in told
+    assert "OK     motion s1 c1: 0.0 mm from its place at the most; demo-plate 1.52 px" in told
+    limit = read_recipe(product.recipe).motion.blur_px
+    fastest = LinePlan(rate=FASTEST_PLATES).speed_mm_s * EXPOSURE_S / MM_PER_PX
+    assert 0.9 * limit < fastest <= limit
+    taken.lock.close()
+
+
+@pytest.mark.parametrize("rate", [1.0, 4.0, FASTEST_PLATES])
+def test_the_demo_says_where_the_gate_of_its_line_is(tmp_path: Path, rate: float) -> None:
+    taken = take_folder(tmp_path / "demo")
+    _hub, edge = write_settings(taken, Ports(1, 2, 3), "dbname=none", "t", demo_product(), rate)
+    taken.lock.close()
+    own, layout = settings.read(edge).station[0], Layout().for_speed(LinePlan(rate=rate).speed_mm_s)
+    assert own.gate_mm is not None
+    assert own.gate_mm == pytest.approx(layout.gate_mm - layout.eye_mm, abs=0.05)
+    assert own.valve_ms == 1000 * layout.gate_lag_s
+    assert own.speed_mm_s
+    assert own.deadline_ms + own.valve_ms <= 1000 * own.gate_mm / own.speed_mm_s
+
+
+def test_plates_too_fast_for_the_demo_model_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert hub_main(["demo", "--rate", "8"]) == 2
+    assert "--rate: got 8, expected at most 7.5" in capsys.readouterr().err
 
 
 LAW: dict[str, Any] = {

@@ -71,6 +71,23 @@ def test_a_defect_with_an_empty_mask_has_no_area_rather_than_a_small_one(tmp_pat
     assert (found.width_mm, found.area_mm2) == (4.0, None)
 
 
+class Idle:
+    """A provider that writes nothing and raises nothing."""
+
+    def run_with_iobinding(self, _bound: object) -> None:
+        """Nothing."""
+
+
+def test_an_output_that_was_not_written_is_never_that_of_the_last_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binding = Detector(write(tmp_path, "raw segment"), threads=1).binding()
+    binding.prepare(picture())
+    assert [bool(np.isfinite(output).all()) for output in binding.run()] == [True, True]
+    monkeypatch.setattr(binding, "_session", Idle())
+    assert [bool(np.isnan(output).all()) for output in binding.run()] == [True, True]
+
+
 def test_a_mask_that_means_nothing_never_says_small(tmp_path: Path) -> None:
     path = write(tmp_path, "raw segment", add_to_masks=math.nan)
     with pytest.raises(ModelError, match="mask"):

@@ -43,7 +43,7 @@ threshold = 0.9
 
 DIFFERENCE = '\n[[class]]\nlabel = "difference"\nthreshold = 0.5\n'
 TEMPLATE = '\n[[template]]\npictures = ["good.png"]\nmax_shift_px = 12\n'
-GOLDEN = '\n[[golden]]\npicture = "bad.png"\nexpect = "ng"\n'
+GOLDEN = '\n[[golden]]\npicture = "bad.png"\nsha256 = "PIN"\nexpect = "ng"\n'
 
 RUNTIME = settings.Runtime(threads=1)
 
@@ -67,7 +67,8 @@ def entry(folder: Path, recipe: str) -> settings.Recipe:
     cv2.imwrite(str(folder / "good.png"), board())
     cv2.imwrite(str(folder / "bad.png"), bad_board())
     path, model = folder / "boards.toml", tiny_models.write(folder / "tiny.onnx")
-    path.write_text(recipe.replace("PINS", pins(folder)), encoding="utf-8")
+    recipe = recipe.replace("PINS", pins(folder)).replace("PIN", digest(folder / "bad.png"))
+    path.write_text(recipe, encoding="utf-8")
     return settings.Recipe(
         number=1,
         path=str(path),

@@ -32,8 +32,21 @@ def test_check_names_each_device_that_does_not_answer(
     assert main(["check", "--config", str(tmp_path / "edge.toml")]) == 1
     lines = capsys.readouterr().out.splitlines()
     faults = [line.split(":")[0].removeprefix("FAULT").strip() for line in lines if "FAULT" in line]
-    assert faults == ["recipe 1", "camera c1", "station s1", "broker", "token"]
+    assert faults == ["recipe 1", "camera c1", "bus b1", "station s1", "broker", "token"]
     assert any("not pinned; its sha256 is" in line for line in lines)
+
+
+def test_check_tells_a_recipe_that_is_not_there_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire(tmp_path, [False])
+    edge = tmp_path / "edge.toml"
+    text = edge.read_text(encoding="utf-8").replace("speed_mm_s = 0", "speed_mm_s = 100")
+    text += '\n[[recipe]]\nnumber = 2\npath = "gone.toml"\nmodel = "tiny.onnx"\n'
+    edge.write_text(text, encoding="utf-8")
+    assert main(["check", "--unsigned", "--config", str(edge)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if "gone.toml" in line] == ["FAULT  recipe 2"]
 
 
 def test_check_sets_each_camera_to_what_the_recipes_ask_of_it(

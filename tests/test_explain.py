@@ -1,5 +1,6 @@
 """`quanjian-edge recipe`: every mistake at once, and why a picture is what it is: edge.explain."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -115,6 +116,30 @@ def test_a_golden_picture_that_goes_wrong_is_exit_1(
     assert "UNDECIDED (uncertain) by bright 0.5" in capsys.readouterr().out
 
 
+def test_a_file_without_a_pin_is_named_with_the_pin_to_write(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, pin = folder / "squares.toml", hashlib.sha256((folder / "ng.png").read_bytes())
+    assert recipe_command(folder, "check") == 0
+    told = f"LOOSE  [[golden]] sha256: missing for ng.png, whose sha256 is {pin.hexdigest()}"
+    assert told in capsys.readouterr().out
+    recipe.write_text(RECIPE + f'sha256 = "{pin.hexdigest()}"\n', encoding="utf-8")
+    assert recipe_command(folder, "check") == 0
+    assert "LOOSE" not in capsys.readouterr().out
+    picture(folder, "ng.png", [(16, 16, 255)])
+    assert recipe_command(folder, "check") == 2
+    assert "ng.png: sha256 is " in capsys.readouterr().out
+
+
+def test_a_reference_that_is_no_picture_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = '\n[[view]]\ncamera = "c1"\nreference = "tiny.onnx"\n'
+    (folder / "squares.toml").write_text(RECIPE + view, encoding="utf-8")
+    assert recipe_command(folder, "check") == 2
+    assert "[[view]] reference: " in capsys.readouterr().out
+
+
 def test_a_picture_is_explained_detection_by_detection(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +173,18 @@ def test_a_json_object_says_the_same(folder: Path, capsys: pytest.CaptureFixture
     (found,) = document["detections"]
     assert (found["rule"], found["zone"], found["box"]) == ("band", None, [0, 8, 8, 16])
     assert "zones of c1" in told.err
+
+
+def test_a_camera_that_the_recipe_does_not_name_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = [str(folder / "ng.png"), "--camera", "c12"]
+    assert recipe_command(folder, "explain", *typed) == 0
+    assert "--camera: the recipe names no camera c12, only c1;" in capsys.readouterr().err
+    plain = RECIPE.replace('camera = "c1"\n', "")
+    (folder / "squares.toml").write_text(plain, encoding="utf-8")
+    assert recipe_command(folder, "explain", *typed) == 0
+    assert "the recipe names no camera c12, only none;" in capsys.readouterr().err
 
 
 def test_a_dark_picture_is_explained_without_the_detector(

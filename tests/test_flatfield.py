@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from calibration.__main__ import main
 from edge.errors import ImageError, SettingsError
+from edge.limits import Spots, Tiles
 from edge.vision import flat
 from edge.vision.flat import FlatField, Flattener
+from edge.vision.spots import SpotDetector
+from edge.vision.tiled import Tiled
 
 Image = npt.NDArray[np.uint8]
 WIDTH = 300
@@ -74,6 +77,16 @@ def test_what_does_not_fit_the_row_is_refused() -> None:
         flattener.apply(np.zeros((5, 400), np.uint8))
     with pytest.raises(ImageError, match="of 3 channels"):
         flattener.apply(np.zeros((5, WIDTH, 3), np.uint8))
+
+
+def test_a_picture_of_fewer_columns_than_the_flat_field_is_not_corrected_shifted() -> None:
+    limits = Spots(contrast=20, smallest_px=8, largest_px=32)
+    sees = Tiled(SpotDetector(limits), Tiles(overlap_px=32), prepare=Flattener(field()))
+    assert sees.detect(sensed(120, 64, 9)) == []
+    with pytest.raises(ImageError, match=r"290 columns of 1 channels, .* of 300 columns of 1"):
+        sees.detect(sensed(120, 64, 9)[:, :290])
+    with pytest.raises(ImageError, match="300 columns of 3 channels"):
+        sees.detect(np.zeros((64, WIDTH, 3), np.uint8))
 
 
 @pytest.mark.parametrize(

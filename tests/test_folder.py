@@ -1,5 +1,6 @@
 """A folder as a camera: one picture per request, in order, bad ones in their place."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -84,6 +85,21 @@ def test_a_picture_that_cannot_be_read_takes_its_place(tmp_path: Path) -> None:
     assert isinstance(bad, BadFrame)
     assert bad.number == 1
     assert "b.jpg: the file is empty" in bad.text
+
+
+def test_a_name_that_is_not_utf8_can_be_told(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png")
+    for name, content in ((b"b\xff.png", (tmp_path / "a.png").read_bytes()), (b"c\xff.png", b"")):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(content)
+    camera = FolderCamera("c1", tmp_path, loop=False)
+    for _ in range(3):
+        camera.request()
+    _, good, bad = (camera.read(WAIT_S) for _ in range(3))
+    assert good is not None
+    assert good.path == f"{tmp_path}/b?.png"
+    assert isinstance(bad, BadFrame)
+    assert bad.path == f"{tmp_path}/c?.png"
+    assert bad.text.encode() == f"{tmp_path}/c?.png: the file is empty".encode()
 
 
 def test_a_picture_deleted_meanwhile_is_a_bad_frame(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from edge.errors import CameraError
 from edge.limits import View
-from edge.terms import Frame
+from edge.terms import Frame, TriggerMode
 from edge.vision import gentl
-from edge.vision.camera import Camera, Capture, open_camera
-from edge.vision.setup import TriggerMode
+from edge.vision.camera import Capture
+from edge.vision.connection import Camera, open_camera
 from tests.camera_source import Source
 from tests.test_camera import until
 

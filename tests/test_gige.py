@@ -9,11 +9,11 @@ import pytest
 
 from edge.errors import CameraError
 from edge.limits import Strobe, View
-from edge.terms import Frame
+from edge.terms import Frame, TriggerMode
 from edge.vision.aravis import search
-from edge.vision.camera import BadFrame, Capture, open_camera
+from edge.vision.camera import BadFrame, Capture
+from edge.vision.connection import open_camera
 from edge.vision.genicam_camera import GenicamCamera
-from edge.vision.setup import TriggerMode
 from tests.camera_source import Source
 from tests.gige_peer import ADDRESS, SERIAL, choice, fake_camera, number, rounded, switch
 from tests.test_camera import until

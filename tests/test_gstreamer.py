@@ -10,7 +10,7 @@ import pytest
 from edge.errors import CameraError
 from edge.limits import View
 from edge.terms import Frame
-from edge.vision.camera import open_camera
+from edge.vision.connection import open_camera
 from edge.vision.csi import CsiCamera, pipeline, sensor_properties
 from edge.vision.gstreamer import GstreamerCamera
 from tests.camera_source import Source

@@ -279,7 +279,7 @@ def test_nothing_is_written_before_the_map_matches_and_status_only_after_result_
     handshake.observe(START.encode(), 1.1)
     assert not handshake.opened
     assert handshake.due(1.1) == NO_RESULT
-    handshake.acknowledged(NO_RESULT)
+    handshake.acknowledged(NO_RESULT, 1.1)
     assert handshake.opened
 
 

@@ -95,7 +95,7 @@ class Story(Plc):
             self.handshake.submit(part.epoch, part.number, Code(how), 0, 0.5, 9, self.now_s)
         registers = self.handshake.due(self.now_s)
         if registers is not None:
-            self.handshake.acknowledged(registers)
+            self.handshake.acknowledged(registers, self.now_s)
             self.read(result_taken=registers[3], word_taken=registers[4])
 
     def node(self, how: int) -> None:

@@ -23,6 +23,8 @@ from tests.ledger_rows import (
 from tests.loopback_peer import PlayedNode, played_node, wait_for
 from tests.paper_ledger import PaperLedger
 
+pytestmark = pytest.mark.faults
+
 
 def test_nothing_is_acknowledged_while_the_database_is_away_and_nothing_is_lost(
     wired: Settings, node: PlayedNode, database: str, postgres: EmbeddedServer

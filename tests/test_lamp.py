@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import settings
+from edge import lights, settings
 from edge.eye import Eye
-from edge.lights import CameraLamp
+from edge.lights import CameraLamp, Lights
 from edge.limits import ClassLimits, Light, View
 from edge.pairing import Pairing
 from edge.plc import light_protocol
@@ -34,6 +34,8 @@ from tests.serial_peers import until
 WAIT_S = 20.0
 VIEW = View(camera="c1", light=(Light(channel=1, brightness=200),))
 OFF = light_protocol.Command(light_protocol.OFF, 1).encode()
+ON = light_protocol.Command(light_protocol.ON, 1).encode()
+READ = light_protocol.Command(light_protocol.READ, 1).encode()
 AMBIENT = 20.0
 
 grey = st.floats(0, 255)
@@ -46,6 +48,8 @@ class Bench:
         self._channels = channels
         self.light = PlayedController(channels=2)
         self.burnt_out = False
+        self.period_s = 0.01
+        self.exposed_s: list[float] = []
         self._path = path
         self._writer = SharedMemoryWriter(path, 8, 8, 1)
         self._cut = threading.Event()
@@ -68,7 +72,7 @@ class Bench:
         self._cut.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.01):
+        while not self._stop.wait(self.period_s):
             if self._cut.is_set():
                 self._writer.close()
                 self._writer = SharedMemoryWriter(self._path, 8, 8, 1)
@@ -76,7 +80,8 @@ class Bench:
             shining = [one for one in self._channels if one in self.light.on]
             light = 0 if self.burnt_out else sum(self.light.brightness[one] for one in shining)
             mean = AMBIENT + light / 2
-            self._writer.write(np.full((8, 8), int(mean), np.uint8), time.monotonic())
+            self.exposed_s.append(time.monotonic())
+            self._writer.write(np.full((8, 8), int(mean), np.uint8), self.exposed_s[-1])
 
 
 @pytest.fixture
@@ -105,6 +110,7 @@ def ready_with(capture: Capture, view: View) -> bool:
     standing = Standing("s1", (eye,), {1: Loaded(1, recipe, "pinned", detector)}, ())
     standing.plc_fault = None
     standing.told(line_running=True, mode=Mode.AUTO, recipe_wanted=1)
+    standing.prepare()
     now_s = time.monotonic()
     standing.judge_health(now_s, now_s, now_s, None, False, False, frozenset())
     assert standing.ready or "c1: the lamps do not light" in str(standing.fault)
@@ -153,6 +159,23 @@ def test_no_frame_is_of_a_setup_before_its_lamps_shine_steadily(
     assert frame.exposed_s >= lamp.switched_s + SETTLE_S
 
 
+def test_the_first_picture_of_a_changed_setup_is_let_go(bench: Bench, tmp_path: Path) -> None:
+    bench.period_s = 0.1
+    controller = LightController(wiring(bench.light.port))
+    lamp = Clocked(controller, ratio=1.5)
+    capture = Capture(Source("shared_memory", str(tmp_path / "ring")), lamp=lamp)
+    capture.apply(1, VIEW)
+    frame = capture.wait_for(lambda frame: frame.setup == 1, time.monotonic() + WAIT_S)
+    dropped = capture.dropped
+    capture.close()
+    controller.close()
+    assert frame is not None
+    steady_s = lamp.switched_s + SETTLE_S
+    before = [at_s for at_s in bench.exposed_s if steady_s <= at_s < frame.exposed_s]
+    assert len(before) >= 1, "the change itself was judged by"
+    assert dropped == 0, "let go, not lost"
+
+
 def test_a_lamp_that_is_burnt_out_keeps_the_camera_away_until_it_is_replaced(
     bench: Bench, capture: Capture
 ) -> None:
@@ -186,8 +209,43 @@ def test_cameras_of_one_controller_prove_their_lamps_one_after_the_other(tmp_pat
     assert sorted(switched_off) == [OFF, light_protocol.Command(light_protocol.OFF, 2).encode()]
 
 
+def test_a_controller_that_loses_its_power_is_a_named_fault_and_its_lamps_are_proved_again(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lights, "WATCH_S", 0.05)
+    under_way = threading.Event()
+    node = Lights(node_with(wiring(bench.light.port)))
+    capture = Capture(Source("shared_memory", str(tmp_path / "ring")), lamp=node.lamps["c1"])
+    try:
+        node.watch(lambda cameras: cameras == ("c1",) and not under_way.is_set())
+        capture.apply(1, VIEW)
+        until(lambda: capture.setup == 1, WAIT_S)
+        until(lambda: bench.light.heard[-2:] == [READ, ON], WAIT_S)
+        under_way.set()
+        until(lambda: silent(bench.light, 10 * lights.WATCH_S), WAIT_S)
+        bench.light.reboot()
+        assert silent(bench.light, 10 * lights.WATCH_S)
+        assert capture.online, "nobody looks at the lamps while a part is under way"
+        under_way.clear()
+        told = "c1: light l1: channel 1 is at 0 and was set to 200"
+        until(lambda: str(capture.fault).startswith(told), WAIT_S)
+        until(lambda: capture.setup == 1 and capture.online, WAIT_S)
+        assert (bench.light.brightness[1], bench.light.on) == (200, {1})
+        assert bench.light.heard.count(OFF) == 2, "proved anew"
+    finally:
+        capture.close()
+        node.close()
+
+
+def silent(controller: PlayedController, for_s: float) -> bool:
+    """Was nothing said to it for so long?"""
+    said, end_s = len(controller.heard), time.monotonic() + for_s
+    until(lambda: time.monotonic() > end_s)
+    return len(controller.heard) == said
+
+
 def test_a_controller_that_is_away_keeps_the_camera_away(bench: Bench, capture: Capture) -> None:
-    bench.light.say = [b"&"] * 3
+    bench.light.others = [b"&"] * 3
     capture.apply(1, VIEW)
     until(lambda: "the controller refuses command 3" in str(capture.fault), WAIT_S)
     assert capture.setup is None
@@ -212,19 +270,24 @@ def test_two_pictures_prove_a_lamp_only_by_the_ratio_and_more_than_noise(
     assert fault(unlit, unlit, ratio) is not None
 
 
+def node_with(*light: settings.Light) -> settings.Settings:
+    """A node with one camera and these controllers."""
+    return settings.Settings(
+        node=settings.Node(plant="p", line="l", name="n", data_dir="d"),
+        bus=(settings.Bus(name="b1", port="/dev/a"),),
+        camera=(settings.Camera(name="c1", kind="folder", source="x"),),
+        recipe=(settings.Recipe(number=1, path="r", model="m"),),
+        station=(settings.Station(name="s1", bus="b1", trigger="software", cameras=("c1",)),),
+        light=light,
+    )
+
+
 def test_lights_of_a_node_are_wired_to_their_cameras() -> None:
     problems = crossed(
-        settings.Settings(
-            node=settings.Node(plant="p", line="l", name="n", data_dir="d"),
-            bus=(settings.Bus(name="b1", port="/dev/a"),),
-            camera=(settings.Camera(name="c1", kind="folder", source="x"),),
-            recipe=(settings.Recipe(number=1, path="r", model="m"),),
-            station=(settings.Station(name="s1", bus="b1", trigger="software", cameras=("c1",)),),
-            light=(
-                wiring("/dev/a", name="l1", channels=10),
-                wiring("/dev/b", name="l2", cameras=("c1", "c9")),
-                wiring("/dev/c", name="l2", kind="modbus", channels=32, cameras=("c2",)),
-            ),
+        node_with(
+            wiring("/dev/a", name="l1", channels=10),
+            wiring("/dev/b", name="l2", cameras=("c1", "c9")),
+            wiring("/dev/c", name="l2", kind="modbus", channels=32, cameras=("c2",)),
         )
     )
     told = "\n".join(problems)

@@ -81,7 +81,7 @@ def test_what_is_no_answer_is_a_sentence_and_the_next_command_gets_through(
     played: PlayedController, say: bytes, kind: type[PlcError], told: str
 ) -> None:
     light = LightController(wiring(played.port))
-    played.say = [say]
+    played.others = [say]
     with pytest.raises(kind, match=told):
         light.set({1: 128})
     light.set({1: 129})
@@ -89,9 +89,55 @@ def test_what_is_no_answer_is_a_sentence_and_the_next_command_gets_through(
     light.close()
 
 
+def test_a_controller_that_was_without_power_is_named(played: PlayedController) -> None:
+    light = LightController(wiring(played.port))
+    light.set({1: 200, 3: 0})
+    light.hold(lambda: True)
+    played.reboot()
+    told = "light l1: channel 1 is at 0 and was set to 200: the controller was without power"
+    with pytest.raises(PlcError, match=told):
+        light.hold(lambda: True)
+    light.set({1: 200, 3: 0})
+    light.hold(lambda: True)
+    light.close()
+
+
+def test_a_channel_that_kept_its_brightness_and_not_its_light_is_switched_on_again(
+    played: PlayedController,
+) -> None:
+    light = LightController(wiring(played.port))
+    light.set({1: 200, 3: 0})
+    played.on = {3}
+    light.hold(lambda: True)
+    assert played.on == {1}
+    light.close()
+
+
+def test_a_channel_that_cannot_be_read_is_set_again(played: PlayedController) -> None:
+    light = LightController(wiring(played.port))
+    light.set({1: 200})
+    played.reboot()
+    played.others = [protocol.REFUSED]
+    light.hold(lambda: True)
+    assert (played.brightness[1], played.on) == (200, {1})
+    light.close()
+
+
+def test_nothing_is_said_to_a_controller_while_a_part_is_under_way(
+    played: PlayedController,
+) -> None:
+    light, looks = LightController(wiring(played.port)), iter([True, False])
+    light.set({1: 200, 2: 100})
+    said = len(played.heard)
+    light.hold(lambda: next(looks))
+    asked = [one[1:3] for one in played.heard[said:]]
+    assert asked == [b"41", b"11"], "channel 1, then no more"
+    light.close()
+
+
 def test_an_adapter_that_echoes_is_not_taken_for_a_controller() -> None:
     with PlayedController() as echo:
-        echo.say = [Command(protocol.SET, 1, 5).encode()]
+        echo.others = [Command(protocol.SET, 1, 5).encode()]
         light = LightController(wiring(echo.port))
         with pytest.raises(PlcError, match="echoing adapter"):
             light.set({1: 5})
@@ -137,6 +183,13 @@ def test_a_modbus_controller_is_set_by_one_register_a_channel() -> None:
         )
         light.set({1: 77, 4: 255})
         assert [light.get(channel) for channel in range(1, 5)] == [77, 0, 0, 255]
+        light.hold(lambda: True)
+        light.close()
+        other = LightController(wiring(cable.near, "modbus", base=10, baudrate=115200))
+        other.set({4: 9})
+        other.close()
+        with pytest.raises(PlcError, match="channel 4 is at 9 and was set to 255"):
+            light.hold(lambda: True)
         light.close()
 
 

@@ -56,6 +56,12 @@ def test_demo_passes_its_variables_on() -> None:
     assert told("demo").endswith("-m hub demo")
 
 
+def test_no_test_is_left_out_of_both_runs() -> None:
+    assert '-m "not faults${left_out:+ and $left_out}"' in told("test")
+    assert '-m "faults${left_out:+ and $left_out}" --short' in told("test-faults", "SHORT=1")
+    assert "--short" not in told("test-faults")
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_dependency_is_locked_for_every_python(python: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -20,6 +20,7 @@ from edge.mqtt.message import (
     PartRow,
     State,
     StationState,
+    TagRow,
     View,
     chain,
     decode_batch,
@@ -69,9 +70,28 @@ parts = st.builds(
     views=st.lists(views, max_size=3).map(tuple),
 )
 
+scaled = st.integers(1 - 2**53, 2**53 - 1)
+tag_rows = st.builds(
+    TagRow,
+    station=st.just("meter"),
+    epoch=st.just(0),
+    at_ms=counts,
+    mono_ms=counts,
+    boot=st.just("0" * 32),
+    clock=st.sampled_from(["synced", "holdover", "unsynced"]),
+    name=st.just("energy"),
+    title=st.none() | st.just("电能"),
+    value=st.none() | scaled,
+    exponent=st.integers(-9, 9),
+    unit=st.just("kWh"),
+    counts=st.booleans(),
+    word=st.none() | st.just("换刀"),
+    fault=st.none() | texts,
+)
 
-@given(parts)
-def test_a_row_comes_back_as_it_went_and_encodes_to_the_same_bytes(row: PartRow) -> None:
+
+@given(parts | tag_rows)
+def test_a_row_comes_back_as_it_went_and_encodes_to_the_same_bytes(row: PartRow | TagRow) -> None:
     data = encode(row)
     assert decode_row(data) == row
     assert encode(decode_row(data)) == data

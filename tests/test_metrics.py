@@ -27,10 +27,19 @@ def test_shares_by_hand() -> None:
     assert metrics.ng_rate(COUNTS) == 60 / 980
     assert metrics.first_pass_yield(COUNTS) == 900 / 980
     assert metrics.undecided_rate(COUNTS) == 20 / 980
-    assert metrics.trigger_detection_rate(COUNTS) == 0.982
-    assert metrics.missed_rate(COUNTS) == 0.01
-    assert metrics.bypass_rate(COUNTS) == 0.008
+    assert metrics.trigger_detection_rate(COUNTS) == 980 / 998
+    assert metrics.missed_rate(COUNTS) == 10 / 998
+    assert metrics.bypass_rate(COUNTS) == 8 / 998
     assert metrics.latency_mean_ms(COUNTS) == 62.5
+
+
+def test_golden_samples_change_no_share_of_a_report() -> None:
+    without = COUNTS | {"samples": 0, "triggers": 998}
+    shares = [
+        [i.value for i in metrics.indicators(counts, LATENCY, 1.0) if i.unit == "%"]
+        for counts in (COUNTS, without)
+    ]
+    assert shares[0] == shares[1]
 
 
 def test_without_parts_there_is_no_share_and_the_report_says_why() -> None:
@@ -49,9 +58,9 @@ def test_without_parts_there_is_no_share_and_the_report_says_why() -> None:
 def test_parts_settled_before_the_next_sample_of_the_counter_were_counted_by_the_plc_too() -> None:
     lagging = COUNTS | {"triggers": 990}
     assert metrics.counted(lagging) == 1000
-    assert metrics.trigger_detection_rate(lagging) == 0.982
+    assert metrics.trigger_detection_rate(lagging) == 980 / 998
     rates = {i.key: i for i in metrics.indicators(lagging, LATENCY, 1.0)}
-    assert rates["trigger_detection_rate"].denominator == 1000
+    assert rates["trigger_detection_rate"].denominator == 998
 
 
 def test_every_share_of_a_report_can_be_divided_again() -> None:

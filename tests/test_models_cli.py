@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.__main__ import main
+from models.trainer import delegate, python_at
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ from models.__main__ import main
         ("convert coco --source s --out x --holdout-groups 1", "invalid choice: 'coco'"),
         ("import m.onnx --out m.onnx", "--out: m.onnx is the model itself"),
         ("quantize m.onnx --pictures p --out m.onnx", "--out: m.onnx is the model itself"),
+        ("export --weights w --out x --pictures p", "--pictures: means nothing without --fold"),
         ("paint", "invalid choice: 'paint'"),
     ],
 )
@@ -82,6 +84,22 @@ def test_a_trainer_that_fails_is_told_with_its_last_words(
     assert main([*words, "--trainer-python", sys.executable]) == 1
     assert "No module named" in capsys.readouterr().err
     assert "No module named" in (tmp_path / "run" / "trainer.log").read_text()
+
+
+def test_an_interpreter_named_from_here_is_started_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "real" / "python", tmp_path / "env" / "bin" / "python"
+    for folder in (real.parent, link.parent):
+        folder.mkdir(parents=True)
+    real.write_text("#!/bin/sh\necho '{\"by\": \"'$0'\"}'\n", encoding="utf-8")
+    real.chmod(0o755)
+    link.symlink_to(real)
+    monkeypatch.chdir(tmp_path)
+    named = python_at("env/bin/python")
+    answer = delegate(named, {"do": "nothing"}, tmp_path / "logs" / "log.txt", lambda _: None)
+    assert answer == {"by": str(link)}, "the link, not what it points to"
+    assert python_at("sh").is_absolute(), "a name alone is looked for as a shell does"
 
 
 def test_export_without_weights_names_the_file(

@@ -1,6 +1,7 @@
 """A folded model takes the camera's bytes and says the same; what cannot be folded stays out."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +292,22 @@ def test_pictures_of_a_folder_are_what_it_is_compared_on(tmp_path: Path) -> None
     golden = BASE.parent / "golden"
     said = take_in(BASE, tmp_path / "out.onnx", False, golden)
     assert said["pictures"] == len(list(golden.glob("*.png")))
+
+
+def test_a_folded_export_is_compared_on_the_pictures_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, trainer, golden = tmp_path / "w.pt", tmp_path / "trainer", BASE.parent / "golden"
+    weights.touch()
+    trainer.write_text(
+        f"#!{sys.executable}\n"
+        "import json, shutil, sys\n"
+        f"shutil.copy({str(BASE)!r}, json.loads(sys.argv[-1])['out'])\n"
+        "print('{}')\n",
+        encoding="utf-8",
+    )
+    trainer.chmod(0o755)
+    words = ["export", "--weights", str(weights), "--out", str(tmp_path / "out.onnx"), "--fold"]
+    words += ["--trainer-python", str(trainer), "--pictures", str(golden)]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == len(list(golden.glob("*.png")))

@@ -30,7 +30,7 @@ def test_the_written_model_decides_alike_and_keeps_its_head_and_its_metadata(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "int8.onnx"
-    words = ["quantize", str(BASE), "--pictures", str(pictures), "--out", str(out), "--count", "6"]
+    words = ["quantize", str(BASE), "--pictures", str(pictures), "--out", str(out), "--few"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["agreement"] >= 0.95
@@ -67,9 +67,11 @@ def test_what_cannot_be_compared_or_has_no_head_is_not_written(
 ) -> None:
     out = tmp_path / "int8.onnx"
     with pytest.raises(TrainingError, match=r"expected an ultralytics export"):
-        quantize(tiny_models.write(tmp_path / "m.onnx"), pictures, out, 4, "openvino", print)
-    with pytest.raises(TrainingError, match="0 pictures; expected 4 or more"):
+        quantize(tiny_models.write(tmp_path / "m.onnx"), pictures, out, 4, "openvino", print, True)
+    with pytest.raises(TrainingError, match=r"0 pictures, of which 0 .* expected 34 or more"):
         quantize(BASE, tmp_path / "nowhere", out, 4, "openvino", print)
+    with pytest.raises(TrainingError, match=r"12 pictures, of which 6 .* \(--few"):
+        quantize(BASE, pictures, out, 100, "openvino", print)
     assert not out.exists()
     with pytest.raises(TrainingError, match="no such folder to write to"):
         quantize(BASE, pictures, tmp_path / "nowhere" / "int8.onnx", 4, "openvino", print)

@@ -1,5 +1,7 @@
 """How far and how blurred moving parts are, and that `check` refuses too much of it."""
 
+import json
+import urllib.request
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,16 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from edge import recipe as recipes
+from edge import settings
 from edge.__main__ import main
 from edge.check import FRAME_S, frame_period_s
 from edge.errors import CameraError
 from edge.limits import Motion
 from edge.motion import Line, problems
-from edge.pairing import TriggerMode
-from edge.plc.plan import poll_s
-from edge.settings import Bus, Camera, Station
-from tests import test_turns
-from tests.small_line import draw, wire
+from edge.moving import unfit
+from edge.mqtt.message import PartRow
+from edge.node import Node
+from edge.plc.plan import BusPlan
+from edge.settings import Bus, Camera, Settings, Station
+from edge.terms import TriggerMode
+from tests import played_bus
+from tests.serial_peers import until
+from tests.small_line import SimulatedPlc, draw, rows_of, running, wire
 
 LINE = Line("free_run", 500.0, 0.01, 0.03, 0.04)
 
@@ -73,7 +81,7 @@ def test_a_faster_belt_is_never_better(
 def test_no_station_waits_longer_for_its_turn_than_the_plan_says(
     units: int, counters_base: int | None, baudrate: int
 ) -> None:
-    line = test_turns.line(units, counters_base)
+    line = played_bus.line(units, counters_base)
     line.baudrate, line.delay_s = baudrate, 0.01
     asked_s: dict[int, list[float]] = {unit: [] for unit in line.turns}
     for _ in range(400):
@@ -82,7 +90,7 @@ def test_no_station_waits_longer_for_its_turn_than_the_plan_says(
         if frame.lane == "block":
             asked_s[frame.request.unit].append(begun_s)
     longest_s = max(b - a for at_s in asked_s.values() for a, b in pairwise(at_s))
-    planned_s = poll_s(_bus(baudrate), [_station(counters_base)] * units)
+    planned_s = BusPlan(_bus(baudrate), [_station(counters_base)] * units).poll_s
     assert 0.8 * planned_s < longest_s <= planned_s + 1e-9
 
 
@@ -130,14 +138,14 @@ def test_check_prints_displacement_and_blur(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = checked(tmp_path, capsys, "speed_mm_s = 500\n")[0]
-    assert told == "21.8 mm from its place at the most; squares 0.50 px blur"
+    assert told == "22.3 mm from its place at the most; squares 0.50 px blur"
 
 
 def test_check_refuses_more_than_the_recipes_margin(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = checked(tmp_path, capsys, "speed_mm_s = 500\n", margin="10")
-    assert "squares: [motion] margin_mm: parts are up to 21.8 mm from their place" in told[1]
+    assert "squares: [motion] margin_mm: parts are up to 22.3 mm from their place" in told[1]
 
 
 def test_an_exposure_that_no_recipe_can_set_stands_in_edge_toml(
@@ -146,7 +154,7 @@ def test_an_exposure_that_no_recipe_can_set_stands_in_edge_toml(
     told = checked(tmp_path, capsys, "speed_mm_s = 500\n", exposure="")
     assert "[[view]] exposure_us: missing" in told[1]
     told = checked(tmp_path / "again", capsys, "speed_mm_s = 500\n", exposure="", own="200")
-    assert told[0] == "21.8 mm from its place at the most; squares 1.00 px blur"
+    assert told[0] == "22.3 mm from its place at the most; squares 1.00 px blur"
 
 
 def test_check_is_not_content_until_somebody_says_how_fast_parts_are(
@@ -163,3 +171,61 @@ def test_the_frame_period_of_a_camera_that_runs_freely_is_measured(tmp_path: Pat
     draw(tmp_path / "one", [False])
     with pytest.raises(CameraError, match="no second picture"):
         frame_period_s(one, within_s=0.2)
+
+
+def wired(tmp_path: Path, speed: str, margin: str, exposure: str) -> Settings:
+    """One station with a folder of pictures, its parts and its recipe as said."""
+    wire(tmp_path, [False] * 3)
+    edge, recipe = tmp_path / "edge.toml", tmp_path / "squares.toml"
+    text = edge.read_text(encoding="utf-8").replace("speed_mm_s = 0\n", speed)
+    optics = 'source = "pictures"\nmm_per_px = 0.1\n' + exposure
+    edge.write_text(text.replace('source = "pictures"\n', optics), encoding="utf-8")
+    moving = MOVING.format(margin=margin) if margin else ""
+    recipe.write_text(recipe.read_text(encoding="utf-8") + moving, encoding="utf-8")
+    return settings.read(edge)
+
+
+@pytest.mark.parametrize(
+    ("speed", "margin", "exposure", "told"),
+    [
+        ("speed_mm_s = 500\n", "100", "exposure_us = 100\n", None),
+        ("speed_mm_s = 0\n", "0.1", "", None),
+        ("", "", "", None),
+        ("speed_mm_s = 500\n", "10", "exposure_us = 100\n", "parts are up to 22.3 mm from"),
+        ("speed_mm_s = 500\n", "", "exposure_us = 300\n", "c1: [motion] blur_px: 1.50 px"),
+        ("speed_mm_s = 500\n", "", "", "[[view]] exposure_us: missing"),
+        ("", "10", "exposure_us = 100\n", "speed_mm_s: missing, [motion] margin_mm needs it"),
+    ],
+)
+def test_a_station_is_unfit_for_a_recipe_whose_parts_move_too_far(
+    tmp_path: Path, speed: str, margin: str, exposure: str, told: str | None
+) -> None:
+    wiring = wired(tmp_path, speed, margin, exposure)
+    found = unfit(wiring.station[0], wiring, {1: recipes.read(tmp_path / "squares.toml")})
+    if told is None:
+        assert found == {}
+    else:
+        assert found[1].startswith("recipe 1: [station s1] ")
+        assert told in found[1]
+
+
+def test_a_node_is_not_ready_for_a_recipe_whose_parts_move_too_far(tmp_path: Path) -> None:
+    wiring = wired(tmp_path, "speed_mm_s = 500\n", "10", "exposure_us = 100\n")
+    plc = SimulatedPlc(tmp_path, parts=2, rate=2)  # its first part waits for TriggerReady
+    node = Node(wiring, unsigned=True)
+    with running(node):
+        until(lambda: "margin_mm" in str(station_of(node)["fault"]), within_s=30)
+        assert station_of(node)["state"] == "error"
+        assert "recipe 1: [station s1] c1: [motion] margin_mm: parts are up to" in str(
+            station_of(node)["fault"]
+        )
+    plc.process.kill()
+    plc.process.wait(10)
+    assert [row for row in rows_of(tmp_path) if isinstance(row, PartRow)] == []
+
+
+def station_of(node: Node) -> dict[str, object]:
+    """The first station as its page tells it."""
+    with urllib.request.urlopen(f"{node.page_url}state.json", timeout=5) as answer:
+        found: dict[str, object] = json.load(answer)["stations"][0]
+    return found

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.pairing import Pairing, TriggerMode
-from edge.terms import Frame, Mode, Part, Reason, Trigger
+from edge.pairing import Pairing
+from edge.terms import Frame, Mode, Part, Reason, Trigger, TriggerMode
 
 IMAGE = np.zeros((2, 2), np.uint8)
 TAKT_S = 0.25

@@ -18,8 +18,8 @@ from dataclasses import replace
 
 import pytest
 
-from edge.pairing import Pairing, TriggerMode
-from edge.terms import Reason
+from edge.pairing import Pairing
+from edge.terms import Reason, TriggerMode
 from tests.played_camera import RATE, Outcome, PlayedCamera, PlayedLine, Trouble
 
 SECOND_S = 0.2 / 0.76  # two cameras 200 mm apart at 760 mm/s: always a part between them

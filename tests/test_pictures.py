@@ -1,5 +1,6 @@
 """Pictures are found again by their hash, go oldest first, and each one that goes is a row."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from edge.mqtt.message import EvictionRow, View, decode_row
 from edge.outbox import Outbox
 from edge.pictures import Kind, PictureStore
 from edge.terms import Code, Reason
-from tests.ledger_rows import STATION, epoch_row, part_row
+from tests.ledger_rows import STATION, epoch_row, missed_row, part_row
 
 MB = 1_000_000
 
@@ -207,3 +208,28 @@ def test_a_picture_that_cannot_be_written_is_an_error_and_leaves_nothing(
     with pytest.raises(LedgerError, match="cannot be written"):
         store.put(jpeg(1), "ok")
     assert store.size_bytes == 0
+
+
+def test_a_full_ledger_is_said_once_and_that_there_is_room_again_once(
+    tmp_path: Path, ledger: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    def limit(pages: int) -> None:  # SQLite takes the present size as the least
+        ledger.transact(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+
+    caplog.set_level("INFO")
+    store = store_in(tmp_path, ledger)
+    for number in range(1, 41):  # 400 kB too many
+        judged(ledger, number, Code.OK, store.put(jpeg(number, 260_000), "ok"))
+    limit(1)
+    with contextlib.suppress(LedgerError):  # to the last page
+        for number in range(1001, 9000, 2):
+            ledger.append(missed_row(number, number))
+    for _ in range(3):
+        store.keep_room()
+    limit(2**30)
+    for _ in range(3):
+        store.keep_room()
+    told = [one.getMessage() for one in caplog.records if one.name == "edge.pictures"]
+    assert len(told) == 2
+    assert "database or disk is full" in told[0]
+    assert told[1] == "pictures: there is room again"

@@ -1,20 +1,26 @@
 """The PLC's program, scan by scan: what is counted, taken and decided, and what never is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.plc.blocks import Control
-from edge.plc.images import EyeEdge, Refused, Taken
-from edge.plc.program import STOP_REQUEST, TRIGGER_READY, Program, Site
+from edge.plc.blocks import Control, StatusFlags
+from edge.plc.images import Counted, EyeEdge, Refused, Taken
+from edge.plc.program import Site
 from edge.terms import MAP_VERSION, Mode
-from tests.scanned_plc import SITE, WAY_MM, Plc
+from tests.scanned_plc import PROGRAMS, SITE, WAY_MM, Maker, Plc
+
+
+@pytest.fixture(params=PROGRAMS)
+def made(request: pytest.FixtureRequest) -> Maker:
+    """The program in both its languages."""
+    return PROGRAMS[request.param]
 
 
 @pytest.fixture
-def plc() -> Plc:
+def plc(made: Maker) -> Plc:
     """A PLC that has been up for two seconds with a node that is ready."""
-    return Plc().run(200)
+    return Plc(made(SITE, 7)).run(200)
 
 
 def test_a_part_is_counted_with_its_age_and_recipe(plc: Plc) -> None:
@@ -128,8 +134,8 @@ def test_verdicts_out_of_order_go_to_their_own_parts(plc: Plc) -> None:
 
 
 @pytest.mark.parametrize("before", [0xFFFE, 0xFFFF, 0x1FFFF])
-def test_numbers_go_on_past_65535(before: int) -> None:
-    plc = Plc(Program(SITE, 1, counter=before)).run(200)
+def test_numbers_go_on_past_65535(made: Maker, before: int) -> None:
+    plc = Plc(made(SITE, 1, counter=before)).run(200)
     rising_mm = plc.part()
     assert (plc.block.counter, plc.block.agrees) == (before + 1, True)
     plc.answer(before + 1, 1)
@@ -157,16 +163,16 @@ def test_no_verdict_is_taken_from_a_node_whose_heartbeat_stands(plc: Plc) -> Non
     assert plc.block.result_taken == 1
 
 
-def test_nothing_is_taken_in_the_first_second_after_power_up() -> None:
-    plc = Plc()
+def test_nothing_is_taken_in_the_first_second_after_power_up(made: Maker) -> None:
+    plc = Plc(made(SITE, 7))
     plc.part()
     plc.run(30)
     plc.answer(1, 1)
     assert plc.block.result_taken == 0
 
 
-def test_the_line_stops_when_the_node_is_silent_for_the_set_time() -> None:
-    plc = Plc(Program(Site(stop_after_s=3.0), 1)).run(100)
+def test_the_line_stops_when_the_node_is_silent_for_the_set_time(made: Maker) -> None:
+    plc = Plc(made(Site(stop_after_s=3.0), 1)).run(100)
     plc.beating = False
     assert plc.run(250).out.run
     assert not plc.run(100).out.run
@@ -177,7 +183,7 @@ def test_a_node_that_is_not_ready_has_its_parts_counted_and_rejected(plc: Plc) -
     plc.status = 1
     plc.scan()
     rising_mm = plc.part()
-    plc.status = 1 | TRIGGER_READY
+    plc.status = 1 | StatusFlags.TRIGGER_READY
     plc.answer(1, 1)
     assert plc.block.counter == 1
     assert not plc.to_gate(rising_mm).gate_pass
@@ -220,11 +226,40 @@ def test_a_golden_sample_is_rejected_even_when_it_is_ok(plc: Plc) -> None:
     assert plc.block.control & Control.SAMPLE_PART == 0
 
 
-def test_a_stop_request_stops_the_line(plc: Plc) -> None:
-    plc.status |= STOP_REQUEST
+def test_a_stop_request_stops_the_line_until_a_person_presses_reset(plc: Plc) -> None:
+    plc.status |= StatusFlags.STOP_REQUEST
     assert not plc.scan().run
-    plc.status &= ~STOP_REQUEST
+    plc.keys["reset"] = True
+    assert not plc.scan().run  # the node has not heard of it yet
+    plc.keys["reset"] = False
+    assert not plc.scan().run
+    plc.status &= ~StatusFlags.STOP_REQUEST
     assert plc.scan().run
+
+
+def test_a_stop_outlives_the_node_that_asked_for_it(plc: Plc) -> None:
+    plc.status |= StatusFlags.STOP_REQUEST
+    plc.scan()
+    plc.status &= ~StatusFlags.STOP_REQUEST  # the node died and came back
+    assert not plc.run(100).out.run
+    plc.keys["reset"] = True
+    assert plc.scan().run
+
+
+@pytest.mark.parametrize("made", PROGRAMS.values(), ids=list(PROGRAMS))
+@given(written=st.lists(st.lists(st.integers(0, 0xFFFF), min_size=10, max_size=10), max_size=5))
+@settings(deadline=None)  # hundreds of scans each
+def test_nothing_that_a_node_writes_turns_the_bypass_on(
+    made: Maker, written: list[list[int]]
+) -> None:
+    plc = Plc(made(SITE, 7)).run(150)
+    for registers in written:
+        plc.registers = tuple(registers)
+        plc.part()
+        assert plc.out.block[0] & (Control.BYPASS | Control.MONITOR | Control.SAMPLE_PART) == 0
+    counted = [one for one in plc.records if isinstance(one, Counted)]
+    assert {one.mode for one in counted} <= {Mode.AUTO}
+    assert len(counted) == len(written)
 
 
 def test_touching_parts_make_one_number_and_are_rejected(plc: Plc) -> None:
@@ -268,13 +303,17 @@ def test_what_a_belt_running_back_repeats_is_not_counted(plc: Plc) -> None:
     assert plc.to_gate(rising_mm).gate_pass
 
 
+@pytest.mark.parametrize("made", PROGRAMS.values(), ids=list(PROGRAMS))
 @given(
-    st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.booleans()), max_size=60)
+    written=st.lists(
+        st.tuples(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.booleans()), max_size=60
+    )
 )
+@settings(deadline=None)  # 250 scans each
 def test_no_registers_whatever_open_the_gate_for_a_part_without_its_ok(
-    written: list[tuple[int, int, bool]],
+    made: Maker, written: list[tuple[int, int, bool]]
 ) -> None:
-    plc = Plc().run(150)
+    plc = Plc(made(SITE, 7)).run(150)
     rising_mm = plc.part()
     for number, word, small in written:
         plc.result = (number % 4, word % 64) if small else (number, word)

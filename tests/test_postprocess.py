@@ -155,6 +155,25 @@ def test_the_second_best_class_of_an_anchor_is_reported_too() -> None:
     assert [(kind, score) for kind, score, _ in told(found)] == [(0, 0.6), (1, 0.5)]
 
 
+def test_a_second_guess_pushes_out_no_best_class_of_another_place() -> None:
+    rows: list[Row] = [
+        ((10, 10, 50, 50), [0.7, 0.6]),
+        ((14, 10, 54, 50), [0.0, 0.5]),  # what ultralytics finds of class 1
+    ]
+    found = find(raw(rows, 2), "raw", 2, SQUARE, 0.05, 0.5)
+    assert [(kind, score) for kind, score, _ in told(found)] == [(0, 0.7), (1, 0.6), (1, 0.5)]
+
+
+def test_what_a_best_class_pushes_out_does_not_come_back_because_of_a_second_guess() -> None:
+    rows: list[Row] = [
+        ((10, 10, 50, 50), [0.7, 0.6]),
+        ((20, 10, 60, 50), [0.0, 0.5]),  # overlaps the second guess before it ...
+        ((30, 10, 70, 50), [0.0, 0.4]),  # ... and pushes this out, which the guess does not overlap
+    ]
+    found = find(raw(rows, 2), "raw", 2, SQUARE, 0.05, 0.5)
+    assert [(kind, score) for kind, score, _ in told(found)] == [(0, 0.7), (1, 0.6), (1, 0.5)]
+
+
 def test_no_candidate_is_no_detection() -> None:
     for output, layout in ((raw([], 3), "raw"), (np.zeros((1, 0, 6), np.float32), "end_to_end")):
         found = find(output, layout, 3, SQUARE, 0.05, 0.5)  # type: ignore[arg-type]
@@ -190,18 +209,34 @@ def iou(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def chosen(rows: list[Row], floor: float, overlap: float) -> list[tuple[int, float, list[float]]]:
-    """What must be found, the long way: every class of every anchor, best first, one by one."""
-    kept: list[tuple[int, float, list[float]]] = []
+    """What must be found, the long way: best classes one by one, then with the second guesses."""
+    best = one_by_one(firsts(rows), floor, overlap)
     every = [(score, kind, box) for box, scores in rows for kind, score in enumerate(scores)]
+    guesses = [one for one in every if one not in firsts(rows)]
+    kept = {*best, *one_by_one([*best, *guesses], floor, overlap)}
+    return [
+        (kind, round(score, 4), [round(min(max(edge, 0), 640), 2) for edge in box])
+        for score, kind, box in sorted(kept, reverse=True)
+    ]
+
+
+Candidate = tuple[float, int, tuple[float, float, float, float]]
+
+
+def firsts(rows: list[Row]) -> list[Candidate]:
+    """The best class of each anchor: all that ultralytics looks at."""
+    return [(max(scores), scores.index(max(scores)), box) for box, scores in rows]
+
+
+def one_by_one(every: list[Candidate], floor: float, overlap: float) -> list[Candidate]:
+    """What of these stays, best first."""
+    kept: list[Candidate] = []
     for score, kind, box in sorted(every, key=lambda found: -found[0]):
         if score < floor or box[2] <= 0 or box[3] <= 0 or box[0] >= 640 or box[1] >= 640:
             continue
-        if all(other != kind or iou(box, seen) <= overlap for other, _, seen in kept):
-            kept.append((kind, score, list(box)))
-    return [
-        (kind, round(score, 4), [round(min(max(edge, 0), 640), 2) for edge in box])
-        for kind, score, box in kept
-    ]
+        if all(other != kind or iou(box, seen) <= overlap for _, other, seen in kept):
+            kept.append((score, kind, box))
+    return kept
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 0.5]), st.sampled_from([0.3, 0.7]))

@@ -35,23 +35,35 @@ def picture(folder: Path, name: str, spot: bool) -> None:
     cv2.imwrite(str(folder / name), image)
 
 
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def written(recipe: Path, text: str) -> Path:
+    """The recipe with the pins of its pictures: those that are there, beside it."""
+    for one in recipe.parent.glob("*.png"):
+        text = text.replace(f"PIN {one.name}", digest(one))
+    recipe.write_text(text, encoding="utf-8")
+    return recipe
+
+
 def entry(folder: Path, golden: str = "") -> settings.Recipe:
     """A recipe with its model, both pinned."""
     picture(folder, "ng.png", spot=True)
     picture(folder, "ok.png", spot=False)
-    recipe, model = folder / "squares.toml", tiny_models.write(folder / "tiny.onnx")
-    recipe.write_text(CLASSES + golden, encoding="utf-8")
+    model = tiny_models.write(folder / "tiny.onnx")
+    recipe = written(folder / "squares.toml", CLASSES + golden)
     return settings.Recipe(
         number=1,
         path=str(recipe),
-        sha256=hashlib.sha256(recipe.read_bytes()).hexdigest(),
+        sha256=digest(recipe),
         model=str(model),
-        model_sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
+        model_sha256=digest(model),
     )
 
 
 def golden(name: str, expect: str) -> str:
-    return f'\n[[golden]]\npicture = "{name}"\nexpect = "{expect}"\n'
+    return f'\n[[golden]]\npicture = "{name}"\nsha256 = "PIN {name}"\nexpect = "{expect}"\n'
 
 
 NG, OK = golden("ng.png", "ng"), golden("ok.png", "ok")
@@ -73,7 +85,7 @@ def test_a_model_that_nothing_proves_runs_unsigned_only(tmp_path: Path) -> None:
 def test_a_limit_on_areas_needs_a_model_that_segments(tmp_path: Path) -> None:
     boxes = entry(tmp_path, NG)
     text = CLASSES.replace("0.5", "0.5\nmin_area_mm2 = 0.1", 1) + NG
-    Path(boxes.path).write_text(text, encoding="utf-8")
+    written(Path(boxes.path), text)
     segments = tiny_models.write(tmp_path / "segments.onnx", "raw segment")
     pins = {"sha256": None, "model_sha256": None}
     boxes = msgspec.structs.replace(boxes, **pins)
@@ -105,6 +117,30 @@ def test_a_file_without_a_pin_is_named_with_its_hash(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"not pinned; its sha256 is {pinned.sha256}"):
         load(loose, RUNTIME, unsigned=False)
     assert load(loose, RUNTIME, unsigned=True).trust == "unsigned"
+
+
+@pytest.mark.parametrize("name", ["ng.png", "ok.png"])
+def test_a_golden_or_reference_picture_that_was_changed_does_not_run_signed_or_not(
+    tmp_path: Path, name: str
+) -> None:
+    pinned = entry(tmp_path, NG + REFERENCE.format("ok.png") + REFERENCE_PIN)
+    picture(tmp_path, name, spot=name == "ok.png")  # a good picture, but another one
+    now = digest(tmp_path / name)
+    for unsigned in (False, True):
+        with pytest.raises(ModelError, match=f"{name}: sha256 is {now}, expected"):
+            load(pinned, RUNTIME, unsigned)
+
+
+@pytest.mark.parametrize("name", ["ng.png", "ok.png"])
+def test_a_picture_of_the_recipe_without_a_pin_runs_unsigned_only(
+    tmp_path: Path, name: str
+) -> None:
+    text = NG + REFERENCE.format("ok.png") + REFERENCE_PIN
+    loose = "\n".join(line for line in text.splitlines() if f"PIN {name}" not in line)
+    named = entry(tmp_path, loose + "\n")
+    with pytest.raises(ModelError, match=rf"{name}: not pinned; its sha256 is [0-9a-f]{{64}}"):
+        load(named, RUNTIME, unsigned=False)
+    assert load(named, RUNTIME, unsigned=True).trust == "unsigned"
 
 
 def test_a_recipe_that_cannot_run_leaves_the_others_running(tmp_path: Path) -> None:
@@ -163,8 +199,7 @@ polygon = [[0, 0], [64, 0], [64, 64], [0, 64]]
 
 def test_recipes_of_one_model_file_share_one_session(tmp_path: Path) -> None:
     first = entry(tmp_path, NG)
-    other = tmp_path / "faint.toml"
-    other.write_text(CLASSES.replace("0.5", "0.02") + NG, encoding="utf-8")
+    other = written(tmp_path / "faint.toml", CLASSES.replace("0.5", "0.02") + NG)
     second = replace(first, number=2, path=str(other), sha256=None)
     loaded, failed = load_all((first, second), RUNTIME, unsigned=True)
     assert failed == []
@@ -181,10 +216,13 @@ REFERENCE = """
 camera = "c1"
 reference = "{}"
 """
+REFERENCE_PIN = 'reference_sha256 = "PIN ok.png"\n'
 
 
 def test_the_reference_of_a_view_is_measured_once_at_load(tmp_path: Path) -> None:
-    loaded = load(entry(tmp_path, NG + OK + REFERENCE.format("ok.png")), RUNTIME, unsigned=False)
+    view = REFERENCE.format("ok.png") + REFERENCE_PIN
+    loaded = load(entry(tmp_path, NG + OK + view), RUNTIME, unsigned=False)
+    assert loaded.trust == "pinned"
     assert list(loaded.references) == ["c1"]
     assert (loaded.references["c1"].height, loaded.references["c1"].width) == (64, 64)
 
@@ -199,7 +237,7 @@ def test_a_golden_picture_is_measured_in_mm_by_its_camera(tmp_path: Path) -> Non
     tiny = golden("ng.png", "ok")
     in_mm = entry(tmp_path, tiny)
     recipe = CLASSES.replace("threshold = 0.5", "threshold = 0.5\nmin_size_mm = 1.0") + tiny
-    Path(in_mm.path).write_text(recipe, encoding="utf-8")
+    written(Path(in_mm.path), recipe)
     loose = settings.Recipe(number=1, path=in_mm.path, model=in_mm.model)
     assert load(loose, RUNTIME, unsigned=True, scales={"c1": 0.1, "c2": 0.1}).number == 1
     with pytest.raises(ModelError, match="is NG, expected OK"):

@@ -118,6 +118,7 @@ def test_what_a_relay_held_back_is_not_taken_for_new(server: RtspServer) -> None
 
 
 @pytest.mark.needs_rtsp
+@pytest.mark.faults
 def test_a_server_killed_ten_times_never_gives_a_stale_picture_and_leaves_nothing_behind() -> None:
     port = free_port()
 

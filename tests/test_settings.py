@@ -1,11 +1,13 @@
 """edge.toml: what it means and how its mistakes are told."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from edge import settings
 from edge.errors import SettingsError
+from edge.plc.codecs import PROTOCOLS, data_bits_of
 
 WHOLE = """
 [node]
@@ -85,16 +87,16 @@ def test_twelve_mistakes_are_twelve_lines(tmp_path: Path) -> None:
         "[node] plant",
         "[hub] broker_host",
         "[hub] broker_port",
-        "[bus b1] port",
         "[bus b1] baudrate",
         "[camera c1] kind",
         "[recipe 1] number",
         "[station s1] unit",
         "[station s1] trigger",
         "[station s1] deadline_ms",
+        "[bus b1] port",
         "[station s1] cameras",
     ]
-    assert found[5] == (
+    assert found[4] == (
         "[bus b1] baudrate: got 9601, expected one of 9600, 19200, 38400, 57600, 115200"
     )
 
@@ -259,3 +261,67 @@ def test_an_offset_that_cannot_be_reckoned_or_leaves_no_time_is_a_mistake(
 ) -> None:
     (found,) = problems_of(tmp_path, on_the_belt(offset, station))
     assert found.startswith(f"[camera c2] {told}")
+
+
+def on_the_bus(keys: str) -> str:
+    """The same node with other keys for its bus."""
+    return WHOLE.replace('port = "/dev/ttyUSB0"', keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "bits"),
+    [
+        ('port = "/dev/ttyS1"', "/dev/ttyS1", 8),
+        ('usb = "1-1.4"\nprotocol = "modbus_ascii"', "usb 1-1.4", 7),
+        ('usb = "A5"\nprotocol = "modbus_ascii"\ndata_bits = 8', "usb A5", 8),
+        ('host = "192.168.0.9"\nprotocol = "modbus_tcp"', "192.168.0.9:502", 8),
+        ('host = "127.0.0.1"\ntcp_port = 1502\nprotocol = "modbus_tcp"', "127.0.0.1:1502", 8),
+        ('port = "/dev/ttyS1"\nrs485 = true\nrs485_after_ms = 2\necho = true', "/dev/ttyS1", 8),
+    ],
+)
+def test_a_bus_is_a_serial_port_a_usb_adapter_or_an_address(
+    tmp_path: Path, keys: str, place: str, bits: int
+) -> None:
+    (bus,) = settings.read(written(tmp_path, on_the_bus(keys))).bus
+    assert bus.place == place
+    assert data_bits_of(bus) == bits
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("baudrate = 9600", "port: missing; expected the serial port, or usb"),
+        ('port = "/dev/ttyS1"\nusb = "1-1"', "usb: port stands there too; expected one of them"),
+        ('usb = "1-1"\nhost = "10.0.0.1"', "host: usb stands there too; expected one of them"),
+        ('port = "a"\nprotocol = "modbus_tcp"', "host: missing; expected the PLC's IP address"),
+        ('host = "10.0.0.1"', "host: '10.0.0.1' needs protocol = 'modbus_tcp', and this is"),
+        ('host = "plc"\nprotocol = "modbus_tcp"', "host: 'plc'; expected an IP address inside"),
+        ('host = "8.8.8.8"\nprotocol = "modbus_tcp"', "host: '8.8.8.8'; expected an IP address"),
+        (
+            'host = "10.0.0.1"\nprotocol = "modbus_tcp"\nbaudrate = 9600',
+            "baudrate: 9600; expected no such key: TCP is no serial line",
+        ),
+        (
+            'host = "10.0.0.1"\nprotocol = "modbus_tcp"\necho = true',
+            "echo: True; expected no such key: TCP is no serial line",
+        ),
+        ('port = "a"\ntcp_port = 503', "tcp_port: 503; expected no such key on a serial line"),
+        ('port = "a"\ndata_bits = 7', "data_bits: 7; expected 8, as modbus_rtu sends bytes"),
+        ('port = "a"\nrs485_after_ms = 2', "rs485: missing; expected true where RS-485 delays"),
+    ],
+)
+def test_keys_of_a_bus_that_do_not_go_together_are_mistakes(
+    tmp_path: Path, keys: str, told: str
+) -> None:
+    (found,) = problems_of(tmp_path, on_the_bus(keys))
+    assert found.startswith(f"[bus b1] {told}")
+
+
+def test_an_address_can_be_one_bus_only(tmp_path: Path) -> None:
+    keys = 'host = "10.0.0.1"\nprotocol = "modbus_tcp"'
+    again = on_the_bus(keys) + f'\n[[bus]]\nname = "b2"\n{keys}\n'
+    assert problems_of(tmp_path, again) == ["[[bus]] port: '10.0.0.1:502' is used twice"]
+
+
+def test_every_protocol_that_can_be_written_has_its_codec() -> None:
+    assert set(get_args(settings.BusProtocol)) == set(PROTOCOLS)

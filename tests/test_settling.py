@@ -10,9 +10,10 @@ import pytest
 
 from edge import settling
 from edge.flights import Flight, Flights
+from edge.line import Line as AnyLine
 from edge.mqtt.message import GENESIS, AnyRow, CounterRow, MissedRow, PartRow
 from edge.outbox import Outbox
-from edge.plc.bus import BusStation, LineCounters
+from edge.plc.blocks import LineCounters
 from edge.rows import Rows
 from edge.settling import Settling
 from edge.terms import Code, Mode, Part, Reason, Trigger
@@ -68,7 +69,7 @@ def let_in(act: Callable[[], object]) -> None:
 @contextmanager
 def settling_on(ledger: Outbox) -> Iterator[Settling]:
     """One station's unsettled parts; at the end all that was put is on disk."""
-    found = Settling(STATION, ledger, Rows(STATION), cast(BusStation, Line()), lambda _: [])
+    found = Settling(STATION, ledger, Rows(STATION), cast(AnyLine, Line()), lambda *_: [])
     try:
         yield found
     finally:

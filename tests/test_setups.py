@@ -2,7 +2,8 @@
 
 from edge.limits import ClassLimits, Light, View
 from edge.recipe import Recipe
-from edge.setups import AS_FOUND, clashes, gaps, setups
+from edge.setups import clashes, gaps, setups
+from edge.vision.setup import AS_FOUND
 
 
 def recipe(*views: View) -> Recipe:
@@ -13,7 +14,13 @@ BRIGHT = View(camera="c1", exposure_us=500, light=(Light(channel=2, brightness=9
 
 
 def test_recipes_with_the_same_view_share_a_setup_whatever_their_reference_picture() -> None:
-    again = View(camera="c1", exposure_us=500, light=BRIGHT.light, reference="good.png")
+    again = View(
+        camera="c1",
+        exposure_us=500,
+        light=BRIGHT.light,
+        reference="good.png",
+        reference_sha256="0" * 64,
+    )
     dark = View(camera="c1", exposure_us=80, light=BRIGHT.light)
     found = setups("c1", {3: recipe(BRIGHT), 5: recipe(dark), 9: recipe(again)})
     assert {number: setup.number for number, setup in found.items()} == {3: 3, 5: 5, 9: 3}

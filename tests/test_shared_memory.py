@@ -1,7 +1,10 @@
 """Frames between two programs: whole, in order, or not at all."""
 
+import contextlib
 import multiprocessing
+import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +18,9 @@ from hypothesis import strategies as st
 
 from edge.errors import CameraError, ImageError
 from edge.terms import Frame
+from edge.vision.bell import connect
 from edge.vision.shared_memory import SLOTS, SharedMemoryCamera, SharedMemoryWriter
+from tests.serial_peers import until
 
 WAIT_S = 10.0
 
@@ -185,6 +190,46 @@ def test_a_killed_writer_is_noticed_at_once_and_the_next_one_takes_over(tmp_path
     again.close()
     writer.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_camera_that_takes_no_picture_can_be_opened_any_number_of_times(
+    ring: tuple[SharedMemoryWriter, SharedMemoryCamera],
+) -> None:
+    """A line that stands: nothing is written, and `check` opens a camera several times a run."""
+    writer, reader = ring
+    for _ in range(300):
+        SharedMemoryCamera("c1", writer.path).close()
+    last = SharedMemoryCamera("c1", writer.path)
+    until(lambda: writer.readers == 2)  # those that left are forgotten, without a frame
+    writer.write(picture(5), 0.0)
+    for one in (reader, last):
+        frame = one.read(WAIT_S)
+        assert frame is not None
+        assert np.array_equal(frame.image, picture(5))
+    last.close()
+
+
+def test_a_writer_that_hangs_is_named_and_keeps_its_place(tmp_path: Path) -> None:
+    path, spawn = tmp_path / "c", multiprocessing.get_context("spawn")
+    ready = spawn.Event()
+    program = spawn.Process(target=_wait_to_be_killed, args=(path, ready))
+    program.start()
+    assert ready.wait(WAIT_S)
+    assert program.pid is not None
+    os.kill(program.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, program.pid, os.WSTOPPED)
+    waiting: list[socket.socket] = []
+    with contextlib.suppress(BlockingIOError):
+        while len(waiting) < 500:
+            waiting.append(connect(path))
+    with pytest.raises(CameraError, match="writes frames hangs"):
+        SharedMemoryCamera("c", path)
+    with pytest.raises(CameraError, match="already writes"):
+        SharedMemoryWriter(path, 64, 48, 1)
+    for one in waiting:
+        one.close()
+    program.kill()
+    program.join(WAIT_S)
 
 
 def test_frames_written_before_the_writer_left_are_still_read(

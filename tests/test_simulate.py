@@ -1,6 +1,5 @@
 """The simulated line against a scripted node: the laws hold, and no trouble passes a bad part."""
 
-import dataclasses
 import io
 import json
 import math
@@ -26,7 +25,7 @@ KINDS = ("touching", "removed", "added", "slip", "encoder_slip", "bounce", "reve
 
 def line(node: ScriptedNode) -> dict[str, Any]:
     """The PLC's own counters."""
-    return dataclasses.asdict(node.line.program.counts)
+    return node.line.program.counts()
 
 
 def later(*happenings: tuple[float, str, float | None]) -> Disturbances:
@@ -153,6 +152,18 @@ def test_no_trouble_lets_a_part_pass_without_its_ok(kind: str) -> None:
     assert told["reject_bin"] == line(node)["reject_confirmed"]
 
 
+@pytest.mark.parametrize("way_mm", [-200.0, -90.0, 90.0, 170.0, 200.0, 260.0])
+def test_an_encoder_that_stands_or_counts_twice_lets_no_part_pass_without_its_ok(
+    way_mm: float,
+) -> None:
+    slips = later(*((4.0 + 1.27 * n, "encoder_slip", way_mm) for n in range(24)))
+    node = ScriptedNode(LinePlan(defect_rate=0.5, disturbances=slips)).warm_up()
+    told: Any = node.make(140)
+    assert told["good_bin_without_ok"] == told["escapes"] == told["wrong_words"] == 0
+    assert told["good_bin"] == line(node)["good"] > 5
+    assert told["reject_bin"] == line(node)["reject_confirmed"]
+
+
 def test_each_trouble_leaves_its_trace() -> None:
     def told(kind: str) -> tuple[dict[str, Any], ScriptedNode]:
         node = ScriptedNode(LinePlan(disturbances=often(**{kind: 0.1}))).warm_up()
@@ -276,6 +287,29 @@ def test_the_same_seed_makes_the_same_parts() -> None:
 
     assert plates(3) == plates(3)
     assert plates(3) != plates(4)
+
+
+def test_by_hand_parts_enter_one_by_one_and_in_jog_the_line_does_not_run() -> None:
+    node = ScriptedNode(LinePlan())
+    line_running = 2  # control bit 1
+    assert node.line.scan(0.0, [0] * 10).block[0] & line_running
+    node.line.happen(Happening("jog", 1.0))
+    for _ in range(3):
+        node.line.happen(Happening("part"))
+    now_s, entered, controls = 0.0, [], []
+    while now_s < 5.0:
+        now_s += 0.01
+        node.line.run_to(now_s)
+        fed = node.line.fed
+        controls.append(node.line.scan(now_s, [0] * 10).block[0])
+        entered += [node.line.belt.travel_mm] * (node.line.fed - fed)
+    assert not any(control & line_running for control in controls)
+    assert len(entered) == 3
+    assert all(after - before >= LinePlan().pitch_mm for before, after in pairwise(entered))
+    assert node.line.empty
+    assert node.line.program.counter == 3
+    node.line.happen(Happening("jog", 0.0))
+    assert node.line.scan(now_s + 0.01, [0] * 10).block[0] & line_running
 
 
 def test_the_feed_stops_after_the_parts_asked_for() -> None:

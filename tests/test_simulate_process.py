@@ -4,6 +4,7 @@ camera, signals, and what is left on disk."""
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,10 +17,12 @@ import pytest
 
 from edge import settings
 from edge.errors import CameraError, PlcError
-from edge.plc import blocks, modbus
-from edge.plc.links import SerialLink
+from edge.plc import blocks
+from edge.plc.links import Link
+from edge.plc.transaction import read_registers, write_registers
 from edge.terms import Code, Frame
 from edge.vision.shared_memory import SharedMemoryCamera
+from tests.broker_peer import free_port
 from tests.serial_peers import until
 
 UNIT, READ_BASE, WRITE_BASE = 1, 0, 100
@@ -45,10 +48,10 @@ def simulate(folder: Path, *options: str, camera: str = "cam") -> Iterator[subpr
 class Master:
     """A node with no detector: every part is OK. One thread, until the port goes."""
 
-    def __init__(self, port: Path) -> None:
+    def __init__(self, port: Path, bus: settings.Bus | None = None) -> None:
         self.counter = 0
         self.starts: set[int] = set()
-        self._link = SerialLink(settings.Bus(name="bus", port=str(port)))
+        self._link = Link(bus or settings.Bus(name="bus", port=str(port)))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="master")
 
@@ -65,7 +68,7 @@ class Master:
         began_s, beats, answered = time.monotonic(), 0, 0
         with contextlib.suppress(PlcError):  # the line has ended
             while not self._stop.is_set():
-                read = modbus.read_registers(UNIT, READ_BASE, blocks.BLOCK_SIZE)
+                read = read_registers(UNIT, READ_BASE, blocks.BLOCK_SIZE)
                 block = blocks.PlcBlock.decode(self._link.transact(read).values)
                 self.counter = block.counter
                 self.starts.add(block.plc_start)
@@ -78,7 +81,7 @@ class Master:
                     self._write(0, blocks.status_registers(flags, beats))
 
     def _write(self, offset: int, values: tuple[int, ...]) -> None:
-        self._link.transact(modbus.write_registers(UNIT, WRITE_BASE + offset, values))
+        self._link.transact(write_registers(UNIT, WRITE_BASE + offset, values))
 
 
 def frames_of(path: Path, found: list[Frame], ready: threading.Event) -> None:
@@ -158,6 +161,39 @@ def test_without_a_camera_the_line_triggers_so_many_parts(tmp_path: Path) -> Non
         assert process.wait(timeout=40) == 0
     told = summary_of(tmp_path)
     assert (told["triggers"], told["ok"], told["frames"], told["escapes"]) == (4, 4, None, None)
+
+
+def test_a_line_that_speaks_ascii(tmp_path: Path) -> None:
+    bus = settings.Bus(name="bus", port=str(tmp_path / "plc"), protocol="modbus_ascii")
+    options = ("--parts", "4", "--rate", "5", "--start-when-ready", "--protocol", "modbus_ascii")
+    with (
+        simulate(tmp_path, *options, camera="none") as process,
+        Master(tmp_path / "plc", bus),
+    ):
+        assert process.wait(timeout=40) == 0
+    assert summary_of(tmp_path)["ok"] == 4
+
+
+def test_a_line_behind_tcp(tmp_path: Path) -> None:
+    port = free_port()
+    bus = settings.Bus(name="bus", host="127.0.0.1", tcp_port=port, protocol="modbus_tcp")
+    command = [sys.executable, "-m", "edge", "simulate", "--tcp-port", str(port)]
+    command += ["--camera", "none", "--parts", "4", "--rate", "5", "--start-when-ready"]
+    process = subprocess.Popen([*command, "--summary", str(tmp_path / "summary.json")], text=True)
+    try:
+        until(lambda: answers(port), within_s=20)
+        with Master(tmp_path / "plc", bus):
+            assert process.wait(timeout=40) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert summary_of(tmp_path)["ok"] == 4
+
+
+def answers(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_every_wrong_option_is_told_at_once(tmp_path: Path) -> None:

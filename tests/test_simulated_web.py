@@ -53,7 +53,7 @@ def test_the_detector_finds_all_that_lie_whole_in_a_strip_and_nothing_else() -> 
     rng = np.random.default_rng(2)
     flat = Flattener(from_references([web().sensed(0, rng)], [web().sensed(WHITE, rng)]))
     limits = Spots(contrast=20, smallest_px=8, largest_px=32)
-    sees = Tiled(SpotDetector(limits), Tiles(overlap_px=32), prepare=flat.apply)
+    sees = Tiled(SpotDetector(limits), Tiles(overlap_px=32), prepare=flat)
     for number in range(20):
         there = [d.x for d in web().defects(number) if 16 < d.row % ROWS < ROWS - 16]
         found = [

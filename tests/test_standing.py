@@ -1,12 +1,14 @@
 """Health of a station: who may be told OK, and what the PLC hears: edge.standing."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edge.alerts import AlertCode
 from edge.plc.blocks import StatusFlags
 from edge.standing import Standing
-from edge.terms import Mode
+from edge.terms import Code, Mode
 
 WELL: dict[str, Any] = {
     "now_s": 100.0,
@@ -24,6 +26,7 @@ def standing(recipes: dict[int, Any] | None = None) -> Standing:
     made = Standing("s1", (), held, ())
     made.plc_fault = None
     made.told(line_running=True, mode=Mode.AUTO, recipe_wanted=1)
+    made.prepare()
     return made
 
 
@@ -60,6 +63,7 @@ def test_a_recipe_that_failed_its_proof_is_never_ready_but_others_are() -> None:
     station.judge_health(**(WELL | {"failed": frozenset({1})}))
     assert (station.ready, station.alive, station.error_code) == (False, True, 5)
     station.told(line_running=True, mode=Mode.AUTO, recipe_wanted=2)
+    station.prepare()
     station.judge_health(**(WELL | {"failed": frozenset({1})}))
     assert (station.ready, station.error_code) == (True, 0)
 
@@ -69,7 +73,8 @@ def test_a_recipe_this_node_does_not_have_is_job_failed_and_no_part_is_judged() 
     station.told(line_running=True, mode=Mode.AUTO, recipe_wanted=9)
     station.judge_health(**WELL)
     assert not station.ready
-    assert StatusFlags.JOB_FAILED in station.flags()
+    failed = StatusFlags.JOB_FAILED | StatusFlags.FAULT
+    assert station.flags() & failed == failed
     assert "no recipe 9" in str(station.fault)
 
 
@@ -78,3 +83,40 @@ def test_a_station_that_stops_takes_no_part_and_still_beats() -> None:
     station.judge_health(**(WELL | {"stopping": True}))
     assert (station.ready, station.alive) == (False, True)
     assert StatusFlags.TRIGGER_READY not in station.flags()
+
+
+def test_a_warning_of_a_run_of_bad_parts_stays_until_a_person_resets_it() -> None:
+    station = standing()
+    for _ in range(5):
+        station.settled(Mode.AUTO, Code.NG)
+    assert StatusFlags.WARNING in station.flags()
+    station.settled(Mode.AUTO, Code.OK)
+    assert not station.board.active
+    assert StatusFlags.WARNING in station.flags(), "the row of NG parts ended by itself"
+    station.reset()
+    assert StatusFlags.WARNING not in station.flags()
+
+
+def test_a_camera_that_comes_back_leaves_no_warning() -> None:
+    station = standing()
+    station.hold(AlertCode.CAMERA_LOST, True, "cable")
+    assert StatusFlags.WARNING in station.flags()
+    station.hold(AlertCode.CAMERA_LOST, False, None)
+    assert StatusFlags.WARNING not in station.flags()
+
+
+def test_golden_samples_are_counted_apart_and_raise_no_alarm() -> None:
+    station = standing()
+    for _ in range(9):
+        assert station.settled(Mode.SAMPLE, Code.NG) == []
+    assert dict(station.counts) == {"samples": 9}
+    assert StatusFlags.WARNING not in station.flags()
+
+
+def test_a_line_that_stands_by_a_stop_request_is_stopped() -> None:
+    loaded = SimpleNamespace(recipe=SimpleNamespace(name="r"), trust="pinned")
+    station = standing({1: loaded})
+    station.stop_reason = "3 NG parts one after the other, limit 3"
+    station.told(line_running=False, mode=Mode.AUTO, recipe_wanted=1)
+    station.judge_health(**WELL)
+    assert station.state().state == "stopped"

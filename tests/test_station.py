@@ -70,8 +70,9 @@ def test_the_page_comes_with_its_style_and_script_and_nothing_from_outside(
 def test_the_state_tells_counts_and_the_last_part_that_was_not_ok(
     page: StationPage, standing: Standing
 ) -> None:
-    standing.settled(Code.OK)
-    standing.settled(Code.UNDECIDED)
+    standing.settled(Mode.AUTO, Code.OK)
+    standing.settled(Mode.AUTO, Code.UNDECIDED)
+    standing.settled(Mode.SAMPLE, Code.NG)
     standing.passed("missed", 3)
     fault = "frozen: the same picture as before"
     look = Look("c1", Verdict(Code.UNDECIDED, Reason.BAD_IMAGE), fault=fault)
@@ -79,10 +80,26 @@ def test_the_state_tells_counts_and_the_last_part_that_was_not_ok(
     state = json.loads(get(page, "/state.json")[2])
     assert (state["hub"], state["waiting"]) == ("offline", 7)
     (station,) = state["stations"]
-    assert station["counts"] == {"ok": 1, "ng": 0, "undecided": 1, "missed": 3, "bypassed": 0}
+    assert station["counts"] == {
+        "ok": 1,
+        "ng": 0,
+        "undecided": 1,
+        "missed": 3,
+        "bypassed": 0,
+        "samples": 1,
+    }
     assert station["last_not_ok"]["number"] == 12
     assert station["last_not_ok"]["has_picture"] is False
     assert station["last_not_ok"]["faults"] == ["frozen: the same picture as before"]
+
+
+def test_a_station_that_counts_itself_says_that_nobody_checks_it(
+    page: StationPage, standing: Standing
+) -> None:
+    assert json.loads(get(page, "/state.json")[2])["stations"][0]["counted_by"] == "plc"
+    standing.counted_by = "self"
+    assert json.loads(get(page, "/state.json")[2])["stations"][0]["counted_by"] == "self"
+    assert "自计数，无独立核对" in get(page, "/")[2].decode()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.stats import wilson
+from edge.stats import kappa, wilson
 
 
 def test_the_interval_equals_the_textbook_example() -> None:
@@ -36,3 +36,25 @@ def test_the_share_lies_inside_and_the_mirror_image_mirrors(successes: int, tria
 def test_a_count_that_is_no_share_is_refused(successes: int, trials: int) -> None:
     with pytest.raises(ValueError, match="is not a share"):
         wilson(successes, trials)
+
+
+def test_kappa_of_known_counts() -> None:
+    # the usual textbook example of two readers and 50 grants; 0.4 by hand
+    assert kappa(((20, 5), (10, 15))) == pytest.approx(0.4)
+    assert kappa(((10, 0), (0, 10))) == 1.0
+    assert kappa(((0, 10), (10, 0))) == -1.0
+    assert kappa(((10, 0), (0, 0))) is None
+    with pytest.raises(ValueError, match="negative"):
+        kappa(((1, -1), (0, 0)))
+
+
+counts = st.integers(0, 1000)
+
+
+@given(counts, counts, counts, counts)
+def test_kappa_lies_between_minus_one_and_one_and_knows_no_order(
+    a: int, b: int, c: int, d: int
+) -> None:
+    found = kappa(((a, b), (c, d)))
+    assert found == kappa(((a, c), (b, d)))
+    assert found is None or -1 <= found <= 1

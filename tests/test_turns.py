@@ -1,135 +1,15 @@
 """A station's claims on its bus, and the order of several, with a PLC made of registers."""
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
 
-from edge.plc import modbus
-from edge.plc.backoff import Backoff
-from edge.plc.blocks import (
-    NO_RESULT,
-    Control,
-    LineCounters,
-    PlcBlock,
-    StatusFlags,
-    status_registers,
-)
-from edge.plc.handshake import EpochOpened, Expired, Missed, Triggered, Wrong
-from edge.plc.turns import Frame, LinkBack, LinkLost, Roundabout, Seen, Status, Turns
-from edge.settings import Station
-from edge.terms import MAP_VERSION, Cause, Code
-
-READY = StatusFlags.ONLINE | StatusFlags.TRIGGER_READY
-COUNTERS = LineCounters(1, 2, 3, 4, 70_000)
-
-
-@dataclass
-class Line:
-    """One bus of PLCs that answer from registers; time moves 10 ms a frame, or as the wire does."""
-
-    turns: dict[int, Turns]
-    now_s: float = 10.0
-    baudrate: int | None = None  # None = at once
-    delay_s: float = 0.0  # what the PLC takes for its answer, with a baudrate
-    dead: set[int] = field(default_factory=set)
-    deaf_to_writes: bool = False
-    beating: bool = True
-    counter: int = 100
-    plc_start: int = 1
-    frames: list[tuple[int, Frame]] = field(default_factory=list)
-    seen: list[tuple[int, Seen]] = field(default_factory=list)
-    heard: dict[tuple[int, int], float] = field(default_factory=dict)  # by unit and beat
-    beat: int = 0
-
-    def __post_init__(self) -> None:
-        self.roundabout = Roundabout(list(self.turns.values()))
-
-    def run(self, frames: int) -> list[Frame]:
-        """Let so many turns pass; returns the frames that went out."""
-        before = len(self.frames)
-        for _ in range(frames):
-            self.now_s += 0.01 if self.baudrate is None else 0.0
-            self.beat += self.beating
-            for turns in self.turns.values():
-                self._tell(turns, turns.tick(self.now_s))
-            chosen = self.roundabout.next(self.now_s)
-            if chosen is not None:
-                self._answer(*chosen)
-        return [frame for _, frame in self.frames[before:]]
-
-    def until(self, lane: str) -> None:
-        """Let turns pass until the last frame is one of this lane."""
-        while self.frames[-1][1].lane != lane:
-            self.run(1)
-
-    def _answer(self, turns: Turns, frame: Frame) -> None:
-        unit = frame.request.unit
-        self.frames.append((unit, frame))
-        if unit in self.dead or (self.deaf_to_writes and frame.request.values):
-            self.now_s += 0.3 * (unit in self.dead)
-            self._tell(turns, turns.failed(frame, f"unit {unit} fails", self.now_s))
-            return
-        values: tuple[int, ...] = ()
-        sent_s = self.now_s
-        self.now_s += self._wire_s(frame)
-        if frame.lane == "status":
-            self.heard.setdefault((unit, frame.request.values[1]), self.now_s)
-        if frame.lane == "block":
-            values = PlcBlock(
-                Control.ENABLE, self.counter & 0xFFFF, 1, 5, self.counter, self.beat,
-                MAP_VERSION, 0, 0, self.plc_start, 1,
-            ).encode()  # fmt: skip
-        elif frame.lane == "counters":
-            values = COUNTERS.encode()
-        self._tell(turns, turns.answered(frame, values, sent_s, self.now_s))
-
-    def _wire_s(self, frame: Frame) -> float:
-        """Request, answer and their silences."""
-        if self.baudrate is None:
-            return 0.0
-        size = len(frame.request.encode()) + frame.request.reply_size
-        silences_s = 2 * modbus.silence_s(self.baudrate, "E", 1)
-        return size * modbus.character_s(self.baudrate, "E", 1) + silences_s + self.delay_s
-
-    def _tell(self, turns: Turns, seen: list[Seen]) -> None:
-        unit = next(unit for unit, its in self.turns.items() if its is turns)
-        self.seen += [(unit, one) for one in seen]
-
-    def longest_pause_s(self, unit: int) -> float:
-        """Between two changes of the node's heartbeat at this PLC, and since the last one."""
-        heard = [at_s for (at, _), at_s in self.heard.items() if at == unit]
-        return max(later - earlier for earlier, later in pairwise([*heard, self.now_s]))
-
-    def of(self, unit: int, *kinds: type) -> list[Seen]:
-        return [one for at, one in self.seen if at == unit and isinstance(one, kinds)]
-
-
-def station(unit: int, counters_base: int | None = None, deadline_ms: int = 400) -> Station:
-    return Station(
-        name=f"s{unit}",
-        bus="b",
-        unit=unit,
-        trigger="hardware",
-        cameras=("c",),
-        counters_base=counters_base,
-        deadline_ms=deadline_ms,
-    )
-
-
-def line(
-    units: int = 1, counters_base: int | None = None, alive: bool = True, deadline_ms: int = 400
-) -> Line:
-    turns = {
-        unit: Turns(
-            station(unit, counters_base, deadline_ms), None, 10.0, Backoff(chance=lambda: 0.5)
-        )
-        for unit in range(1, units + 1)
-    }
-    for its in turns.values():
-        its.wanted = Status(READY)
-        its.alive_until_s = 1e9 if alive else float("-inf")
-    return Line(turns)
+from edge.plc.blocks import NO_RESULT, StatusFlags, status_registers
+from edge.plc.handshake import EpochOpened, Expired, Missed, Taken, Triggered, Wrong
+from edge.plc.transaction import write_registers
+from edge.plc.turns import SILENCES, Frame, LinkBack, LinkLost, Status
+from edge.terms import Cause, Code
+from tests.played_bus import COUNTERS, READY, Line, line, stubborn
 
 
 def statuses(frames: list[Frame]) -> list[tuple[int, ...]]:
@@ -141,8 +21,8 @@ def test_at_power_up_it_reads_then_wipes_the_result_and_only_then_writes_status(
     assert [frame.lane for frame in frames] == [
         *["block", "block", "verdict", "block", "status", "block"]
     ]
-    assert frames[2].request == modbus.write_registers(1, 105, NO_RESULT)
-    assert frames[4].request == modbus.write_registers(1, 100, status_registers(READY, 1))
+    assert frames[2].request == write_registers(1, 105, NO_RESULT)
+    assert frames[4].request == write_registers(1, 100, status_registers(READY, 1))
 
 
 def test_nothing_is_written_while_the_plc_does_not_answer() -> None:
@@ -205,17 +85,6 @@ def test_a_verdict_goes_before_status_and_every_second_frame_is_a_read() -> None
     assert all("block" in pair for pair in pairwise(lanes))
 
 
-def stubborn(bus: Line) -> Turns:
-    """Part 101 is judged, and its PLC never takes the verdict."""
-    bus.run(30)
-    bus.counter += 1
-    while not bus.of(1, Triggered):
-        bus.run(1)
-    turns = bus.turns[1]
-    turns.handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
-    return turns
-
-
 @pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.02, 0.03])
 @pytest.mark.parametrize("baudrate", [9600, 19200, 38400, 115200])
 def test_a_verdict_that_is_never_taken_does_not_starve_the_heartbeat(
@@ -275,6 +144,22 @@ def test_the_heartbeats_of_two_stations_and_the_repeated_verdict_of_one_all_get_
     assert max(bus.longest_pause_s(1), bus.longest_pause_s(2)) <= 0.8
 
 
+def test_a_block_that_was_put_off_for_a_sounding_is_next_and_nothing_goes_before_it() -> None:
+    bus = line()
+    bus.run(30)
+    bus.turns[1].wanted = Status(READY, active_recipe=7)
+
+    def lane() -> str:
+        chosen = bus.roundabout.next(bus.now_s)
+        assert chosen is not None
+        return chosen[1].lane
+
+    while lane() != "block":
+        pass
+    bus.roundabout.put_off(bus.turns[1])
+    assert [lane(), lane()] == ["block", "status"]
+
+
 def test_counters_are_read_once_a_second() -> None:
     bus = line(counters_base=200)
     frames = bus.run(300)
@@ -328,9 +213,75 @@ def test_a_dead_plc_is_asked_less_and_less_and_its_neighbour_goes_on() -> None:
     began_s, before = bus.now_s, len(bus.frames)
     bus.run(1000)
     asked = [unit for unit, _ in bus.frames[before:]]
-    assert asked.count(2) <= 2 + (bus.now_s - began_s) / 1.5
+    assert asked.count(2) <= SILENCES - 1 + (bus.now_s - began_s) / 1.5
     assert asked.count(1) > 900
     assert not bus.of(1, LinkLost)
+
+
+def one_left_alone(deadline_ms: int = 400, max_rate_per_s: float = 10.0) -> Line:
+    """Unit 2 has been dead for a while, unit 1 makes no parts yet."""
+    bus = line(units=2, deadline_ms=deadline_ms, max_rate_per_s=max_rate_per_s)
+    bus.running = True
+    bus.run(20)
+    bus.dead.add(2)
+    bus.run(300)
+    assert bus.turns[2].left_alone
+    return bus
+
+
+def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool]]:
+    """Unit 1 makes a part every so often for a minute, each judged at once, or none.
+
+    Returns:
+        When unit 2 was asked, and whether a part of unit 1 was between trigger and echo.
+    """
+    bus.takes = judged
+    ends_s, next_s, asked = bus.now_s + 60, bus.now_s, []
+    while bus.now_s < ends_s:
+        if bus.now_s >= next_s:
+            bus.counter, next_s = bus.counter + 1, bus.now_s + every_s
+        told, before = len(bus.of(1, Triggered)), len(bus.frames)
+        now_s, under_way = bus.now_s, bus.turns[1].quiet_until_s(bus.now_s) == float("-inf")
+        bus.run(1)
+        for new in bus.of(1, Triggered)[told:] if judged else ():
+            assert isinstance(new, Triggered)
+            number = new.trigger.part.number
+            bus.turns[1].handshake.submit(1, number, Code.OK, 0, 0.1, 9, bus.now_s)
+        asked += [(now_s, under_way) for unit, _ in bus.frames[before:] if unit == 2]
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("every_s", "judged", "max_rate_per_s", "least_s", "most_s"),
+    [
+        (1.0, True, 1.0, 1.4, 4.0),  # a part can come once a second: it is over before the next
+        (0.3, True, 10.0, 5.0, 6.0),  # sooner: now and then, between two parts
+        (0.2, False, 10.0, 10.0, 11.0),  # always one under way
+    ],
+)
+def test_a_dead_plc_is_asked_between_the_parts_of_its_neighbour_and_never_forgotten(
+    every_s: float, judged: bool, max_rate_per_s: float, least_s: float, most_s: float
+) -> None:
+    bus = one_left_alone(max_rate_per_s=max_rate_per_s)
+    asked = producing(bus, every_s, judged)[1:]  # the first may come before the first part
+    assert any(under_way for _, under_way in asked) != judged
+    pauses = [later - sooner for (sooner, _), (later, _) in pairwise(asked)]
+    assert least_s <= min(pauses)
+    assert max(pauses) <= most_s
+    assert len(bus.of(1, Taken)) >= 50 * judged
+
+
+def test_a_dead_plc_that_answers_a_sounding_is_read_at_once_whatever_is_under_way() -> None:
+    bus = one_left_alone(deadline_ms=8000)
+    stubborn(bus)
+    bus.now_s += 4  # since it was asked
+    before = len(bus.frames)
+    bus.run(6)
+    assert {unit for unit, _ in bus.frames[before:]} == {1}
+    bus.roundabout.put_off(bus.turns[2])
+    before = len(bus.frames)
+    bus.run(3)
+    assert 2 in {unit for unit, _ in bus.frames[before:]}
 
 
 def test_two_stations_are_read_in_turn_and_the_verdict_of_either_goes_first() -> None:

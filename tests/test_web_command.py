@@ -102,6 +102,22 @@ def test_good_material_is_ok_and_a_bad_strip_is_an_undecided_stretch(
     assert verdicts == ["ok", "ok", "undecided", "undecided", "ok"]
 
 
+def test_the_stop_rules_of_the_recipe_are_told_with_the_metre_and_begin_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_web.write_strips(tmp_path / "strips", small_web.web(900, seams()))
+    config = small_web.write_node(tmp_path, more="[stop]\nconsecutive_ng = 2\n")
+    code, out, _ = inspect(config, capsys)
+    assert code == 0
+    why = "2 NG parts one after the other, limit 2"
+    assert small_web.told(out)["stop"] == [
+        {"kind": "stop", "at_m": 0.04, "interval": 1, "text": why},
+        {"kind": "stop", "at_m": 0.08, "interval": 3, "text": why},
+    ]
+    small_web.write_node(tmp_path, more="[stop]\nconsecutive_ng = 6\n")
+    assert "stop" not in small_web.told(inspect(config, capsys)[1])
+
+
 def test_the_flat_field_of_the_recipe_is_applied(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

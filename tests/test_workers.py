@@ -19,6 +19,7 @@ from edge.setups import Setup
 from edge.terms import Code, Mode, Part, Trigger
 from edge.vision.camera import Capture
 from tests import tiny_models
+from tests.serial_peers import until
 
 RECIPE = """
 name = "squares"
@@ -48,6 +49,7 @@ def captures(tmp_path: Path) -> Iterator[list[Capture]]:
                 image[16:24, 8 * camera : 8 * camera + 8] = 255
             cv2.imwrite(str(folder / f"{part}.png"), image)
         made.append(Capture(settings.Camera(name=f"c{camera}", kind="folder", source=str(folder))))
+    until(lambda: not any(capture.fault for capture in made), within_s=WAIT_S)
     yield made
     for capture in made:
         capture.close()

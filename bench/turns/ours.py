@@ -20,6 +20,11 @@ def rows(found: list[Detection]) -> list[list[Any]]:
     return [[*d.box, d.score, d.label] for d in found]
 
 
+def rows_with_areas(found: list[Detection]) -> list[list[Any]]:
+    """The same with the area of each mask behind, square px; 0 = the mask is empty."""
+    return [[*row, d.area_mm2 or 0.0] for row, d in zip(rows(found), found, strict=True)]
+
+
 def main() -> None:
     """Serve blocks; the job names what to do and the detector's arguments."""
     job = json.loads(sys.argv[1])
@@ -44,6 +49,9 @@ def main() -> None:
         ),
     )
     ready |= {"providers": list(detector.providers), "sha256": detector.sha256}
+    if job["what"] == "segment":
+        serve(lambda picture: detector.detect(picture, 1.0), ready, rows_with_areas)
+        return
     if job["what"] == "detect":
         serve(detector.detect, ready, rows, job.get("workers", 1))
         return

@@ -94,7 +94,7 @@ def count(db: sqlite3.Connection, row: AnyRow) -> None:
         case BypassedRow():
             _settle(db, row, row.first, row.last, "bypassed")
         case _:
-            return  # states, alerts and evictions count nothing
+            return  # states, alerts, line data and evictions count nothing
 
 
 def totals(db: sqlite3.Connection, station: str, epoch: int) -> Totals:

@@ -33,11 +33,19 @@ Text = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Millis = Annotated[int, Meta(ge=0, lt=2**53)]
 DeciPixel = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
+Scaled = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
 
 Clock = Literal["synced", "holdover", "unsynced"]
 Trust = Literal["signed", "pinned", "unsigned"]
 StateWord = Literal["preoperational", "initialized", "ready", "running", "error", "stopped"]
 """States of a station: words of OPC 40100-1 and PackML."""
+
+LineWord = Literal[
+    "undefined", "clearing", "stopped", "starting", "idle", "suspended", "execute", "stopping",
+    "aborting", "aborted", "holding", "held", "unholding", "suspending", "unsuspending",
+    "resetting", "completing", "complete",
+]  # fmt: skip
+"""States of a line in the order of their PackML numbers, 0 to 17 (ANSI/ISA-TR88.00.02)."""
 
 
 class Wire(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +166,30 @@ class AlertRow(Row, tag="alert", frozen=True, kw_only=True):
     detail: Text | None = None
 
 
+class TagRow(Row, tag="tag", frozen=True, kw_only=True):
+    """One figure of the line, as its PLC or meter tells it: value x 10 ** exponent, in `unit`.
+
+    `station` is the station or the slave it was read from; tags belong to no epoch, so that is 0.
+    """
+
+    name: Name
+    title: Annotated[str, Meta(max_length=40)] | None = None  # what people call it
+    value: Scaled | None  # None = it could not be read
+    exponent: Annotated[int, Meta(ge=-9, le=9)]
+    unit: Annotated[str, Meta(max_length=16)]
+    counts: bool  # it only goes up: what matters is its growth
+    word: Annotated[str, Meta(max_length=40)] | None = None  # what people call this value
+    fault: Text | None = None  # why there is no value
+
+
+class LineRow(Row, tag="line", frozen=True, kw_only=True):
+    """The line itself runs or stands, by its PLC; of no epoch, like a tag."""
+
+    state: LineWord
+    cause: Count | None = None  # the PLC's number for why it stands
+    word: Annotated[str, Meta(max_length=40)] | None = None  # what people call that cause
+
+
 class EvictionRow(Row, tag="eviction", frozen=True, kw_only=True):
     """A picture was deleted to make room; counts never are."""
 
@@ -167,7 +199,16 @@ class EvictionRow(Row, tag="eviction", frozen=True, kw_only=True):
 
 
 AnyRow = (
-    PartRow | MissedRow | BypassedRow | EpochRow | CounterRow | StateRow | AlertRow | EvictionRow
+    PartRow
+    | MissedRow
+    | BypassedRow
+    | EpochRow
+    | CounterRow
+    | StateRow
+    | AlertRow
+    | TagRow
+    | LineRow
+    | EvictionRow
 )
 
 

@@ -41,17 +41,18 @@ function show(station) {
   put(".state", word);
   node.querySelector(".state").className = `state ${look}`;
   put(".mode", MODES[station.mode] || station.mode);
-  node.classList.toggle("bypass", station.mode === "bypass");
   put(".fault", station.fault || "");
+  node.querySelector(".own-count").hidden = station.counted_by !== "self";
   for (const [kind, count] of Object.entries(station.counts)) put(`.${kind} dd`, count);
   const last = station.last_not_ok;
   const image = node.querySelector("img");
   image.hidden = !(last && last.has_picture);
   if (last) {
+    const sample = last.mode === "sample" ? "标准件，" : "";
     const why = last.defect || REASONS[last.reason] || "";
     const seen = last.faults.map((fault) => FAULTS[fault.split(":")[0]]).filter(Boolean);
     const more = last.defect || !seen.length ? "" : `（${seen.join("，")}）`;
-    put("figcaption", `第 ${last.number} 件：${VERDICTS[last.code]} ${why}${more}`);
+    put("figcaption", `${sample}第 ${last.number} 件：${VERDICTS[last.code]} ${why}${more}`);
     const url = `/last/${encodeURIComponent(station.name)}.jpg?part=${last.epoch}-${last.number}`;
     if (last.has_picture && !image.src.endsWith(url)) image.src = url;
   }
@@ -72,6 +73,9 @@ async function ask() {
       ? `已连接数据中心，待上传 ${state.waiting} 行`
       : `数据中心未连接，${state.waiting} 行已保存在本机`;
     byId("unsigned").hidden = !state.unsigned;
+    const bypassed = state.stations.some((station) => station.mode === "bypass");
+    byId("bypass").hidden = !bypassed;
+    document.body.classList.toggle("bypass", bypassed);
     byId("away").hidden = true;
     state.stations.forEach(show);
   } catch {

@@ -1,8 +1,9 @@
-"""One serial port with its stations: the thread that owns it, and what an inspector sees of it.
+"""One serial port with its stations and slaves: the thread that owns it, and what others see of it.
 
 inspector threads                     bus thread
 station.submit, status, alive   ->    frames, one at a time (edge/plc/turns.py says which)
 station.observations            <-    what the answers mean
+LineData.keep                   <-    readings of tags, the state of the line (edge/line_data.py)
 """
 
 import logging
@@ -10,25 +11,39 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from edge import settings
-from edge.errors import PlcError
+from edge.errors import PlcError, PlcTimeoutError
+from edge.plc import modbus, punctual
 from edge.plc.backoff import Backoff
 from edge.plc.blocks import LineCounters as LineCounters
 from edge.plc.blocks import StatusFlags
+from edge.plc.codecs import speaks
 from edge.plc.handshake import Resume
-from edge.plc.links import SerialLink
-from edge.plc.turns import Frame, Roundabout, Seen, Status, Turns
+from edge.plc.line_state import LineSeen, LineWatch
+from edge.plc.links import Link
+from edge.plc.plan import BusPlan
+from edge.plc.roundabout import Roundabout
+from edge.plc.tag_lane import Reading, TagLane, groups
+from edge.plc.turns import Frame, Seen, Status, Turns
 from edge.plc.turns import LinkBack as LinkBack
 from edge.plc.turns import LinkLost as LinkLost
 from edge.terms import Code
 
 log = logging.getLogger(__name__)
 
+Keep = Callable[[Reading | LineSeen], None]
+"""Told of line data worth a row, in the bus thread; must not block."""
+
 IDLE_S = 0.02  # how often deadlines are looked at while nobody may be asked
 STUMBLE_S = 1.0  # pause after a fault of our own
+PATIENT = ("block", "tag")
+"""Lanes whose frame waits for its next turn when a sounding must go before it, so that no turn is
+longer than edge/plc/plan.py foretells. The others go out only while their unit owes nothing
+(edge/plc/turns.py), so that no verdict leaves late behind a sounding or a listening."""
 
 
 class BusStation:
@@ -46,6 +61,11 @@ class BusStation:
     def counters(self) -> LineCounters | None:
         """The second law's counters as last read; None without sensors or while unreadable."""
         return self._turns.counters
+
+    @property
+    def ready(self) -> bool:
+        """Has the PLC been told that parts can be judged?"""
+        return self._turns.handshake.ready
 
     def submit(
         self,
@@ -82,6 +102,13 @@ class BusStation:
         """The heartbeat may run until then (monotonic)."""
         self._turns.alive_until_s = until_s
 
+    def hang(self, *, on: bool) -> None:
+        """For commissioning: leave the status registers as they are, as a node that hangs does.
+
+        The heartbeat in them stands, TriggerReady too; verdicts still go out.
+        """
+        self._turns.hung = on
+
     def hand_over(self) -> None:
         """Bus thread: give what the inspector said to the turns."""
         self._turns.wanted = self._status
@@ -106,18 +133,28 @@ class Bus:
         bus: settings.Bus,
         stations: Sequence[settings.Station],
         resumes: Mapping[str, Resume | None],
+        slaves: Sequence[settings.Slave] = (),
+        tags: Sequence[settings.Tag] = (),
+        keep: Keep = lambda _: None,
     ) -> None:
-        """`stations` are those of this bus; `resumes` by station name, absent = never seen."""
+        """`stations` and `slaves` are those of this bus; `resumes` by station name, absent = never
+        seen; of `tags` those of other buses are left out.
+        """
         begun_s = time.monotonic()
         self._name = bus.name
-        self._link = SerialLink(bus)
+        self._link = Link(bus)
         self._backoff = Backoff()
         self._turns = {
             station.name: Turns(station, resumes.get(station.name), begun_s) for station in stations
         }
         self._stations = {name: BusStation(name, turns) for name, turns in self._turns.items()}
         self._by_turns = {id(turns): self._stations[name] for name, turns in self._turns.items()}
-        self._roundabout = Roundabout(list(self._turns.values()))
+        self._slaves = [slave.name for slave in slaves]
+        probe_s = BusPlan(bus, stations, slaves, tags).probe_s
+        self._tags = TagLane(groups(tags, stations, slaves, partial(speaks, bus)), probe_s)
+        self._roundabout = Roundabout(list(self._turns.values()), self._tags, probe_s)
+        self._lines = [(LineWatch(name, tags), turns) for name, turns in self._turns.items()]
+        self._keep = keep
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"bus {bus.name}", daemon=True)
 
@@ -140,6 +177,7 @@ class Bus:
             self._thread.join(10)
 
     def _run(self) -> None:
+        punctual.prepare_thread()
         while not self._stop.is_set():
             try:
                 self._step()
@@ -154,7 +192,11 @@ class Bus:
         now_s = time.monotonic()
         for name, turns in self._turns.items():
             self._stations[name].hand_over()
-            self._stations[name].tell(turns.tick(now_s))
+            self._tell(turns, turns.tick(now_s))
+        for watch, turns in self._lines:
+            changed = watch.see(turns.running, self._tags.latest, now_s)
+            if changed is not None:
+                self._keep(changed)
         if not self._link.is_open:
             self._reopen(now_s)
             return
@@ -177,20 +219,60 @@ class Bus:
         self._backoff.worked()
         log.info("bus %s: port open", self._name)
 
-    def _transact(self, turns: Turns, frame: Frame) -> None:
-        station = self._by_turns[id(turns)]
+    def _transact(self, turns: Turns | None, frame: Frame) -> None:
         try:
+            if frame.lane in PATIENT and self._link.sound(frame.request):
+                self._roundabout.put_off(turns)
+                return
             reading = self._link.transact(frame.request)
         except PlcError as wrong:
-            station.tell(turns.failed(frame, str(wrong), time.monotonic()))
-            if not self._link.is_open:
-                self._unplugged(wrong)
+            self._failed(turns, frame, wrong)
             return
-        station.tell(turns.answered(frame, reading.values, reading.sent_s, reading.made_s))
+        if frame.lane == "tag":
+            self._keep_all(self._tags.answered(reading.values, reading.made_s))
+        if turns is not None:
+            told = turns.answered(frame, reading.values, reading.sent_s, reading.made_s)
+            self._tell(turns, told)
+
+    def _failed(self, turns: Turns | None, frame: Frame, wrong: PlcError) -> None:
+        now_s, why = time.monotonic(), str(wrong)
+        if frame.lane == "tag":
+            self._keep_all(self._tag_failed(wrong, now_s))
+        if turns is not None:
+            self._tell(turns, turns.failed(frame, why, now_s))
+        if self._link.owed(frame.request.unit):
+            for its in self._turns.values():
+                if its.unit == frame.request.unit:
+                    its.must_read()
+        if not self._link.is_open:
+            self._unplugged(wrong)
+
+    def _tag_failed(self, wrong: PlcError, now_s: float) -> list[Reading]:
+        if isinstance(wrong, PlcTimeoutError):
+            return self._tags.silent(str(wrong), now_s)
+        if wrong.code not in (None, modbus.BUSY):
+            return self._tags.refused(str(wrong), now_s)
+        return self._tags.spoilt(str(wrong), now_s)
+
+    def _tell(self, turns: Turns, seen: Sequence[Seen]) -> None:
+        self._by_turns[id(turns)].tell(seen)
+        for one in seen:
+            if isinstance(one, LinkLost):
+                lost = self._tags.lost([turns.name], one.text, time.monotonic())
+                self._keep_all(lost)
+
+    def _keep_all(self, readings: Sequence[Reading]) -> None:
+        faults = [reading for reading in readings if reading.fault is not None]
+        if faults:
+            names = ", ".join(reading.tag.name for reading in faults)
+            log.warning("tags of %s (%s): %s", faults[0].source, names, faults[0].fault)
+        for reading in readings:
+            self._keep(reading)
 
     def _unplugged(self, wrong: PlcError) -> None:
-        for name, turns in self._turns.items():
-            self._stations[name].tell(turns.unplugged(str(wrong)))
+        for turns in self._turns.values():
+            self._tell(turns, turns.unplugged(str(wrong)))
+        self._keep_all(self._tags.lost(self._slaves, str(wrong), time.monotonic()))
 
     def _farewell(self) -> None:
         if not self._link.is_open:

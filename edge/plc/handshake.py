@@ -19,19 +19,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge import settings
-from edge.plc.blocks import NO_RESULT, Control, PlcBlock, Result, word_code
+from edge.plc.blocks import Control, PlcBlock, Result, word_code
 from edge.plc.lane import VerdictLane
 from edge.terms import MAP_VERSION, Cause, Code, Mode, Part, Trigger
 
 IMAGE_SCANS = 3.0
-"""The sensor is seen at the next scan's start and the image read is up to a scan old: two scans,
-which may each take a third longer, and the age is cut to whole milliseconds."""
+"""Two scans at their longest, in `scan_ms`: each may take a third longer, and the age is cut to
+whole milliseconds. The sensor is seen at the next scan's start and the image read is up to a scan
+old; a result is seen at the next scan's start and its echo is there at that scan's end."""
 SAMPLE_S = 1.0
 UNKNOWN_AGE_S = 86_400.0  # a node that cannot say how long it was away was away a day at most
 DOUBTS = 3  # reads in a row that contradict each other before it is said aloud
 U32 = 1 << 32
 
-EpochCause = Literal["first_contact", "plc_restart", "step_back", "jump"]
+EpochCause = Literal["first_contact", "plc_restart", "step_back", "jump", "self_counted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +161,15 @@ class Handshake:
         """`begun_s`: monotonic time to which `resume.age_s` refers; None = the first read."""
         self.ready = False
         self.block: PlcBlock | None = None  # the last one believed
-        self.repeating = False  # a verdict went out and is not answered: `due` only repeats it
         self._station = station
-        self._lane = VerdictLane()
+        self._lane = VerdictLane(IMAGE_SCANS * station.scan_ms / 1000)
         self._resume = resume
         self._known = False  # an epoch is open in this run
         self._epoch = resume.epoch if resume else 0
         self._base = resume.base if resume else 0
         self._counter = resume.counter if resume else 0
         self._plc_start = resume.plc_start if resume else 0
+        self._start_read = self._plc_start  # as the last read shows it, believed or not
         self._counter_s = begun_s  # when `_counter` was last read; None before any read
         self._sampled: int | None = None
         self._sampled_s = float("-inf")
@@ -180,9 +181,21 @@ class Handshake:
         self._said_running: Running | None = None
 
     @property
+    def repeating(self) -> bool:
+        """A verdict went out and is not answered: `due` would only repeat it."""
+        return self._lane.repeating
+
+    @property
     def opened(self) -> bool:
         """The map matches and old results are wiped: status may be written."""
-        return self._matched and self._known and self._cleared
+        return self._met and self._cleared
+
+    @property
+    def _met(self) -> bool:
+        """The last read is of the PLC whose epoch is open. One read with another PLC start number
+        opens none yet, and may be the first after a restart: a verdict or a ready of the run before
+        would reach a PLC that counts its parts anew."""
+        return self._matched and self._known and self._start_read == self._plc_start
 
     def observe(
         self, registers: Sequence[int], read_s: float, wait_s: float = 0.0
@@ -200,6 +213,7 @@ class Handshake:
             return self._wrong(
                 f"the PLC has map version {block.map_version}, this node needs {MAP_VERSION}"
             )
+        self._start_read = block.plc_start
         if not block.agrees:
             return self._doubt(
                 f"trigger number {block.trigger_number} is not the low word of {block.counter}"
@@ -230,16 +244,13 @@ class Handshake:
 
     def due(self, now_s: float) -> tuple[int, ...] | None:
         """The result registers to write now, or None. Before the map is known: nothing."""
-        if not (self._matched and self._known):
+        if not self._met:
             return None
-        registers = self._lane.due(now_s)
-        if registers not in (None, NO_RESULT):
-            self.repeating = True
-        return registers
+        return self._lane.due(now_s)
 
-    def acknowledged(self, registers: tuple[int, ...]) -> None:
-        """What `due` gave has been written."""
-        self._lane.acknowledged(registers)
+    def acknowledged(self, registers: tuple[int, ...], at_s: float) -> None:
+        """What `due` gave has been written; the PLC had it at the latest at `at_s`."""
+        self._lane.acknowledged(registers, at_s)
         self._cleared = True
 
     def expire(self, now_s: float) -> list[Observation]:
@@ -247,9 +258,7 @@ class Handshake:
         return self._gone(self._lane.expire(now_s))
 
     def _gone(self, parts: list[tuple[int, bool]]) -> list[Observation]:
-        """Parts that leave the lane without an echo; the one that went out is repeated no more."""
-        if any(written for _, written in parts):
-            self.repeating = False
+        """Parts that leave the lane without an echo."""
         return [Expired(self._epoch, number, written) for number, written in parts]
 
     # -- is the counter to be believed? -------------------------------------------------------
@@ -351,10 +360,9 @@ class Handshake:
         return [Taken(self._epoch, number, Code(block.word_taken & 15), read_s)]
 
     def _echoed(self, block: PlcBlock, read_s: float) -> list[Observation]:
-        taken = self._lane.echo(block.result_taken, block.word_taken)
+        taken = self._lane.echo(block.result_taken, block.word_taken, read_s)
         if taken is None:
             return []
-        self.repeating = False
         return [Taken(self._epoch, taken.number, taken.code, read_s)]
 
     # -- what else the block says -------------------------------------------------------------

@@ -7,16 +7,16 @@ modbus   FC16 of one register, `base` + channel; off is brightness 0
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import serial
 
 from edge import settings
 from edge.errors import PlcError, PlcTimeoutError
-from edge.plc import modbus
 from edge.plc.light_protocol import OFF, ON, READ, SET, SIZE, Command, Outcome, answered
-from edge.plc.links import SerialLink
+from edge.plc.links import Link
+from edge.plc.transaction import read_registers, write_registers
 
 SILENCE_S = 0.03  # after the last character of an answer; an echoing adapter needs longer to begin
 CLOSE_S = 2.0  # `close` waits so long for a command under way
@@ -28,6 +28,8 @@ class _Line(Protocol):
     def set(self, channel: int, brightness: int) -> None: ...
 
     def get(self, channel: int) -> int: ...
+
+    def renew(self, channel: int, brightness: int) -> int: ...
 
     def close(self) -> None: ...
 
@@ -44,6 +46,7 @@ class LightController:
         """Nothing is opened before the first use."""
         self.name, self.channels = wiring.name, wiring.channels
         self._line: _Line = _Ascii(wiring) if wiring.protocol == "ascii" else _Modbus(wiring)
+        self._asked: dict[int, int] = {}  # brightness by channel, as it was set last
         self.alone = threading.RLock()
         """Hold it to keep other threads from switching anything meanwhile."""
 
@@ -53,6 +56,7 @@ class LightController:
             self._check(channel)
         with self.alone:
             for channel, value in brightness.items():
+                self._asked[channel] = value
                 self._line.set(channel, value)
 
     def get(self, channel: int) -> int:
@@ -60,6 +64,38 @@ class LightController:
         self._check(channel)
         with self.alone:
             return self._line.get(channel)
+
+    def hold(self, idle: Callable[[], bool]) -> None:
+        """See whether every channel is still as it was set; one that cannot be read is set anew.
+
+        A controller that was without power for a moment comes back dark, or in another brightness,
+        and tells nobody.
+
+        Args:
+            idle: asked before each channel; the first False ends the look.
+
+        Raises:
+            PlcError: as above, or a channel is not as it was set.
+        """
+        for channel in list(self._asked):
+            with self.alone:
+                if not idle():
+                    return
+                self._hold(channel, self._asked[channel])
+
+    def _hold(self, channel: int, brightness: int) -> None:
+        try:
+            found = self._line.renew(channel, brightness)
+        except PlcError as wrong:
+            if not wrong.refused:
+                raise
+            self._line.set(channel, brightness)
+            return
+        if found != brightness:
+            raise PlcError(
+                f"light {self.name}: channel {channel} is at {found} and was set to {brightness}: "
+                "the controller was without power, or somebody else sets it"
+            )
 
     def close(self) -> None:
         """Give the port back; safe to call twice. Whoever hangs with it is not waited for."""
@@ -78,7 +114,7 @@ class LightController:
 class _Modbus:
     def __init__(self, wiring: settings.Light) -> None:
         self._unit, self._base = wiring.unit, wiring.base
-        self._link = SerialLink(
+        self._link = Link(
             settings.Bus(
                 name=f"of light {wiring.name}",
                 port=wiring.port,
@@ -90,11 +126,14 @@ class _Modbus:
         )
 
     def set(self, channel: int, brightness: int) -> None:
-        self._link.transact(modbus.write_registers(self._unit, self._base + channel, [brightness]))
+        self._link.transact(write_registers(self._unit, self._base + channel, [brightness]))
 
     def get(self, channel: int) -> int:
-        asked = modbus.read_registers(self._unit, self._base + channel, 1)
+        asked = read_registers(self._unit, self._base + channel, 1)
         return self._link.transact(asked).values[0]
+
+    def renew(self, channel: int, _brightness: int) -> int:
+        return self.get(channel)
 
     def close(self) -> None:
         self._link.close()
@@ -115,6 +154,15 @@ class _Ascii:
     def get(self, channel: int) -> int:
         return self._ask(Command(READ, channel))
 
+    def renew(self, channel: int, brightness: int) -> int:
+        """Only brightness can be read: whether the channel is on or off is said again."""
+        if brightness == 0:
+            return self._ask(Command(OFF, channel))
+        found = self.get(channel)
+        if found == brightness:
+            self._ask(Command(ON, channel))
+        return found
+
     def close(self) -> None:
         port, self._port = self._port, None
         if port is not None:
@@ -133,7 +181,8 @@ class _Ascii:
         if outcome is Outcome.DONE:
             return value
         if outcome is Outcome.REFUSED:
-            raise PlcError(f"{where}: the controller refuses command {command.command}")
+            told = f"{where}: the controller refuses command {command.command}"
+            raise PlcError(told, refused=True)
         self.close()
         if not heard:
             late = f"no answer within {self._wiring.reply_timeout_s:g} s"

@@ -1,33 +1,39 @@
-"""One serial port as a Modbus master: strict transactions, and no answer from the past.
+"""One bus as its master sees it: strict transactions, and no answer from the past.
 
-    idle      a silence of max(t3.5, the PLC's gap) after the last character on the line
-    request   FC03 or FC16, one at a time
+    idle      a silence of max(what the protocol needs, the PLC's gap) after the last character
+    request   one at a time, sent once
     reply     every field checked; frames of other units are skipped until the deadline
     listen    after a wrong answer: until no answer to that request can come any more; after none:
               the same, before the same unit is asked again (another's late frame names its unit)
+    sound     what was not answered in that time may still come: the unit is asked for something of
+              another shape first, so that the late answer shows itself (decision 0013)
 
-The waiting is poll() on the descriptor: pyserial's own read loop costs more than the wire.
 Measured against faulty peers: reference page `plc`, section 5.
 """
 
-import contextlib
-import errno
-import fcntl
-import os
-import select
-import termios
+import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
-
-import serial
 
 from edge import settings
 from edge.errors import PlcError, PlcTimeoutError
-from edge.plc import modbus
+from edge.plc.codecs import codec_of, refusal_of
+from edge.plc.echo import EchoReader
+from edge.plc.line import Line
+from edge.plc.system import LINUX, System
+from edge.plc.transaction import (
+    BITS,
+    READ_HOLDING_REGISTERS,
+    WRITES,
+    Answer,
+    Broken,
+    Reader,
+    Refused,
+    Reply,
+    Request,
+)
 
 SETTLE_S = 0.02  # longest pause inside one reply (USB adapters)
-READ_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Reading:
     made_s: float  # the first character of the reply can have left no later
 
 
-class SerialLink:
+class Link:
     """The master's end of one bus. Used by one thread.
 
     Raises (every method but `close`):
@@ -47,164 +53,151 @@ class SerialLink:
         PlcTimeoutError: no complete answer in time.
     """
 
-    def __init__(self, bus: settings.Bus) -> None:
+    def __init__(self, bus: settings.Bus, system: System = LINUX) -> None:
         self._bus = bus
-        self._character_s = modbus.character_s(bus.baudrate, bus.parity, bus.stop_bits)
-        silence_s = modbus.silence_s(bus.baudrate, bus.parity, bus.stop_bits)
-        self._gap_s = max(silence_s, bus.gap_ms / 1000)
-        self._port: serial.Serial | None = None
-        self._poll = select.poll()
-        self._active_s = 0.0  # last character on the line, either way
-        self._late: dict[int, tuple[modbus.ReplyReader, float]] = {}  # by unit: may come until
-        self.stray = 0  # bytes that answered nothing
-        self.foreign = 0  # intact frames of other units
+        self._codec = codec_of(bus)
+        self._line = Line(bus, self._codec, system)
+        self._late: dict[int, tuple[Reader, float]] = {}  # by unit: may come until
+        self._owing: dict[int, Request] = {}  # by unit: what was never answered
+        self._skipped = 0
+        self.foreign = 0  # intact frames of other units and masters
 
     @property
     def is_open(self) -> bool:
         """Whether the port is held; a lost port closes itself."""
-        return self._port is not None
+        return self._line.is_open
+
+    @property
+    def stray(self) -> int:
+        """Bytes that answered nothing."""
+        return self._line.stray + self._skipped
 
     def open(self) -> None:
         """Take the port for this process alone and listen out what a former master asked."""
-        if self._port is not None:
+        if self._line.is_open:
             return
-        bus = self._bus
-        try:
-            self._port = serial.Serial(
-                bus.port,
-                bus.baudrate,
-                parity=_parity(bus),
-                stopbits=bus.stop_bits,
-                timeout=0,
-                exclusive=True,  # flock: stops programs that ask; TIOCEXCL stops the others
-            )
-            fcntl.ioctl(self._port.fileno(), termios.TIOCEXCL)
-            termios.tcflush(self._port.fileno(), termios.TCIOFLUSH)
-        except (OSError, ValueError, RuntimeError, termios.error) as wrong:
-            self.close()
-            failed = PlcError(f"bus {bus.name}: {bus.port} cannot be opened: {wrong}")
-            if getattr(wrong, "errno", None) in (errno.EAGAIN, errno.EBUSY):
-                failed.hint = "Another program holds the port, such as a running node: stop it."
-            raise failed from wrong
-        self._poll = select.poll()
-        self._poll.register(self._port.fileno(), select.POLLIN)
         self._late.clear()
-        self._listen(None, time.monotonic() + bus.reply_timeout_s)
+        self._owing.clear()
+        self._line.open()
 
     def close(self) -> None:
         """Give the port back. Safe to call twice, and on a port that is gone."""
-        port, self._port = self._port, None
-        if port is None:
-            return
-        with contextlib.suppress(OSError, termios.error):
-            fcntl.ioctl(port.fileno(), termios.TIOCNXCL)
-        with contextlib.suppress(OSError, termios.error):
-            port.close()
+        self._line.close()
 
-    def transact(self, request: modbus.Request) -> Reading:
-        """Ask one unit and get the answer, or fail; a request is sent once and never repeated."""
+    def transact(self, request: Request, *, at_once: bool = False) -> Reading:
+        """Ask one unit and get the answer, or fail; a request is sent once and never repeated.
+
+        Args:
+            at_once: not after what may still come. Only for an order that is read back then: a late
+                answer to another one may be taken for its own.
+        """
+        if at_once:
+            self.open()
+        else:
+            self.sound(request)
+        said = self._ask(request, request)
+        if isinstance(said, Refused):
+            why = refusal_of(self._bus, said.code)
+            refused = PlcError(f"{self._named(request)}: the PLC refuses with {why}", refused=True)
+            refused.code = said.code
+            raise refused
+        return said
+
+    def sound(self, request: Request) -> bool:
+        """Before a unit that owes an answer is asked again, make sure that it cannot come any more.
+
+        After the quarantine one register is read: the owed answer has another shape, and a slave
+        that answers this has dropped the other. `transact` begins with this. Who has planned the
+        time of the bus does it in a turn of its own: a sounding is no longer than the request.
+
+        Returns:
+            Whether a register was read.
+        """
         self.open()
-        if request.unit in self._late:
-            self._listen(*self._late.pop(request.unit))
-        self._keep_silence()
-        frame = request.encode()
-        sent_s = time.monotonic()
-        self._say(frame)
-        deadline_s = sent_s + len(frame) * self._character_s + self._bus.reply_timeout_s
-        self._active_s = sent_s + len(frame) * self._character_s
-        reader = modbus.ReplyReader(request)
-        reply: modbus.Reply | None = None
-        while reply is None and (left_s := deadline_s - time.monotonic()) > 0:
-            reply = reader.feed(self._hear(left_s))
-        heard_s = time.monotonic()
+        if not (self._late or self._owing):
+            return False
+        late = self._late.pop(request.unit, None)
+        if late is not None and self._line.listen(*late):
+            self._owing.pop(request.unit, None)
+        owed = self._owing.get(request.unit)
+        sounding = None if owed is None else _sounding(request, owed)
+        if sounding is not None:
+            self._ask(sounding, request)
+        self._owing.pop(request.unit, None)
+        return sounding is not None
+
+    def owed(self, unit: int) -> bool:
+        """Whether an answer of this unit may still come: its next request has to wait for that."""
+        return unit in self._late or unit in self._owing
+
+    def _ask(self, request: Request, meant: Request) -> Reading | Refused:
+        """One request and its reply; `meant` is what a failure is said of."""
+        frame = self._codec.encode(request)
+        reader: Reader = self._codec.reader(request)
+        if self._bus.echo:
+            reader = EchoReader(frame, reader)
+        sent_s, ends_s = self._line.say(frame)
+        deadline_s = ends_s + self._bus.reply_timeout_s
+        reply = self._await(reader, deadline_s)
         self.foreign += reader.foreign
-        if isinstance(reply, modbus.Answer):
-            made_s = max(sent_s, heard_s - request.reply_size * self._character_s)
-            return Reading(reply.values, sent_s, made_s)
-        raise self._failure(request, reply or reader.end(), reader, deadline_s)
+        self._skipped += reader.stray
+        if isinstance(reply, Answer):
+            made_s = self._line.active_s - self._codec.reply_size(request) * self._line.character_s
+            return Reading(reply.values, sent_s, max(sent_s, made_s))
+        if isinstance(reply, Refused):
+            return reply
+        raise self._failure(meant, reply, reader, deadline_s)
+
+    def _await(self, reader: Reader, deadline_s: float) -> Reply | None:
+        """What the reader makes of the line until the deadline; None: nothing came."""
+        pause_s = math.inf  # while no reply is under way
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            received = self._line.hear(min(left_s, pause_s))
+            if received:
+                reply = reader.feed(received)
+                if reply is not None:
+                    return reply
+                pause_s = self._codec.pause_s if reader.end() else math.inf
+            elif pause_s < left_s:
+                break
+        return reader.end()
 
     def _failure(
-        self,
-        request: modbus.Request,
-        reply: modbus.Reply | None,
-        reader: modbus.ReplyReader,
-        deadline_s: float,
+        self, meant: Request, broken: Broken | None, reader: Reader, deadline_s: float
     ) -> PlcError:
         """The error to raise, with the line listened out where it must be."""
-        asked = (
+        asked = self._named(meant)
+        late_s = self._bus.reply_timeout_s
+        if broken is not None and broken.cause == "checksum" and not self._line.hear(SETTLE_S):
+            return PlcError(f"{asked}: damaged answer (checksum)")
+        if self._line.serial:  # over TCP an old answer is known by its number
+            self._owing.setdefault(meant.unit, meant)
+        if broken is None:
+            self._late[meant.unit] = (reader, deadline_s + late_s)
+            return PlcTimeoutError(f"{asked}: no answer within {late_s:.3f} s")
+        self._line.clear(deadline_s + late_s)
+        if self._line.serial and self._line.echoed and not self._bus.echo:
+            return self._echoes(asked)
+        kind = PlcTimeoutError if broken.cause == "short" else PlcError
+        return kind(f"{asked}: wrong answer ({broken.cause})")
+
+    def _named(self, request: Request) -> str:
+        return (
             f"bus {self._bus.name}: unit {request.unit}, function {request.function}, "
             f"registers {request.address} to {request.address + request.count - 1}"
         )
-        if isinstance(reply, modbus.Refused):
-            return PlcError(f"{asked}: the PLC refuses with code {reply.code}")
-        late_s = self._bus.reply_timeout_s
-        if reply is None:
-            self._late[request.unit] = (reader, deadline_s + late_s)
-            return PlcTimeoutError(f"{asked}: no answer within {late_s:.3f} s")
-        assert isinstance(reply, modbus.Broken)
-        if reply.cause == "crc" and not self._hear(SETTLE_S):
-            return PlcError(f"{asked}: damaged answer (crc)")
-        self._listen(None, deadline_s + late_s)
-        kind = PlcTimeoutError if reply.cause == "short" else PlcError
-        return kind(f"{asked}: wrong answer ({reply.cause})")
 
-    def _listen(self, reader: modbus.ReplyReader | None, until_s: float) -> None:
-        """Hear and drop everything until `until_s`, or until the reply `reader` waits for came."""
-        while (left_s := until_s - time.monotonic()) > 0:
-            received = self._hear(left_s)
-            self.stray += len(received)
-            if reader is not None and received:
-                reply = reader.feed(received)
-                if isinstance(reply, modbus.Answer | modbus.Refused):
-                    return
-                if reply is not None:
-                    reader = None
-
-    def _keep_silence(self) -> None:
-        """Wait until the line has been silent long enough for a new frame to begin."""
-        while True:
-            left_s = self._active_s + self._gap_s - time.monotonic()
-            if left_s > 0:
-                time.sleep(left_s)
-            received = self._hear(0)
-            if not received:
-                return
-            self.stray += len(received)
-
-    def _hear(self, within_s: float) -> bytes:
-        """What the line says within the time; empty if nothing."""
-        port = self._port
-        if port is None:
-            raise PlcError(f"bus {self._bus.name}: {self._bus.port} is closed")
-        try:
-            if not self._poll.poll(within_s * 1000):
-                return b""
-            received = os.read(port.fileno(), READ_SIZE)
-        except BlockingIOError:
-            return b""
-        except OSError as wrong:
-            raise self._lost(str(wrong)) from wrong
-        if not received:
-            raise self._lost("hung up")
-        self._active_s = time.monotonic()
-        return received
-
-    def _say(self, frame: bytes) -> None:
-        port = self._port
-        if port is None:
-            raise PlcError(f"bus {self._bus.name}: {self._bus.port} is closed")
-        try:
-            written = os.write(port.fileno(), frame)
-        except OSError as wrong:
-            raise self._lost(str(wrong)) from wrong
-        if written != len(frame):
-            raise self._lost(f"only {written} of {len(frame)} bytes went out")
-
-    def _lost(self, why: str) -> PlcError:
-        self.close()
-        return PlcError(f"bus {self._bus.name}: {self._bus.port} is lost: {why}")
+    def _echoes(self, asked: str) -> PlcError:
+        wrong = PlcError(f"{asked}: what is sent comes back, so the adapter echoes")
+        wrong.hint = (
+            f"Set echo = true in [[bus]] {self._bus.name}, or switch the adapter's echo off."
+        )
+        return wrong
 
 
-def _parity(bus: settings.Bus) -> str:
-    """The parity to ask the driver for: a pty has none, and Linux refuses it at a second open."""
-    return "N" if Path(bus.port).resolve().parent == Path("/dev/pts") else bus.parity
+def _sounding(request: Request, owed: Request) -> Request | None:
+    """A read that the answer to `owed` cannot answer; None where no register can be read."""
+    if request.function in BITS or (owed.function not in WRITES and owed.count == 1):
+        return None
+    function = READ_HOLDING_REGISTERS if request.function in WRITES else request.function
+    return Request(request.unit, function, request.address, 1)

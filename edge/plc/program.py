@@ -1,20 +1,18 @@
-"""The PLC's program, as the simulated line runs it and as docs/plc-program.md prints it.
+"""The PLC's program of the simulated line: docs/plc/station.st, executed scan by scan.
 
-A pure scan: images of inputs and of the registers the node wrote in, images of outputs out, time
-passed in. Nothing of the node's own code is used, so that a mistake there meets another opinion.
+What stands between the line's physics and the text is here: millimetres become encoder steps,
+seconds become the PLC's milliseconds, edges that came since the last scan become the arrays that an
+input interrupt would have filled. What the program decides stands only in the text.
 
-    count    photo-eye breaks  -> part counter + 1, mode and recipe latched, encoder place kept
-    take     word div 16 = number mod 4096, the part is between camera and gate, and has no
-             verdict yet       -> taken once, echoed; a mismatch is a torn read and waits
-    decide   gate eye breaks   -> the tracked part whose window this is; OK opens the gate
-    confirm  a bin's sensor    -> as ordered, or reject fault and line stop
-
-Everything not proved is rejected: the gate without power points to the reject bin. What tracking
-cannot explain (a part too many, a part missing) makes every part between camera and gate doubtful.
+    Inputs -> VAR_INPUT -> scan -> VAR_OUTPUT -> Outputs;  its diary -> the simulated line's record
 """
 
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
 
+from edge.errors import PlcProgramError
 from edge.plc.images import (
     Counted,
     EyeEdge,
@@ -27,25 +25,55 @@ from edge.plc.images import (
     Why,
     WhyNot,
 )
-from edge.terms import MAP_VERSION, Code, Mode
+from edge.plc.structured_text.code import BlockCode
+from edge.plc.structured_text.compiler import compiled
+from edge.plc.structured_text.datatypes import DINT
+from edge.plc.structured_text.machine import Machine, Retained, check_interface
+from edge.terms import Mode
 
-# Control bits, register 0 of the PLC's block.
-ENABLE, LINE_RUNNING, RESET, BYPASS, MONITOR, SAMPLE_PART, REJECT_FAULT = (1 << n for n in range(7))
+STEPS_PER_MM = 10
+"""Of the simulated encoder."""
 
-# Status bits, register 0 of the node's block, as far as the program acts on them.
-TRIGGER_READY = 1 << 1
-STOP_REQUEST = 1 << 6
+_EDGES = 8  # that one scan can take; more wait for the next
+_IN_DINT = DINT.wrapper()
 
-_GAP_MM = 2.0  # a shorter gap does not end a part
-_LENGTH_SHARE = 0.12  # a part longer or shorter by this share is not one part
-_OPEN_EARLY_MM = 30.0  # for the gate's cylinder and one scan
-
-_MODE_BITS = {
-    Mode.AUTO: 0,
-    Mode.MONITOR: MONITOR,
-    Mode.BYPASS: BYPASS,
-    Mode.SAMPLE: SAMPLE_PART,
+_INTERFACE = {
+    **dict.fromkeys(("now_ms", "set_alive_ms", "set_stop_ms", "set_confirm_ms"), "input UDINT"),
+    **dict.fromkeys(("encoder", "set_part", "set_tolerance", "set_to_eye"), "input DINT"),
+    **dict.fromkeys(("set_to_gate", "set_window", "set_debounce"), "input DINT"),
+    **dict.fromkeys(("eye_edges", "gate_edges", "good_pulses", "reject_pulses"), "input INT"),
+    **dict.fromkeys(("eye_rising", "gate_rising"), "input ARRAY[1..8] OF BOOL"),
+    **dict.fromkeys(("eye_place", "gate_place"), "input ARRAY[1..8] OF DINT"),
+    **dict.fromkeys(("bin_full", "bypass_key", "monitor_key"), "input BOOL"),
+    **dict.fromkeys(("sample_button", "reset_button"), "input BOOL"),
+    **dict.fromkeys(("gate_open", "run_line", "reject_fault", "node_ready"), "output BOOL"),
+    **dict.fromkeys(("good", "rejected", "confirmed", "bypassed", "reject_faults"), "var UDINT"),
+    "node": "input ARRAY[0..9] OF WORD",
+    "eye_ms": "input ARRAY[1..8] OF UDINT",
+    "recipe_wanted": "input UINT",
+    "plc": "output ARRAY[0..11] OF WORD",
+    "counters": "output ARRAY[0..9] OF WORD",
+    "in_flight": "output INT",
+    "start_number": "retain UINT",
+    "counter": "var UDINT",
+    "diary.entries": "output INT",
+    "diary.kinds": "output ARRAY[1..64] OF INT",
+    "diary.numbers": "output ARRAY[1..64] OF UDINT",
+    "diary.words": "output ARRAY[1..64] OF WORD",
+    "diary.whys": "output ARRAY[1..64] OF INT",
 }
+"""What the text must declare for the simulated line to run it."""
+
+_MODE = dict(enumerate((Mode.AUTO, Mode.MONITOR, Mode.BYPASS, Mode.SAMPLE)))
+_WHYS: tuple[Why, ...] = (
+    "ok", "ng", "undecided", "no_verdict", "not_ready", "heartbeat", "length", "tracking",
+    "bypass", "monitor", "sample", "unexplained", "lost",
+)  # fmt: skip
+_WHYS_NOT: tuple[WhyNot, ...] = ("never_triggered", "conflict", "gone", "not_ready")
+_WHY = dict(enumerate(_WHYS, 1))
+_WHY_NOT = dict(enumerate(_WHYS_NOT, 21))
+_DIARY = ("kinds", "numbers", "words", "whys")
+_COUNT, _TAKE, _REFUSE, _PASS, _REJECT, _LOSE = range(1, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +81,7 @@ class Site:
     """What the electrician sets, mm of encoder travel and seconds."""
 
     part_mm: float = 90.0
+    tolerance_mm: float = 10.8  # a part longer or shorter by more is not one part
     eye_to_gate_eye_mm: float = 395.5
     gate_eye_to_gate_mm: float = 60.0
     window_mm: float = 20.0  # a part may come this much early or late at the gate eye
@@ -61,338 +90,180 @@ class Site:
     stop_after_s: float | None = None  # line stop when the node is silent for this long
     confirm_s: float = 0.5  # a bin's sensor answers within this after the gate
 
-
-@dataclass(slots=True)
-class _Tracked:
-    number: int
-    edge_s: float
-    rising_mm: float
-    mode: Mode
-    ready: bool
-    before: tuple[int, int]  # result that already lay there: of another part, whatever it says
-    length_mm: float | None = None
-    word: int | None = None
-    doubtful: bool = False
-
-
-@dataclass(slots=True)
-class _Expected:
-    """A part the gate has dealt with, until a bin's sensor has seen it."""
-
-    passes: bool | None  # None: the gate moved while it was there, either bin is right
-    gate_mm: float  # encoder place at which it is in the gate
-    opening: tuple[float, float] | None
-    until_s: float | None = None
+    def settings(self) -> dict[str, int]:
+        """The text's settings, in encoder steps and ms."""
+        stop_s = self.stop_after_s
+        return {
+            "set_part": _steps(self.part_mm),
+            "set_tolerance": _steps(self.tolerance_mm),
+            "set_to_eye": _steps(self.eye_to_gate_eye_mm),
+            "set_to_gate": _steps(self.gate_eye_to_gate_mm),
+            "set_window": _steps(self.window_mm),
+            "set_debounce": _steps(self.debounce_mm),
+            "set_alive_ms": _ms(self.heartbeat_s),
+            "set_stop_ms": 0 if stop_s is None else max(1, _ms(stop_s)),
+            "set_confirm_ms": _ms(self.confirm_s),
+        }
 
 
-@dataclass(slots=True)
-class _Counters:
-    good: int = 0
-    rejected: int = 0
-    reject_confirmed: int = 0
-    bypassed: int = 0
-    reject_faults: int = 0
+def program_code(text: str, source: str) -> BlockCode:
+    """A program for the simulated line.
+
+    Raises:
+        PlcProgramError: it cannot be run, or does not have the inputs and outputs of station.st.
+    """
+    code = compiled(text, source)
+    check_interface(code, _INTERFACE, source)
+    return code
 
 
-@dataclass(slots=True)
-class _Beam:
-    """One photo-eye, debounced by belt travel; what a belt running back repeats does not count."""
-
-    debounce_mm: float
-    highest_mm: float = float("-inf")
-    rising_mm: float = float("-inf")
-    falling_mm: float = float("-inf")
-
-    def accept(self, edge: EyeEdge) -> bool:
-        """Is it the beginning or the end of a part? An end may be corrected by a later one."""
-        here_mm = edge.encoder_mm
-        if here_mm < self.highest_mm or here_mm < self.rising_mm + self.debounce_mm:
-            return False
-        self.highest_mm = here_mm
-        if not edge.rising:
-            self.falling_mm = here_mm
-            return True
-        if here_mm < self.falling_mm + _GAP_MM:
-            return False
-        self.rising_mm = here_mm
-        return True
+@functools.cache
+def shipped_code() -> BlockCode:
+    """docs/plc/station.st, which travels with the package."""
+    text = resources.files("edge.plc").joinpath("station.st").read_text(encoding="utf-8")
+    return program_code(text, "station.st")
 
 
-@dataclass(slots=True)
 class Program:
-    """One station's program from power-up on; only `start_number` is retentive."""
+    """One station's program from power-up on; only its VAR RETAIN outlives it."""
 
-    site: Site
-    start_number: int
-    counter: int = 0
-    counts: _Counters = field(default_factory=_Counters)
-    reject_fault: bool = False
-    _tracked: list[_Tracked] = field(default_factory=list)
-    _expected: list[_Expected] = field(default_factory=list)
-    _openings: list[tuple[float, float]] = field(default_factory=list)  # encoder from, to
-    _records: list[Record] = field(default_factory=list)
-    _eye: _Beam = field(init=False)
-    _gate_eye: _Beam = field(init=False)
-    _first_s: float | None = None
-    _own_from_mm: float = 0.0  # parts before this place were on the belt at power-up
-    _beats: int = 0
-    _ready: bool = False
-    _node_beat: int | None = None
-    _node_changed_s: float | None = None
-    _heard_s: float = 0.0  # last change, or the first scan
-    _edge_s: float | None = None
-    _recipe: int = 0
-    _mode: Mode = Mode.AUTO
-    _taken: tuple[int, int] = (0, 0)
-    _refused: tuple[int, int] = (0, 0)
-    _sample_next: bool = False
-    _sample_before: bool = False
-    _reset_until_s: float = float("-inf")
+    def __init__(
+        self,
+        site: Site,
+        start_number: int,
+        counter: int = 0,
+        code: BlockCode | None = None,
+        retained: Retained | None = None,
+    ) -> None:
+        """Args:
+        start_number: what the program shows from its first scan on, if nothing is retained.
+        counter: parts counted before, for a test near the end of the numbers.
+        code: of `program_code`; the shipped one by default.
+        retained: what outlived a power cut.
+        """
+        self.site = site
+        first = {"start_number": (start_number - 1) & 0xFFFF}
+        self._machine = Machine(code or shipped_code(), retained or first)
+        for name, value in (*site.settings().items(), ("counter", counter)):
+            self._machine.put(name, value)
+        self._eye: tuple[EyeEdge, ...] = ()  # waiting for the next scan
+        self._gate_eye: tuple[EyeEdge, ...] = ()
 
-    def __post_init__(self) -> None:
-        self._eye = _Beam(self.site.debounce_mm)
-        self._gate_eye = _Beam(self.site.debounce_mm)
+    def power_cycled(self) -> "Program":
+        """The program after a power cut: only VAR RETAIN is left of what it knew."""
+        machine = self._machine
+        return Program(self.site, 0, code=machine.code, retained=machine.retained())
 
-    def scan(self, inputs: Inputs, now_s: float) -> Outputs:
-        """One scan at `now_s` of the PLC's own clock."""
-        self._records = []
-        self._watch_node(inputs, now_s)
-        self._press_buttons(inputs, now_s)
-        for edge in inputs.eye:
-            self._at_eye(edge, inputs)
-        self._take(inputs.node[8], inputs.node[9], now_s)
-        for edge in inputs.gate_eye:
-            self._at_gate_eye(edge, now_s)
-        self._drop_lost(inputs.encoder_mm)
-        self._confirm(inputs, now_s)
-        highest_mm = max(self._eye.highest_mm, inputs.encoder_mm)
-        self._eye.highest_mm = self._gate_eye.highest_mm = highest_mm
-        return self._outputs(inputs, now_s)
+    @property
+    def counter(self) -> int:
+        """Parts counted since power-up, modulo 2**32: the newest part's number."""
+        return self._machine.value("counter")
 
     @property
     def in_flight(self) -> int:
         """Parts between camera and gate, and parts no bin's sensor has seen yet."""
-        return len(self._tracked) + len(self._expected)
+        return self._machine.value("in_flight")
 
-    def node_ready(self, now_s: float) -> bool:
+    @property
+    def node_ready(self) -> bool:
         """A part counted now would be judged: heartbeat moves, TriggerReady is on."""
-        return self._ready and self._alive(now_s)
+        return bool(self._machine.value("node_ready"))
 
-    def _watch_node(self, inputs: Inputs, now_s: float) -> None:
-        if self._first_s is None:
-            self._first_s = self._heard_s = now_s
-            site = self.site
-            self._own_from_mm = inputs.encoder_mm + site.eye_to_gate_eye_mm - site.window_mm
-            self._recipe = inputs.recipe
-        self._ready = bool(inputs.node[0] & TRIGGER_READY)
-        beat = inputs.node[1]
-        if self._node_beat is not None and beat != self._node_beat:
-            self._node_changed_s = self._heard_s = now_s
-        self._node_beat = beat
+    @property
+    def reject_fault(self) -> bool:
+        """The rejector did not do what it was told, or its bin is full; until Reset."""
+        return bool(self._machine.value("reject_fault"))
 
-    def _alive(self, now_s: float) -> bool:
-        """The node's heartbeat moves. The first second after power-up never counts as alive: a
-        result of the PLC's run before may still be on the wire."""
-        site = self.site
-        powered_s = now_s - (now_s if self._first_s is None else self._first_s)
-        changed_s = self._node_changed_s
-        heard = changed_s is not None and now_s - changed_s <= site.heartbeat_s
-        return heard and powered_s >= site.heartbeat_s
+    def counts(self) -> dict[str, int]:
+        """Second law: what became of the parts."""
+        value = self._machine.value
+        return {
+            "good": value("good"),
+            "rejected": value("rejected"),
+            "reject_confirmed": value("confirmed"),
+            "bypassed": value("bypassed"),
+            "reject_faults": value("reject_faults"),
+        }
 
-    def _press_buttons(self, inputs: Inputs, now_s: float) -> None:
-        if inputs.sample_button and not self._sample_before:
-            self._sample_next = True
-        self._sample_before = inputs.sample_button
-        if inputs.reset_button:
-            self._reset_until_s = now_s + 0.5  # long enough for the node to see it
-            self.reject_fault = False
-            self._expected.clear()
+    def scan(self, inputs: Inputs, now_s: float) -> Outputs:
+        """One scan at `now_s` of the PLC's own clock.
 
-    def _at_eye(self, edge: EyeEdge, inputs: Inputs) -> None:
-        if not self._eye.accept(edge):
-            return
-        if not edge.rising:
-            length_mm = edge.encoder_mm - self._eye.rising_mm
-            if self._tracked:
-                self._tracked[-1].length_mm = length_mm
-            self._suspect(length_mm)
-            return
-        self.counter = (self.counter + 1) & 0xFFFFFFFF
-        if self._sample_next:
-            self._mode, self._sample_next = Mode.SAMPLE, False
-        elif inputs.bypass_key:
-            self._mode = Mode.BYPASS
-        else:
-            self._mode = Mode.MONITOR if inputs.monitor_key else Mode.AUTO
-        self._edge_s, self._recipe = edge.at_s, inputs.recipe
-        before = (inputs.node[8], inputs.node[9])
-        part = _Tracked(self.counter, edge.at_s, edge.encoder_mm, self._mode, self._ready, before)
-        self._tracked.append(part)
-        self._records.append(Counted(part.number, edge.at_s, self._mode))
+        Raises:
+            PlcProgramError: what a PLC would stop with, and where in the text.
+        """
+        eye, gate_eye = self._eye + inputs.eye, self._gate_eye + inputs.gate_eye
+        self._eye, self._gate_eye = eye[_EDGES:], gate_eye[_EDGES:]
+        self._put(inputs, eye[:_EDGES], gate_eye[:_EDGES])
+        machine = self._machine
+        machine.put("now_ms", _ms(now_s))
+        machine.scan(_ms(now_s))
+        return Outputs(
+            block=machine.values("plc"),
+            counters=machine.values("counters"),
+            gate_pass=bool(machine.value("gate_open")),
+            run=bool(machine.value("run_line")),
+            records=self._records(eye, now_s),
+        )
 
-    def _take(self, number: int, word: int, now_s: float) -> None:
-        if word % 16 == Code.UNDEFINED or word // 16 != number % 4096:
-            return  # nothing there, or read between two writes
-        if not self._alive(now_s):
-            self._refused = (number, word)  # old news when the node is back
-            return
-        part = next((p for p in self._tracked if p.number & 0xFFFF == number), None)
-        if part is None:
-            ahead = (number - self.counter) & 0xFFFF
-            self._refuse(number, word, "never_triggered" if 0 < ahead < 0x8000 else "gone")
-        elif part.before == (number, word):
-            return
-        elif part.word == word:
-            self._taken = (number, word)
-        elif part.word is not None:
-            self._refuse(number, word, "conflict")
-        elif not part.ready or part.mode is Mode.BYPASS:
-            self._refuse(number, word, "not_ready")
-        else:
-            part.word = word
-            self._taken = (number, word)
-            self._records.append(Taken(part.number, word, now_s))
+    def _put(self, inputs: Inputs, eye: Sequence[EyeEdge], gate_eye: Sequence[EyeEdge]) -> None:
+        put = self._machine.put
+        put("node", inputs.node)
+        put("encoder", _steps(inputs.encoder_mm))
+        put("eye_edges", len(eye))
+        put("gate_edges", len(gate_eye))
+        if eye:
+            put("eye_rising", [edge.rising for edge in eye])
+            put("eye_place", [_steps(edge.encoder_mm) for edge in eye])
+            put("eye_ms", [_ms(edge.at_s) for edge in eye])
+        if gate_eye:
+            put("gate_rising", [edge.rising for edge in gate_eye])
+            put("gate_place", [_steps(edge.encoder_mm) for edge in gate_eye])
+        put("good_pulses", inputs.good_pulses)
+        put("reject_pulses", inputs.reject_pulses)
+        put("bin_full", inputs.bin_full)
+        put("bypass_key", inputs.bypass_key)
+        put("monitor_key", inputs.monitor_key)
+        put("sample_button", inputs.sample_button)
+        put("reset_button", inputs.reset_button)
+        put("recipe_wanted", inputs.recipe)
 
-    def _refuse(self, number: int, word: int, why: WhyNot) -> None:
-        if (number, word) not in (self._refused, self._taken):
-            self._refused = (number, word)
-            self._records.append(Refused(number, word, why))
+    def _records(self, eye: Sequence[EyeEdge], now_s: float) -> tuple[Record, ...]:
+        """This scan's page of the program's diary."""
+        machine = self._machine
+        entries = machine.value("diary.entries")
+        if not entries:
+            return ()
+        columns = [machine.values(f"diary.{column}")[:entries] for column in _DIARY]
+        try:
+            return tuple(
+                _record(kind, number, word, why, eye, now_s)
+                for kind, number, word, why in zip(*columns, strict=True)
+            )
+        except LookupError as wrong:
+            text = f"the diary of {machine.code} holds a code that station.st does not have"
+            raise PlcProgramError(f"{text}: {columns}") from wrong
 
-    def _at_gate_eye(self, edge: EyeEdge, now_s: float) -> None:
-        if not self._gate_eye.accept(edge):
-            return
-        if not edge.rising:
-            self._suspect(edge.encoder_mm - self._gate_eye.rising_mm)
-            return
-        site = self.site
-        self._drop_lost(edge.encoder_mm)
-        way_mm = edge.encoder_mm - site.eye_to_gate_eye_mm
-        part = next((p for p in self._tracked if abs(way_mm - p.rising_mm) <= site.window_mm), None)
-        passes, opening = False, None
-        why: Why = "unexplained"
-        if part is None:
-            if edge.encoder_mm >= self._own_from_mm:
-                self._doubt()
-            self._shut()
-        else:
-            passes, why = self._decide(part, now_s)
-            self._tracked.remove(part)
-        if passes:
-            # Open just before the plate's front is there, when one touching it is past the middle,
-            # until its end is through, when one touching it is not yet halfway.
-            start_mm = edge.encoder_mm + site.gate_eye_to_gate_mm - _OPEN_EARLY_MM
-            end_mm = edge.encoder_mm + site.gate_eye_to_gate_mm + site.part_mm
-            self._openings.append(opening := (start_mm, end_mm))
-            self.counts.bypassed += why == "bypass"
-        else:
-            self.counts.rejected += 1
-        gate_mm = edge.encoder_mm + site.gate_eye_to_gate_mm + site.part_mm / 2
-        self._expected.append(_Expected(passes, gate_mm, opening))
-        number = None if part is None else part.number
-        self._records.append(Settled(number, "pass" if passes else "reject", why))
 
-    def _decide(self, part: _Tracked, now_s: float) -> tuple[bool, Why]:
-        """Pass it? Only for a reason; everything else is rejected."""
-        length_mm = part.length_mm or 0.0
-        if part.doubtful:
-            return False, "tracking"
-        if abs(length_mm - self.site.part_mm) > _LENGTH_SHARE * self.site.part_mm:
-            return False, "length"
-        if part.mode is Mode.SAMPLE:
-            return False, "sample"
-        if part.mode is Mode.BYPASS:
-            return True, "bypass"
-        if part.mode is Mode.MONITOR:
-            return True, "monitor"
-        if not self._alive(now_s):
-            return False, "heartbeat"
-        if part.word is None:
-            return False, "no_verdict" if part.ready else "not_ready"
-        code = part.word % 16
-        if code == Code.OK:
-            return True, "ok"
-        return False, "ng" if code == Code.NG else "undecided"
+def _record(
+    kind: int, number: int, word: int, why: int, eye: Sequence[EyeEdge], now_s: float
+) -> Record:
+    if kind == _COUNT:
+        return Counted(number, eye[word - 1].at_s, _MODE[why])
+    if kind == _TAKE:
+        return Taken(number, word, now_s)
+    if kind == _REFUSE:
+        return Refused(number, word, _WHY_NOT[why])
+    reason = _WHY[why]
+    if kind == _LOSE:
+        return Settled(number, "lost", reason)
+    known = None if reason == "unexplained" else number
+    return Settled(known, "pass" if kind == _PASS else "reject", reason)
 
-    def _doubt(self) -> None:
-        self.counts.reject_faults += 1
-        for part in self._tracked:
-            part.doubtful = True
 
-    def _suspect(self, length_mm: float) -> None:
-        """A part too short means an encoder that slipped: no place on the belt is sure."""
-        if length_mm < (1 - _LENGTH_SHARE) * self.site.part_mm:
-            self._doubt()
-            self._shut()
+def _steps(way_mm: float) -> int:
+    """Encoder steps; the counter goes over its end as a PLC's does."""
+    return _IN_DINT(round(way_mm * STEPS_PER_MM))
 
-    def _shut(self) -> None:
-        """A stranger is at the gate: shut it, even on a part that may pass. A slipping encoder
-        would hold it open for the stranger too."""
-        self._openings.clear()
-        for expected in self._expected:
-            if expected.passes:
-                expected.passes = None
 
-    def _drop_lost(self, encoder_mm: float) -> None:
-        """Parts that did not come to the gate eye; whoever comes later may be anyone."""
-        late_mm = encoder_mm - self.site.eye_to_gate_eye_mm - self.site.window_mm
-        while self._tracked and self._tracked[0].rising_mm < late_mm:
-            lost = self._tracked.pop(0)
-            self._records.append(Settled(lost.number, "lost", "lost"))
-            self._doubt()
-
-    def _confirm(self, inputs: Inputs, now_s: float) -> None:
-        counts = self.counts
-        for expected in self._expected:
-            if expected.until_s is None and inputs.encoder_mm >= expected.gate_mm:
-                expected.until_s = now_s + self.site.confirm_s
-        for _ in range(inputs.good_pulses):
-            counts.good += 1
-            if not self._next_expected(passes=True):
-                self._fail()
-        for _ in range(inputs.reject_pulses):
-            counts.reject_confirmed += 1  # one too many is safe: plates that touched, one pulse
-            if self._in_gate() and not self._next_expected(passes=False):
-                self._fail()
-        while self._expected and (self._expected[0].until_s or now_s) < now_s:
-            self._expected.pop(0)
-            self._fail()
-        if inputs.bin_full and not self.reject_fault:
-            self._fail()
-
-    def _next_expected(self, passes: bool) -> bool:
-        """Take the oldest part that has been in the gate; is this what it was told?"""
-        if not self._in_gate():
-            return False
-        part = self._expected.pop(0)  # through the gate: shut behind it, the belt may run back
-        self._openings = [o for o in self._openings if o != part.opening]
-        return part.passes in (passes, None)
-
-    def _in_gate(self) -> bool:
-        return bool(self._expected) and self._expected[0].until_s is not None
-
-    def _fail(self) -> None:
-        self.counts.reject_faults += 1
-        self.reject_fault = True
-
-    def _outputs(self, inputs: Inputs, now_s: float) -> Outputs:
-        self._beats = (self._beats + 1) & 0xFFFF
-        self._openings = [o for o in self._openings if inputs.encoder_mm <= o[1]]
-        stop_s = self.site.stop_after_s
-        silent = stop_s is not None and now_s - self._heard_s > stop_s
-        run = not (self.reject_fault or silent or inputs.node[0] & STOP_REQUEST)
-        control = ENABLE | _MODE_BITS[self._mode]
-        control |= LINE_RUNNING * run | REJECT_FAULT * self.reject_fault
-        control |= RESET * (now_s < self._reset_until_s)
-        age_ms = 0xFFFF
-        if self._edge_s is not None:
-            age_ms = min(0xFFFF, max(0, int((now_s - self._edge_s) * 1000)))
-        block = (
-            control, self.counter & 0xFFFF, self._recipe, age_ms,
-            self.counter & 0xFFFF, self.counter >> 16, self._beats, MAP_VERSION,
-            *self._taken, self.start_number & 0xFFFF, inputs.recipe,
-        )  # fmt: skip
-        c = self.counts
-        totals = (c.good, c.rejected, c.reject_confirmed, c.bypassed, c.reject_faults)
-        words = tuple(word for n in totals for word in (n & 0xFFFF, n >> 16 & 0xFFFF))
-        gate_pass = any(start <= inputs.encoder_mm <= end for start, end in self._openings)
-        return Outputs(block, words, gate_pass, run, tuple(self._records))
+def _ms(time_s: float) -> int:
+    return round(time_s * 1000) & 0xFFFFFFFF

@@ -1,7 +1,7 @@
-"""A PLC's side of the serial line: the register image, and a pty that carries it at wire speed.
+"""A PLC's side of the line: the register image, and a pty that carries it at wire speed.
 
     scan      program -> exchange(outputs) -> what the master wrote since the last scan
-    request   complete after its characters' time and t3.5 of silence, as a UART would tell
+    request   complete after its characters' time, and the silence where the protocol needs one
     reply     handed over when its characters have crossed the wire, a few milliseconds at a time
 
 The simulated line answers with this; nothing here knows what the registers mean.
@@ -19,14 +19,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import PlcError
-from edge.plc import modbus
+from edge.plc.codecs import PROTOCOLS, wire_s
+from edge.plc.modbus import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION
+from edge.plc.transaction import (
+    READ_HOLDING_REGISTERS,
+    READ_INPUT_REGISTERS,
+    WRITE_REGISTERS,
+    Answer,
+    Refusal,
+    Refused,
+    Request,
+)
 
 CHUNK_S = 0.004  # a reply is handed over in pieces of this much wire time
 QUIET_S = 0.5  # a master that said nothing for this long has gone
 LOOK_S = 0.05  # how often the thread looks whether it shall stop
 
 
-class RtuSlave:
+class Slave:
     """One unit with holding registers, exchanged with its program once per scan.
 
     `registers` are all that exist, with their first values; any other address is refused with
@@ -59,28 +69,35 @@ class RtuSlave:
             self._image.update({address: value & 0xFFFF for address, value in outputs.items()})
             return dict(self._image)
 
-    def answer(self, frame: bytes) -> bytes | None:
-        """The reply to one frame as cut by silence; None for noise, other units, or when dead."""
-        asked = modbus.decode_request(frame)
-        if asked is None or asked.unit != self.unit or not self.answering:
+    def answer(self, asked: Request | Refusal) -> Answer | Refused | None:
+        """What it says to one request; None for other units, or when dead."""
+        if asked.unit != self.unit or not self.answering:
             return None
         self.requests += 1
-        if isinstance(asked, modbus.Refusal):
-            return asked.encode()
-        if asked.function not in (
-            modbus.READ_HOLDING_REGISTERS,
-            modbus.READ_INPUT_REGISTERS,
-            modbus.WRITE_REGISTERS,
-        ):
-            return modbus.Refusal(self.unit, asked.function, modbus.ILLEGAL_FUNCTION).encode()
+        if isinstance(asked, Refusal):
+            return Refused(asked.code)
+        if asked.function not in (READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS, WRITE_REGISTERS):
+            return Refused(ILLEGAL_FUNCTION)
         addresses = range(asked.address, asked.address + asked.count)
         with self._lock:
             if any(address not in self._image for address in addresses):
-                return modbus.Refusal(self.unit, asked.function, modbus.ILLEGAL_ADDRESS).encode()
-            if asked.function == modbus.WRITE_REGISTERS:
+                return Refused(ILLEGAL_ADDRESS)
+            if asked.function == WRITE_REGISTERS:
                 self._arrived.update(zip(addresses, asked.values, strict=True))
-                return modbus.encode_reply(asked)
-            return modbus.encode_reply(asked, [self._image[address] for address in addresses])
+                return Answer()
+            return Answer(tuple(self._image[address] for address in addresses))
+
+
+class Slaves:
+    """All units of one line; where two answer to the same number, nobody is understood."""
+
+    def __init__(self, slaves: Sequence[Slave]) -> None:
+        self._slaves = tuple(slaves)
+
+    def answer(self, asked: Request | Refusal) -> Answer | Refused | None:
+        """What the one unit that is asked says."""
+        said = [reply for slave in self._slaves if (reply := slave.answer(asked)) is not None]
+        return said[0] if len(said) == 1 else None
 
 
 class PtySlave:
@@ -95,16 +112,18 @@ class PtySlave:
 
     def __init__(
         self,
-        slaves: Sequence[RtuSlave],
+        slaves: Sequence[Slave],
         baudrate: int = 115200,
         parity: str = "E",
         stop_bits: int = 1,
         link: Path | None = None,
         reply_delay_s: float = 0.0,
+        protocol: str = "modbus_rtu",
     ) -> None:
-        self._slaves = tuple(slaves)
-        self._character_s = modbus.character_s(baudrate, parity, stop_bits)
-        self._silence_s = modbus.silence_s(baudrate, parity, stop_bits)
+        spoken = PROTOCOLS[protocol]
+        self._codec = spoken.slave(Slaves(slaves).answer)
+        self._character_s = wire_s(baudrate, parity, stop_bits, spoken.data_bits)
+        self._silence_s = self._codec.silence_s(self._character_s)
         self._reply_delay_s = reply_delay_s
         self._link = link
         self._line, self._far_end, self._device = _new_pty(link)
@@ -138,21 +157,21 @@ class PtySlave:
         self.close()
 
     def _run(self) -> None:
-        frame = b""
+        under_way = False  # bytes came that no silence has ended yet
         ends_s = time.monotonic()  # when the last character heard has crossed the wire
         heard_s = ends_s
         while not self._stop.is_set():
-            now_s = time.monotonic()
-            wait_s = LOOK_S if not frame else max(0.0, ends_s + self._silence_s - now_s)
-            received = self._hear(wait_s)
+            left_s = ends_s + self._silence_s - time.monotonic() if under_way else LOOK_S
+            received = self._hear(min(LOOK_S, max(0.0, left_s)))
             now_s = time.monotonic()
             if received:
                 heard_s = now_s
                 ends_s = max(ends_s, now_s) + len(received) * self._character_s
-                frame += received
-            elif frame and now_s >= ends_s + self._silence_s:
-                self._reply(frame)
-                frame = b""
+                under_way = True
+                self._reply(self._codec.feed(received), ends_s)
+            elif under_way and now_s >= ends_s + self._silence_s:
+                under_way = False
+                self._reply(self._codec.silence(), now_s)
             elif now_s - heard_s > QUIET_S:
                 heard_s = now_s
                 self._free()
@@ -165,12 +184,8 @@ class PtySlave:
         except OSError:  # nothing to read after all
             return b""
 
-    def _reply(self, frame: bytes) -> None:
-        replies = [reply for slave in self._slaves if (reply := slave.answer(frame))]
-        if len(replies) != 1:
-            return
-        reply = replies[0]
-        begins_s = time.monotonic() + self._reply_delay_s
+    def _reply(self, reply: bytes, from_s: float) -> None:
+        begins_s = from_s + self._reply_delay_s
         size = max(1, int(CHUNK_S / self._character_s))
         for first in range(0, len(reply), size):
             chunk = reply[first : first + size]

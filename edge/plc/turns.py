@@ -5,37 +5,49 @@
     block    the PLC's 12 registers                                 FC03 at read_base
     other    status when it changed                                 FC16 at write_base
              the second law's counters, once a second               FC03 at counters_base
+    tag      a figure of this PLC or of a meter beside it           edge.plc.tag_lane
 
 The heartbeat runs only while `alive_until_s` lies ahead. The PLC is lost when its own heartbeat has
-not been seen to change for a second, whatever the reason; after two failures in a row it is asked
-less and less often, so that a dead one does not stall its neighbours. After any failure nothing is
-written before the block was read again: no verdict goes out late because the line was listened out.
+not been seen to change for a second, whatever the reason; after four failures in a row it is asked
+less and less often, and when its neighbours can spare the bus (edge/plc/roundabout.py). After any
+failure nothing is written before the block was read again, nor while the unit owes an answer to
+another station: no verdict goes out late because the line was listened out.
 """
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from edge import settings
-from edge.plc import modbus
 from edge.plc.backoff import Backoff
 from edge.plc.blocks import (
     BLOCK_SIZE,
     COUNTERS_SIZE,
     RESULT_OFFSET,
+    Control,
     LineCounters,
     PlcBlock,
     StatusFlags,
     status_registers,
 )
-from edge.plc.handshake import EpochOpened, Handshake, Observation, Resume, Wrong
+from edge.plc.handshake import (
+    EpochOpened,
+    Expired,
+    Handshake,
+    Observation,
+    Resume,
+    Taken,
+    Triggered,
+    Wrong,
+)
+from edge.plc.transaction import Request, read_registers, write_registers
 
 BEAT_S = 0.25  # between two changes of the node's heartbeat
 LOST_S = 1.0  # without a change of the PLC's heartbeat it is lost; the PLC judges us alike
 COUNTERS_S = 1.0
 RETRY_S = 0.05  # after a refused write
 REFUSALS = 3  # failed writes in a row before it is said aloud
+SILENCES = 4  # failed reads in a row before it is asked less often: three are noise on the line
+PAUSE_S = 5.0  # after so long without a part nobody knows when the next one comes
 
 _NOTHING = StatusFlags(0)
 
@@ -69,8 +81,8 @@ class Status:
 class Frame:
     """One transaction that a station asks for."""
 
-    lane: Literal["verdict", "block", "status", "counters"]
-    request: modbus.Request
+    lane: Literal["verdict", "block", "status", "counters", "tag"]
+    request: Request
 
 
 class Turns:
@@ -89,6 +101,7 @@ class Turns:
         self.handshake = Handshake(station, resume, begun_s)
         self.wanted = Status()
         self.alive_until_s = float("-inf")
+        self.hung = False  # commissioning plays a node that hangs: its status stays as it was
         self.counters: LineCounters | None = None
         self.asked_s = float("-inf")  # last block read that was tried
         self.beaten_s = float("-inf")  # last change of the node's own heartbeat
@@ -106,6 +119,48 @@ class Turns:
         self._status_written: tuple[int, ...] | None = None  # None = write it again
         self._told = _NOTHING  # flags the PLC has heard in this epoch
         self._counters_s = float("-inf")
+        self._in_flight: set[int] = set()  # numbers between trigger and echo
+        self._edge_s = float("-inf")  # of the newest part
+
+    @property
+    def name(self) -> str:
+        """Of the station."""
+        return self._station.name
+
+    @property
+    def unit(self) -> int:
+        """Of its PLC; another station may have the same."""
+        return self._station.unit
+
+    @property
+    def answers(self) -> bool:
+        """The last thing heard of its PLC is a good block, or came after one."""
+        return self._clean
+
+    @property
+    def left_alone(self) -> bool:
+        """Its PLC has not answered so often that it is asked less and less."""
+        return self._failures >= SILENCES
+
+    @property
+    def running(self) -> bool | None:
+        """Whether its line runs; None while there is no PLC to say so."""
+        block = self.handshake.block
+        if self._lost is not False or block is None:
+            return None
+        return bool(block.control & Control.LINE_RUNNING)
+
+    def quiet_until_s(self, now_s: float) -> float:
+        """Until when no verdict of this station can be wanted: the bus may be kept busy so long.
+
+        The past while a part is between trigger and echo; while parts come, the earliest moment of
+        the next one. On a line that stands, and after a pause, the first part may wait.
+        """
+        if self._in_flight:
+            return float("-inf")
+        next_s = self._edge_s + self._station.takt_s
+        standing = not self.running or now_s - self._edge_s > PAUSE_S
+        return float("inf") if standing else next_s
 
     # -- what it wants ------------------------------------------------------------------------
 
@@ -138,7 +193,7 @@ class Turns:
         base = self._station.counters_base
         if base is not None and now_s - self._counters_s >= COUNTERS_S:
             self._counters_s = now_s
-            request = modbus.read_registers(self._station.unit, base, COUNTERS_SIZE)
+            request = read_registers(self._station.unit, base, COUNTERS_SIZE)
             return Frame("counters", request)
         return None
 
@@ -148,7 +203,7 @@ class Turns:
             return None
         self.asked_s = now_s
         station = self._station
-        request = modbus.read_registers(station.unit, station.read_base, BLOCK_SIZE)
+        request = read_registers(station.unit, station.read_base, BLOCK_SIZE)
         return Frame("block", request)
 
     def farewell(self) -> Frame | None:
@@ -161,11 +216,13 @@ class Turns:
         self, lane: Literal["verdict", "status"], offset: int, registers: tuple[int, ...]
     ) -> Frame:
         address = self._station.write_base + offset
-        return Frame(lane, modbus.write_registers(self._station.unit, address, registers))
+        return Frame(lane, write_registers(self._station.unit, address, registers))
 
     def _changed(self, now_s: float) -> Frame | None:
         """Status, if it may be written and is not what the PLC was told."""
         if not (self._clean and self.handshake.opened and now_s >= self._write_after_s):
+            return None
+        if self.hung:
             return None
         registers = self._status(now_s)
         return None if registers == self._status_written else self._write("status", 0, registers)
@@ -189,13 +246,15 @@ class Turns:
     ) -> list[Seen]:
         """The frame's good answer, made by the PLC between `sent_s` and `made_s`."""
         if frame.lane == "block":
-            return self._read(values, sent_s, made_s)
+            return self._noted(self._read(values, sent_s, made_s))
+        if frame.lane == "tag":
+            return []
         if frame.lane == "counters":
             self.counters = LineCounters.decode(values)
             return []
         self._write_failures = 0
         if frame.lane == "verdict":
-            self.handshake.acknowledged(frame.request.values)
+            self.handshake.acknowledged(frame.request.values, made_s)
         else:
             self._status_written = frame.request.values
             self._told = StatusFlags(frame.request.values[0])
@@ -208,15 +267,22 @@ class Turns:
         if frame.lane == "block":
             self._failures += 1
             self._fault = why
-            if self._failures > 1:
+            if self._failures >= SILENCES:
                 self._backoff.failed(now_s)
             return []
         if frame.lane == "counters":
             self.counters = None
             return []
+        if frame.lane == "tag":
+            return []
         self._write_failures += 1
         self._write_after_s = now_s + RETRY_S
         return [Wrong(why)] if self._write_failures == REFUSALS else []
+
+    def must_read(self) -> None:
+        """Its unit owes an answer to another's frame, which is listened out before the next one:
+        nothing is written until the block was read again."""
+        self._clean = False
 
     def unplugged(self, why: str) -> list[Seen]:
         """The port itself is gone or cannot be had."""
@@ -227,7 +293,7 @@ class Turns:
 
     def tick(self, now_s: float) -> list[Seen]:
         """Whatever time brings: deadlines, a heartbeat that stands still."""
-        seen: list[Seen] = list(self.handshake.expire(now_s))
+        seen = self._noted(list(self.handshake.expire(now_s)))
         if self._lost is not True and now_s - self._beat_s > LOST_S:
             standing = f"the PLC's program stands still (heartbeat {self._beat})"
             seen += self._lose(self._fault if self._failures or self._beat is None else standing)
@@ -253,6 +319,17 @@ class Turns:
             self._judge_ready()
         return [*seen, *observed]
 
+    def _noted(self, seen: list[Seen]) -> list[Seen]:
+        """Which parts are on their way, from what is told of them."""
+        for one in seen:
+            match one:
+                case Triggered(trigger):
+                    self._in_flight.add(trigger.part.number)
+                    self._edge_s = trigger.edge_s - trigger.edge_error_s  # the earliest
+                case Taken(number=number) | Expired(number=number):
+                    self._in_flight.discard(number)
+        return seen
+
     def _lose(self, why: str) -> list[Seen]:
         if self._lost is True:
             return []
@@ -263,45 +340,3 @@ class Turns:
         """Parts can be judged once the PLC has been told so, and no longer than it is wanted."""
         ready = self._told & self.wanted.flags & StatusFlags.TRIGGER_READY
         self.handshake.ready = bool(ready)
-
-
-Claim = Callable[[Turns, float], Frame | None]
-
-
-class Roundabout:
-    """Whose frame goes next on a bus of several stations.
-
-    Every second frame at least is a block read, of the station that waited longest; the others are
-    verdicts before status and counters. Only a heartbeat that is due goes before the repetition of
-    a verdict: on a slow bus one part that the PLC never takes is due again at every turn, and a PLC
-    that hears no heartbeat for a second takes nothing at all. The two alternate, so that the
-    heartbeats of several stations leave turns for the repetition.
-    """
-
-    def __init__(self, turns: list[Turns]) -> None:
-        self._turns: deque[Turns] = deque(turns)
-        self._read_last = False
-        self._beat_last = False  # of the frames that are no block reads
-
-    def next(self, now_s: float) -> tuple[Turns, Frame] | None:
-        """The next transaction; None while nobody may be asked."""
-        longest = sorted(self._turns, key=lambda turns: turns.asked_s)
-        if self._read_last:
-            silent = sorted(self._turns, key=lambda turns: turns.beaten_s)
-            for claim in self._claims():
-                for turns in silent if claim is Turns.beat else longest:
-                    frame = claim(turns, now_s)
-                    if frame is not None:
-                        self._read_last, self._beat_last = False, claim is Turns.beat
-                        return turns, frame
-        for turns in longest:
-            frame = turns.block(now_s)
-            if frame is not None:
-                self._read_last = True
-                return turns, frame
-        return None
-
-    def _claims(self) -> tuple[Claim, ...]:
-        if self._beat_last:
-            return Turns.first, Turns.urgent, Turns.beat, Turns.other
-        return Turns.first, Turns.beat, Turns.urgent, Turns.other

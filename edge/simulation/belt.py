@@ -117,7 +117,8 @@ class Belt:
         self.travel_mm = 0.0  # of the belt itself
         self.encoder_mm = 0.0  # as the PLC's encoder tells it
         self.plates: dict[int, float] = {}  # plate -> x of its centre
-        self.gate_stuck = False  # dead cylinder: the gate points to the good bin for ever
+        self.gate_stuck: bool | None = None  # a gate that moves no more points there: good bin?
+        self.gate_behind_mm = 0.0  # belt travel by which the gate acts too late
         self.bin_room: int | None = None  # plates the reject bin still takes; None = no end
         self.bounce_next = False
         self._gate_passes = False
@@ -129,6 +130,14 @@ class Belt:
         self._order = 0
         self._uncounted_mm = 0.0  # the encoder has yet to lose (negative: to count twice)
         self._breaking: dict[bool, list[int]] = {False: [], True: []}  # at_gate -> plates in beam
+        half, beam = layout.part_mm / 2, layout.beam_mm
+        self._marks = (  # places of a plate's centre at which its leading or trailing edge is there
+            (layout.eye_mm - half, "l eye"),
+            (layout.eye_mm + half + beam, "t eye"),
+            (layout.gate_eye_mm - half, "l gate eye"),
+            (layout.gate_eye_mm + half + beam, "t gate eye"),
+            (layout.gate_mm, "gate"),
+        )
 
     @property
     def bin_full(self) -> bool:
@@ -143,7 +152,8 @@ class Belt:
         """The gate's valve: True points to the good bin, False (no power) to the reject bin."""
         last = self._gate_orders[-1][1] if self._gate_orders else self._gate_passes
         if passes != last:
-            self._gate_orders.append((self.now_s + self.layout.gate_lag_s, passes))
+            behind_s = self.gate_behind_mm / max(self.speed_mm_s, 1.0)
+            self._gate_orders.append((self.now_s + self.layout.gate_lag_s + behind_s, passes))
 
     def put(self, plate: int, x_mm: float) -> None:
         """Put a plate on the belt, clear of the beams."""
@@ -234,7 +244,7 @@ class Belt:
         way = speed * step_s
         crossings: list[tuple[float, bool, int, str]] = []
         for plate, x in self.plates.items():
-            for mark_mm, kind in self._marks():
+            for mark_mm, kind in self._marks:
                 if x < mark_mm <= x + way or x + way < mark_mm <= x:
                     at_s = begin_s + (mark_mm - x) / speed
                     crossings.append((at_s, (kind[0] == "t") == (way > 0), plate, kind))
@@ -256,15 +266,6 @@ class Belt:
         slipped = min(max(self._uncounted_mm, -way_mm), way_mm)
         self._uncounted_mm -= slipped
         return way_mm - slipped
-
-    def _marks(self) -> Iterator[tuple[float, str]]:
-        """Places of a plate's centre at which something happens: l = leading edge, t = trailing."""
-        half, beam = self.layout.part_mm / 2, self.layout.beam_mm
-        yield self.layout.eye_mm - half, "l eye"
-        yield self.layout.eye_mm + half + beam, "t eye"
-        yield self.layout.gate_eye_mm - half, "l gate eye"
-        yield self.layout.gate_eye_mm + half + beam, "t gate eye"
-        yield self.layout.gate_mm, "gate"
 
     def _cross(
         self, at_s: float, encoder_mm: float, plate: int, kind: str, forward: bool
@@ -316,7 +317,7 @@ class Belt:
     def _land(self, at_s: float, plate: int) -> Landed:
         while self._gate_orders and self._gate_orders[0][0] <= at_s:
             self._gate_passes = self._gate_orders.pop(0)[1]
-        good = self._gate_passes or self.gate_stuck
+        good = self._gate_passes if self.gate_stuck is None else self.gate_stuck
         del self.plates[plate]
         if good or self.bin_room != 0:  # a plate on a full bin does not fall past its sensor
             self._happens(BinPulse(at_s + self.layout.chute_s, good))

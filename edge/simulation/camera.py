@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.simulation.belt import Exposure
 from edge.simulation.summary import PlatePlan
@@ -96,7 +97,7 @@ class SimulatedCamera:
         self.seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
         self._seed = seed
         self._plans: queue.SimpleQueue[PlatePlan | None] = queue.SimpleQueue()
-        self._shots: queue.SimpleQueue[tuple[Exposure, Optics] | None] = queue.SimpleQueue()
+        self._shots: queue.SimpleQueue[tuple[Exposure, Optics, bool] | None] = queue.SimpleQueue()
         self._drawn: dict[int, tuple[Plate, float]] = {}
         self._ready = threading.Condition()
         self._threads = [
@@ -110,9 +111,9 @@ class SimulatedCamera:
         """A plate has entered: draw it."""
         self._plans.put(plan)
 
-    def fire(self, exposure: Exposure, optics: Optics) -> None:
-        """Take this picture."""
-        self._shots.put((exposure, optics))
+    def fire(self, exposure: Exposure, optics: Optics, frozen: bool = False) -> None:
+        """Take this picture; `frozen`: the one before once more, as a camera that hangs does."""
+        self._shots.put((exposure, optics, frozen))
 
     def close(self) -> None:
         """End both threads and remove the shared memory; safe to call twice."""
@@ -132,25 +133,30 @@ class SimulatedCamera:
 
     def _take(self) -> None:
         _warm_up()
+        image = None
         while (shot := self._shots.get()) is not None:
-            exposure, optics = shot
-            placed = []
-            for number, x_mm in exposure.placed:
-                found = self._plate(number)
-                if found is None:
-                    _log.error("plate %d was not drawn in time; the picture lacks it", number)
-                    continue
-                plate, y_mm = found
-                placed.append((plate, x_mm, y_mm))
-                self.seen.put(Seen(number, x_mm, _truth(plate, x_mm, y_mm, optics)))
-            rng = np.random.default_rng((self._seed, exposure.count, 33))
-            image = expose(placed, optics, rng)
+            exposure, optics, frozen = shot
+            if image is None or not frozen:
+                image = self._picture(exposure, optics)
             left_s = exposure.at_s + TRANSFER_S - time.monotonic()
             if left_s > 0:
                 threading.Event().wait(left_s)
             self._writer.write(image, exposure.at_s, exposure.count)
             self.frames += 1
             self.late += left_s < -TRANSFER_S
+
+    def _picture(self, exposure: Exposure, optics: Optics) -> npt.NDArray[np.uint8]:
+        placed = []
+        for number, x_mm in exposure.placed:
+            found = self._plate(number)
+            if found is None:
+                _log.error("plate %d was not drawn in time; the picture lacks it", number)
+                continue
+            plate, y_mm = found
+            placed.append((plate, x_mm, y_mm))
+            self.seen.put(Seen(number, x_mm, _truth(plate, x_mm, y_mm, optics)))
+        rng = np.random.default_rng((self._seed, exposure.count, 33))
+        return expose(placed, optics, rng)
 
     def _plate(self, number: int) -> tuple[Plate, float] | None:
         with self._ready:

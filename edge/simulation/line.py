@@ -5,12 +5,14 @@ time. The feed never waits for the node: plates come at their pitch as long as t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edge.plc.blocks import Control
 from edge.plc.images import EyeEdge, Inputs, Outputs
 from edge.plc.program import Program, Site
+from edge.plc.structured_text.code import BlockCode
 from edge.simulation.belt import Belt, BinPulse, Edge, Event, Exposure, Layout
 from edge.simulation.disturbances import OPTICS, Disturbances, Happening
 from edge.simulation.summary import PlatePlan, Records
@@ -56,10 +58,12 @@ class SimulatedLine:
         records: Records,
         now_s: float = 0.0,
         put: Callable[[PlatePlan], None] = lambda _: None,
+        code: BlockCode | None = None,
     ) -> None:
         """Args:
         start_number: of the PLC's power-up.
         put: told of every plate as it enters, at least 0.2 s before any exposure of it.
+        code: the PLC's program; the shipped one by default.
         """
         self.plan = line_plan
         layout = Layout().for_speed(line_plan.speed_mm_s)
@@ -71,19 +75,21 @@ class SimulatedLine:
             stop_after_s=line_plan.stop_after_s,
         )
         self.start_number = start_number
-        self.program = Program(self.site, start_number)
+        self.program = Program(self.site, start_number, code=code)
         self.records = records
         self.fed = 0
         self.optics: dict[str, float] = {}  # set points of --at lamp=...
         self.plugged = True
+        self.frozen = False  # the camera repeats its last picture
         self._put = put
         self._rng = np.random.default_rng((line_plan.seed, 31))
         self._feeding_from_s: float | None = None
         self._scheduled_s = -1.0
         self._next_mm = 0.0  # belt travel at which the next plate enters
         self._wanted: list[Happening] = []  # waits until there is a plate to do it to
-        self._keys: dict[str, bool] = {"bypass": False, "monitor": False}
+        self._keys: dict[str, bool] = {"bypass": False, "monitor": False, "jog": False}
         self._buttons: set[str] = set()  # pressed, or meant for the next plate
+        self._ordered = 0  # parts that enter one by one
         self._recipe = 1
         self._speed_factor = 1.0
         self._reverse_until_s = float("-inf")
@@ -100,7 +106,7 @@ class SimulatedLine:
     @property
     def empty(self) -> bool:
         """Nothing is on the belt and every part is settled."""
-        return not self.belt.plates and not self.program.in_flight
+        return not (self.belt.plates or self._ordered or self.program.in_flight)
 
     def start_feed(self) -> None:
         """Plates enter from now on; the schedule's clock starts."""
@@ -110,6 +116,10 @@ class SimulatedLine:
     def stop_feed(self) -> None:
         """No more plates; those on the belt run out."""
         self._feeding_from_s = None
+
+    def happen(self, happening: Happening) -> None:
+        """Somebody at the line does this, now."""
+        self._apply(happening, self.belt.now_s)
 
     def run_to(self, now_s: float) -> list[Exposure]:
         """Move the belt; returns the exposures of that time."""
@@ -128,6 +138,9 @@ class SimulatedLine:
         self._feed()
         self._disturb(now_s)
         outputs = self.program.scan(self._inputs(tuple(node)), now_s)
+        if self._keys["jog"]:
+            control = outputs.block[0] & ~Control.LINE_RUNNING
+            outputs = replace(outputs, block=(control, *outputs.block[1:]))
         self._buttons -= {"sample", "reset"}
         for record in outputs.records:
             self.records.logical(record, self.start_number)
@@ -166,6 +179,11 @@ class SimulatedLine:
 
     def _feed(self) -> None:
         """Put the plates on that are due by the belt's travel."""
+        if self._ordered and not self.feeding and self.belt.travel_mm >= self._next_mm:
+            self._ordered -= 1
+            self._enter(self.belt.layout.entry_mm)
+            self.fed += 1
+            self._next_mm = self.belt.travel_mm + self.plan.pitch_mm
         while self.feeding and self.belt.travel_mm >= self._next_mm:
             if self.plan.parts is not None and self.fed >= self.plan.parts:
                 self.stop_feed()
@@ -223,6 +241,8 @@ class SimulatedLine:
             self._buttons.add(kind)
         elif kind == "reverse":
             self._reverse_until_s = now_s + (0.8 if value is None else value)
+        elif kind == "part":
+            self._ordered += 1 if value is None else int(value)
         else:
             self._break(kind, value)
             self._operate(kind, value)
@@ -236,6 +256,10 @@ class SimulatedLine:
                 self.belt.bounce_next = True
             case "dead_pusher":
                 self.belt.gate_stuck = True
+            case "no_air":
+                self.belt.gate_stuck = False
+            case "offset":
+                self.belt.gate_behind_mm = self.plan.pitch_mm if value is None else value
             case "full_bin":
                 self.belt.bin_room = int(value or 0)
 
@@ -250,11 +274,13 @@ class SimulatedLine:
                 self._repair()
             case "unplug":
                 self.plugged = value == 0
+            case "frozen":
+                self.frozen = value != 0
             case "new_kind":
                 self._new_kind = value != 0
             case "power_cycle":
                 self.start_number += 1
-                self.program = Program(self.site, self.start_number)
+                self.program = self.program.power_cycled()
 
     def _done(self, happening: Happening) -> bool:
         """Try what needs a plate at the right place; False: try again at the next scan."""
@@ -289,6 +315,7 @@ class SimulatedLine:
             self._repair()
 
     def _repair(self) -> None:
-        self.belt.gate_stuck = False
+        self.belt.gate_stuck = None
+        self.belt.gate_behind_mm = 0.0
         self.belt.bin_room = None
         self._buttons.add("reset")

@@ -58,7 +58,7 @@ class Binding:
 
     def run(self) -> list[Array]:
         """Run the session on the input; its outputs as float32, valid until the next run."""
-        for room in self._outputs[:1]:
+        for room in self._outputs:
             if room is not None:  # what a provider did not write is not the last part's answer
                 room.fill(math.nan)
         self._session.run_with_iobinding(self._bound)

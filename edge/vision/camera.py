@@ -10,112 +10,40 @@ A recipe's [[view]] is carried out by that thread between two reads, and after a
 """
 
 import logging
+import math
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 from msgspec import structs
 
 from edge.errors import CameraError
 from edge.limits import View
-from edge.terms import Frame
+from edge.terms import Frame, TriggerMode
 from edge.vision.address import redacted
-from edge.vision.csi import CsiCamera
-from edge.vision.folder import FolderCamera
-from edge.vision.genicam_camera import GenicamCamera
-from edge.vision.gentl import GentlTransport
-from edge.vision.gige import AravisTransport
-from edge.vision.gstreamer import GstreamerCamera
+from edge.vision.connection import Camera, open_camera
 from edge.vision.image import BadFrame as BadFrame  # the word of this module's callers
 from edge.vision.lamp import SETTLE_S, Lamp, prove
-from edge.vision.rtsp import RtspCamera
-from edge.vision.setup import CameraSettings, TriggerMode
-from edge.vision.shared_memory import SharedMemoryCamera
-from edge.vision.v4l2 import V4l2Camera, Wiring
-from edge.vision.video import VideoCamera
+from edge.vision.setup import AS_FOUND, CameraSettings, asked
 
 log = logging.getLogger(__name__)
 
 KEPT = 8
 """Frames that wait to be paired with a part; a picture is of no use when 8 newer ones exist."""
 
-AS_FOUND = 0
-"""The setup of a camera that no recipe has a [[view]] for."""
+HUNG_S = 3.0
+"""A read that is out for longer hangs: the part that waits for its picture gets none."""
+
+LET_GO_S = 5.0  # for the first picture of a setup, which is let go
 
 _OLDER = -1  # setup of a frame exposed before the newest one was in place
 _READ_S = 0.25  # how long one read may wait; also how fast `close` and `apply` are heard
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_JITTER = random.Random()  # cameras that lost the same switch come back one by one
 _JOIN_S = 6.0  # a network read that hangs ends by its own timeout within this
-
-
-class Camera(Protocol):
-    """One connection to one source of frames, read by one thread."""
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, or a BadFrame in its place; None when none came in time.
-
-        Raises:
-            CameraError: the source is lost; close it and open it again.
-        """
-
-    def request(self) -> None:
-        """Ask a source on demand for one picture; from any thread; else without effect."""
-
-    def apply(self, view: View) -> None:
-        """Set exposure, gain, region and strobe, those that the view names; called by the reader.
-
-        On return every exposure that begins is under the new setup.
-
-        Raises:
-            CameraError: the source cannot be set so; names the key.
-        """
-
-    def close(self) -> None:
-        """Let the device go; safe to call twice."""
-
-
-def open_camera(settings: CameraSettings, trigger: TriggerMode = "free_run") -> Camera:
-    """Connect to a source.
-
-    Args:
-        trigger: what starts an exposure, where the source can be told.
-
-    Raises:
-        CameraError: it cannot be reached, in a sentence that names it.
-    """
-    if settings.kind == "shared_memory":
-        return SharedMemoryCamera(settings.name, Path(settings.source))
-    if settings.kind == "folder":
-        return FolderCamera(settings.name, Path(settings.source), loop=settings.loop)
-    if settings.kind == "video":
-        return VideoCamera(settings.name, Path(settings.source), loop=settings.loop)
-    if settings.kind in ("gige", "usb3"):
-        return GenicamCamera(settings, trigger, AravisTransport(settings.kind, settings.source))
-    if settings.kind == "gentl":
-        transport = GentlTransport(Path(settings.source), settings.device)
-        return GenicamCamera(settings, trigger, transport)
-    return _timeless(settings)
-
-
-def _timeless(settings: CameraSettings) -> Camera:
-    """A camera of a kind that does not say when it exposed."""
-    name, source, size, fps = settings.name, settings.source, settings.size, settings.fps
-    secret = Path(settings.password_file) if settings.password_file else None
-    delay_s = (settings.delay_ms or 0) / 1000
-    if settings.kind == "rtsp":
-        transport = settings.transport
-        return RtspCamera(name, source, transport=transport, password_file=secret, delay_s=delay_s)
-    if settings.kind == "v4l2":
-        wiring = Wiring(size, fps, settings.pixel_format, settings.controls)
-        return V4l2Camera(name, source, wiring, delay_s=delay_s)
-    if settings.kind == "csi":
-        return CsiCamera(name, source, size, fps, delay_s=delay_s)
-    return GstreamerCamera(name, source, password_file=secret, delay_s=delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +76,12 @@ class Capture:
     ) -> None:
         """Start the thread; the first connection is made there too, so nothing is raised here."""
         self.name = settings.name
-        self.frames = 0
-        """Frames received, bad ones among them."""
-        self.bad = 0
-        """Frames received that cannot be used: incomplete, unreadable."""
-        self.dropped = 0
-        """Frames that the source counted and we did not get."""
-        self.reconnects = 0
-        """Connections made after the first."""
-        self.fault: str | None = f"{settings.name}: not connected yet"
-        """Why there are no pictures now; None while the camera is online."""
+        self.frames = 0  # received, bad ones among them
+        self.bad = 0  # received, of no use: incomplete, unreadable
+        self.dropped = 0  # counted by the source, and we did not get them
+        self.reconnects = 0  # connections made after the first
+        self._fault: str | None = f"{settings.name}: not connected yet"
+        self._read_since_s: float | None = None  # when the read that is out began
         self._settings, self._trigger, self._lamp = settings, trigger, lamp
         self._lit: View | None = None  # the view whose lamps are proved
         self._wanted = _Setup(AS_FOUND, None)
@@ -176,8 +100,21 @@ class Capture:
         self._thread.start()
 
     @property
+    def read_s(self) -> float:
+        """How long the read under way has been out; 0 between two."""
+        since_s = self._read_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    @property
+    def fault(self) -> str | None:
+        """Why there are no pictures now; None while the camera is online."""
+        if self._fault is None and self.read_s > HUNG_S:
+            return f"{self.name}: hangs: a read is out for over {HUNG_S:g} s without any error"
+        return self._fault
+
+    @property
     def online(self) -> bool:
-        """Whether a connection stands."""
+        """Whether a connection stands, and its reads end."""
         return self.fault is None
 
     @property
@@ -270,30 +207,37 @@ class Capture:
                     log.exception("camera %s: a fault of its software", self.name)
                     self._lost(CameraError(f"{self.name}: {type(exc).__name__} in its software"))
                 pause_s = _FIRST_PAUSE_S if self.frames > before else pause_s
-                self._wake.wait(pause_s * random.uniform(0.5, 1.0))
+                self._wake.wait(pause_s * _JITTER.uniform(0.5, 1.0))
                 self._wake.clear()
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:  # also when this very code fails: a dead thread must not look like a live camera
-            self.fault = f"{self.name}: closed"
+            self._fault = f"{self.name}: closed"
 
     def _stay_connected(self) -> None:
         """Read until the camera is lost, its lamps are to be proved, or we are closed."""
         self._prove_lamps()
         camera = open_camera(self._settings, self._trigger)
         try:
-            expected = None
+            self._expected: int | None = None  # number of the next frame of this connection
             while not self._closing.is_set():
                 if self.setup is None and not self._set_up(camera, self._wanted):
                     return
                 if self._camera is None:
                     self._found(camera)
-                frame = camera.read(_READ_S)
+                self._mind_lamps()
+                frame = self._read(camera)
                 if frame is not None:
-                    self._keep(frame, expected)
-                    expected = max(expected or 0, frame.number + 1)
+                    self._keep(frame)
         finally:
             self._camera = self._setup = None
             camera.close()
+
+    def _read(self, camera: Camera) -> Frame | None:
+        self._read_since_s = time.monotonic()
+        try:
+            return camera.read(_READ_S)
+        finally:
+            self._read_since_s = None
 
     def _is_proved(self, view: View | None) -> bool:
         """Whether parts may be judged under this view, as far as its lamps are concerned."""
@@ -314,7 +258,16 @@ class Capture:
             camera.close()
         self._lit = view
 
-    def _keep(self, frame: Frame, expected: int | None) -> None:
+    def _mind_lamps(self) -> None:
+        """A lamp that went out is proved again before the next part, from the beginning."""
+        view = self._wanted.view
+        fault = self._lamp.fault if self._lamp is not None and view and view.light else None
+        if fault is not None:
+            self._lit = None
+            raise CameraError(f"{self.name}: {fault}")
+
+    def _keep(self, frame: Frame) -> None:
+        expected, self._expected = self._expected, max(self._expected or 0, frame.number + 1)
         setup = self._setup.number if self._setup else _OLDER
         under = setup if frame.exposed_s >= self._since_s else _OLDER
         kept = replace(frame, setup=under) if under != frame.setup else frame
@@ -335,7 +288,7 @@ class Capture:
                 self._lamp.apply(wanted.view.light)
                 self._closing.wait(SETTLE_S)  # a lamp that still changes is no setup
             camera.apply(wanted.view)
-            since_s = time.monotonic()
+            since_s = self._let_one_go(camera, wanted.view)
         with self._changed:
             self._since_s = since_s
             same = [frame for frame in self._kept if frame.setup == wanted.number]
@@ -343,8 +296,24 @@ class Capture:
             self._setup = wanted
         return True
 
+    def _let_one_go(self, camera: Camera, view: View) -> float:
+        """From when on exposures are under the setup; its first picture shows the change itself.
+
+        A camera that the sensor fires has none until a part comes; its setup counts from now on.
+        """
+        since_s = time.monotonic()
+        if self._trigger == "hardware" or not (asked(view) or view.light):
+            return since_s
+        camera.request()
+        while time.monotonic() < since_s + LET_GO_S and not self._closing.is_set():
+            frame = self._read(camera)
+            if frame is not None and frame.exposed_s >= since_s:
+                self.frames, self._expected = self.frames + 1, frame.number + 1
+                return math.nextafter(frame.exposed_s, math.inf)
+        raise CameraError(f"{self.name}: no picture under its new setup within {LET_GO_S:g} s")
+
     def _found(self, camera: Camera) -> None:
-        self._camera, self.fault = camera, None
+        self._camera, self._fault = camera, None
         self._connections += 1
         self.reconnects = self._connections - 1
         self._told = False
@@ -352,7 +321,7 @@ class Capture:
 
     def _lost(self, exc: CameraError) -> None:
         """Tell it once; the attempts that follow are silent."""
-        self.fault = str(exc)
+        self._fault = str(exc)
         if not self._told:
             log.info("camera %s: no pictures: %s; trying again", self.name, exc)
         self._told = True

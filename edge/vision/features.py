@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edge.errors import CameraError
 from edge.limits import View
-from edge.vision.setup import TriggerMode
+from edge.terms import TriggerMode
 
 Value = bool | int | float | str
 

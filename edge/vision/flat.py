@@ -150,6 +150,21 @@ class Flattener:
         self._gain = np.clip(np.round(gain), 1, 255).astype(np.uint8)[None]
         self._rows = (self._dark, self._gain)
 
+    def check(self, picture: Image) -> None:
+        """Refuse a whole picture that is not of the columns that this flat field was made of.
+
+        A field of a wider row would lie over it shifted, and be wrong in every column.
+
+        Raises:
+            ImageError: of another width, or of other channels.
+        """
+        channels = 1 if picture.ndim == 2 else picture.shape[2]
+        if (picture.shape[1], channels) != (self.width, self.channels):
+            raise ImageError(
+                f"{picture.shape[1]} columns of {channels} channels, but the flat field is of "
+                f"{self.width} columns of {self.channels}: make it anew with this camera and region"
+            )
+
     def apply(self, part: Image, left: int = 0) -> Image:
         """Correct a part of a picture whose leftmost column is `left`.
 

@@ -37,6 +37,11 @@ def pictures_in(folder: Path) -> list[Path]:
         raise CameraError(f"{folder}: cannot be listed: {exc}") from exc
 
 
+def shown(path: Path | str) -> str:
+    """The path as text that a terminal, a row and a page take, whatever bytes its name has."""
+    return str(path).encode(errors="replace").decode()
+
+
 class FolderCamera:
     """Delivers one picture per `request`, exposed at the moment of the request.
 
@@ -82,9 +87,10 @@ class FolderCamera:
             return None
         path = self._paths[number % len(self._paths)]
         try:
-            return Frame(self.name, number, exposed_s, decode_image(path), None, str(path))
+            return Frame(self.name, number, exposed_s, decode_image(path), None, shown(path))
         except ImageError as exc:
-            return bad_frame(self.name, number, exposed_s, str(path), str(exc))
+            told = shown(str(exc))
+            return bad_frame(self.name, number, exposed_s, shown(path), told)
 
     def apply(self, view: View) -> None:
         """Refuse whatever a file cannot be set to.

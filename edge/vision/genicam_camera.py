@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edge.errors import CameraError, ImageError
 from edge.limits import View
-from edge.terms import Frame
+from edge.terms import Frame, TriggerMode
 from edge.vision.camera_clock import CameraClock, latch
 from edge.vision.features import (
     Features,
@@ -28,7 +28,7 @@ from edge.vision.features import (
 from edge.vision.frame_count import FrameCount
 from edge.vision.image import bad_frame
 from edge.vision.pixels import check_format, to_image
-from edge.vision.setup import CameraSettings, TriggerMode, asked
+from edge.vision.setup import CameraSettings, asked
 from edge.vision.strobe import set_strobe
 
 BUFFERS = 8

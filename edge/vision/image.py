@@ -61,7 +61,7 @@ def decode_image(source: Path | str | bytes, max_pixels: int = MAX_PIXELS) -> np
         ImageError: unreadable, cut off, animated, not 8 bits per channel, CMYK, or too large.
     """
     name = "picture" if isinstance(source, bytes) else str(source)
-    content = source if isinstance(source, bytes) else _read(Path(source))
+    content = source if isinstance(source, bytes) else read_picture(Path(source))
     try:
         width, height = _size(content)
     except ImageError as exc:
@@ -96,7 +96,12 @@ def _flat(corner: npt.NDArray[np.uint8]) -> bool:
     return bool(np.ptp(corner, axis=(0, 1)).max() <= 2)
 
 
-def _read(path: Path) -> bytes:
+def read_picture(path: Path) -> bytes:
+    """The bytes of a file that may be a picture, not yet decoded.
+
+    Raises:
+        ImageError: no file, one too large, or one that cannot be read.
+    """
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever

@@ -35,6 +35,10 @@ class Lamp(Protocol):
     def ratio(self) -> float:
         """The picture must be so many times as bright with the lamps on as without."""
 
+    @property
+    def fault(self) -> str | None:
+        """Why they may not shine as they were set last; None: they do, as far as is known."""
+
     def alone(self) -> AbstractContextManager[object]:
         """Keeps the other cameras of this controller from switching anything meanwhile."""
 

@@ -6,8 +6,9 @@
 `masks` is the number of mask coefficients, 0 where nothing is segmented. A raw head needs NMS.
 
 Every (anchor, class) whose score reaches the floor is a candidate, not only an anchor's best class:
-a recipe may have a low limit for the second best. Numbers that are not finite are refused: they
-would fall through every comparison and look like a good part.
+a recipe may have a low limit for the second best. A second guess never pushes out what is the best
+class of another anchor, so that everything ultralytics finds is found. Numbers that are not finite
+are refused: they would fall through every comparison and look like a good part.
 """
 
 from dataclasses import dataclass
@@ -102,9 +103,10 @@ def find(
     """
     rows = output[0]
     if layout == "raw":
-        corners, scores, kinds, coefficients = _raw_candidates(rows, classes, floor)
+        corners, scores, kinds, coefficients, firsts = _raw_candidates(rows, classes, floor)
     else:
         corners, scores, kinds, coefficients = _end_to_end_candidates(rows, classes, floor)
+        firsts = None
     if not (np.abs(corners) <= _FAR_PX).all():  # not so for NaN, either
         raise ModelError("the model gave a box that is not a number or far outside its input")
     if not (corners[:, 2:] > corners[:, :2]).all():
@@ -115,8 +117,9 @@ def find(
     visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     if not visible.all():
         found = _only(found, visible)
+        firsts = None if firsts is None else firsts[visible]
     if layout == "raw" and len(found[0]) > 1:
-        found = _only(found, _without_overlaps(found[3], found[1], found[2], overlap))
+        found = _only(found, _kept(found, firsts, overlap))
     return Found(*found)
 
 
@@ -124,8 +127,13 @@ _Candidates = tuple[Array, Array, npt.NDArray[np.int64], Array]
 """Corners in input px, scores, class numbers, mask coefficients; best first."""
 
 
-def _raw_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
-    """Two passes over the scores; only anchors with a class above the floor are looked at again."""
+def _raw_candidates(
+    rows: Array, classes: int, floor: float
+) -> tuple[Array, Array, npt.NDArray[np.int64], Array, npt.NDArray[np.bool_] | None]:
+    """Two passes over the scores; only anchors with a class above the floor are looked at again.
+
+    Last comes which candidates are the best class of their anchor; None: all.
+    """
     every = rows[4 : 4 + classes]
     near = (every.max(axis=0) >= floor).nonzero()[0]
     few = rows[:, near]
@@ -141,7 +149,9 @@ def _raw_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
     corners = np.empty((len(best), 4), np.float32)
     np.subtract(columns[:, :2], half, out=corners[:, :2])
     np.add(columns[:, :2], half, out=corners[:, 2:])
-    return corners, scores[best], kinds[best], columns[:, 4 + classes :]
+    kinds = kinds[best]
+    firsts = None if len(best) == len(near) else kinds == high.argmax(axis=0)[which[best]]
+    return corners, scores[best], kinds, columns[:, 4 + classes :], firsts
 
 
 def _end_to_end_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
@@ -196,6 +206,21 @@ _Columns = tuple[Array, Array, npt.NDArray[np.int64], Array, Array]
 def _only(found: _Columns, chosen: npt.NDArray[np.bool_] | list[int]) -> _Columns:
     boxes, scores, kinds, corners, coefficients = found
     return boxes[chosen], scores[chosen], kinds[chosen], corners[chosen], coefficients[chosen]
+
+
+def _kept(found: _Columns, firsts: npt.NDArray[np.bool_] | None, overlap: float) -> list[int]:
+    """What stays of a raw head's candidates: what would stay of the best classes alone, and of the
+    second guesses what no better box of its class overlaps."""
+    _boxes, scores, kinds, corners, _coefficients = found
+    if firsts is None or firsts.all():
+        return _without_overlaps(corners, scores, kinds, overlap)
+
+    def stay(some: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        return some[_without_overlaps(corners[some], scores[some], kinds[some], overlap)]
+
+    own = stay(firsts.nonzero()[0])
+    kept: list[int] = np.union1d(own, stay(np.union1d(own, (~firsts).nonzero()[0]))).tolist()
+    return kept
 
 
 def _without_overlaps(

@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 from edge.errors import CameraError
 from edge.limits import View
 
-TriggerMode = Literal["hardware", "software", "free_run"]
-"""What starts an exposure: the sensor's wire, our request, or the camera itself."""
+AS_FOUND = 0
+"""The setup of a camera that no recipe has a [[view]] for."""
 
 StreamTransport = Literal["tcp", "udp"]
 

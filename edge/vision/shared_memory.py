@@ -1,8 +1,7 @@
 """Frames from another program on this computer: a ring of slots in a file that both sides map.
 
-The writer counts frames; frame n lies in slot n mod slots. Beside the file `F` the writer listens
-on the socket `F.sock`: a reader connects, then maps `F`, and sleeps in the socket until a byte says
-"look again". The end of the connection says that the writer is gone, however it died.
+The writer counts frames; frame n lies in slot n mod slots. A reader connects to the writer's socket
+(edge/vision/bell.py), then maps the file, and sleeps in the socket until a byte says "look again".
 
     file    64 bytes  magic, version, slots, width, height, channels, slot size, frames written
             slots x   64 bytes  sequence, exposure start s, trigger count (-1 = none), sum
@@ -14,14 +13,11 @@ memory order (Jetson) may show the sequence before the pixels: half of one part 
 next must never be judged. Times are CLOCK_MONOTONIC, one clock for all programs of a computer.
 """
 
-import contextlib
 import math
 import mmap
 import os
 import select
-import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +26,7 @@ import numpy.typing as npt
 from edge.errors import CameraError, ImageError
 from edge.limits import View
 from edge.terms import Frame
+from edge.vision import bell
 from edge.vision.setup import refuse
 
 MAGIC = b"QJFRAMES"
@@ -118,15 +115,15 @@ class SharedMemoryWriter:
                 f"got {channels}, {width} x {height}, {slots}"
             )
         self.path = path
-        self._readers: list[socket.socket] = []
-        if _writer_lives(path):
+        if bell.writer_lives(path):
             raise CameraError(f"{path}: another program already writes frames here")
         try:
             self._ring = _create(path, width, height, channels, slots)
-            self._bell = _listen(path)
+            self._bell = bell.Bell(path)
         except OSError as exc:
             raise CameraError(f"{path}: frames cannot be shared here: {exc}") from exc
         self._next = 0
+        self._closed = False
 
     def write(
         self, image: npt.NDArray[np.uint8], exposed_s: float, trigger_count: int | None = None
@@ -155,25 +152,20 @@ class SharedMemoryWriter:
         ring.slot["sequence"][slot] = 2 * number + 2
         self._next = number + 1
         ring.file["frames"] = self._next
-        self._ring_bell()
+        self._bell.ring()
         return number
 
-    def _ring_bell(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                reader, _ = self._bell.accept()
-                reader.setblocking(False)
-                self._readers.append(reader)
-        self._readers = [reader for reader in self._readers if _still_there(reader)]
+    @property
+    def readers(self) -> int:
+        """Programs that read the ring now."""
+        return self._bell.readers
 
     def close(self) -> None:
         """Tell the readers that no more will come and remove the files; safe to call twice."""
-        if self._bell.fileno() == -1:
+        if self._closed:
             return
-        for bell in (self._bell, *self._readers):
-            bell.close()
-        self._readers.clear()
-        _socket_path(self.path).unlink(missing_ok=True)
+        self._closed = True
+        self._bell.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -184,11 +176,13 @@ class SharedMemoryCamera:
         """Connect to the writer.
 
         Raises:
-            CameraError: no writer lives at `path`, or the file is not such a ring.
+            CameraError: no writer lives at `path`, it hangs, or the file is not such a ring.
         """
         self.name, self.path = name, path
         try:
-            self._bell = _connect(path)
+            self._bell = bell.connect(path)
+        except BlockingIOError as exc:
+            raise CameraError(f"{path}: the program that writes frames hangs") from exc
         except OSError as exc:
             raise CameraError(f"{path}: no program writes frames here: {exc}") from exc
         try:
@@ -253,66 +247,6 @@ class SharedMemoryCamera:
                 exposed_s, count, image = found
                 return Frame(self.name, number, exposed_s, image, None if count < 0 else count)
         return None
-
-
-def _still_there(reader: socket.socket) -> bool:
-    """Wake a reader; False when it has gone."""
-    try:
-        reader.send(b"\1")
-    except BlockingIOError:  # it has bytes enough to wake up from
-        return True
-    except OSError:
-        reader.close()
-        return False
-    return True
-
-
-def _socket_path(path: Path) -> Path:
-    return path.with_name(path.name + ".sock")
-
-
-@contextlib.contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """A name for `path` of at most 108 bytes, which is all that a socket address holds."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def _connect(path: Path) -> socket.socket:
-    bell = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bell.setblocking(False)
-    try:
-        with _short(_socket_path(path)) as address:
-            bell.connect(address)
-    except OSError:
-        bell.close()
-        raise
-    return bell
-
-
-def _writer_lives(path: Path) -> bool:
-    try:
-        _connect(path).close()
-    except OSError:
-        return False
-    return True
-
-
-def _listen(path: Path) -> socket.socket:
-    bell = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bell.setblocking(False)
-    try:
-        _socket_path(path).unlink(missing_ok=True)
-        with _short(_socket_path(path)) as address:
-            bell.bind(address)
-        bell.listen(16)
-    except OSError:
-        bell.close()
-        raise
-    return bell
 
 
 def _create(path: Path, width: int, height: int, channels: int, slots: int) -> _Ring:

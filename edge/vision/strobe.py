@@ -15,8 +15,8 @@ or      StrobeEnable, StrobeLineDuration, StrobeLineDelay, StrobeLinePreDelay: c
 
 from edge.errors import CameraError
 from edge.limits import Strobe
+from edge.terms import TriggerMode
 from edge.vision.features import Features, choose, find, put
-from edge.vision.setup import TriggerMode
 
 KEY = "[[view]] strobe"
 _ROUNDED_US = 2.0

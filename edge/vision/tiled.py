@@ -7,7 +7,7 @@ It has the face of a Detector, so that whoever calls it does not know.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from edge.errors import ModelError
 from edge.limits import Tiles
 from edge.terms import Detection
 from edge.vision import tiling
+from edge.vision.flat import Flattener
 from edge.vision.tiling import Polygon, Seen, Tile
 
 MAX_FOUND = 1000
@@ -70,7 +71,7 @@ class Tiled:
         *,
         hidden: Sequence[Polygon] = (),
         screen: Sees | None = None,
-        prepare: Callable[[Image, int], Image] | None = None,
+        prepare: Flattener | None = None,
         workers: int = 1,
     ) -> None:
         """Plan for any picture.
@@ -80,19 +81,20 @@ class Tiled:
             tiles: its overlap must be at least the largest defect.
             hidden: masks, px of the picture: a tile wholly inside one is left out.
             screen: finds the places worth looking at; None = every tile is.
-            prepare: corrects a part of the picture, given its leftmost column.
+            prepare: corrects each tile; it must be of just such pictures.
             workers: tiles that are looked at at the same time.
 
         Raises:
             ModelError: the overlap does not fit into a tile.
         """
-        self.labels, self.imgsz = detector.labels, detector.imgsz
+        self.labels = detector.labels
+        high, wide = detector.imgsz
+        self.imgsz = high, wide if prepare is None else prepare.width
         self.sha256, self.providers = detector.sha256, detector.providers
         self.areas = detector.areas
         self._detector, self._screen, self._prepare = detector, screen, prepare
         self._hidden = tuple(hidden)
-        side = round(self.imgsz[0] / tiles.scale), round(self.imgsz[1] / tiles.scale)
-        self.side = max(1, side[0]), max(1, side[1])
+        self.side = max(1, round(high / tiles.scale)), max(1, round(wide / tiles.scale))
         """Height and width of a tile, px of the picture."""
         self.overlap_px = tiles.overlap_px or math.ceil(_SHARE * max(self.side))
         if self.overlap_px >= min(self.side):
@@ -106,11 +108,13 @@ class Tiled:
         """Every defect of the picture once, best score first; as `Detector.detect`.
 
         Raises:
-            ImageError: not such a picture.
+            ImageError: not such a picture, or not one that `prepare` is of.
             ModelError: the detector failed on a tile, or the masks leave nothing to see.
         """
         if image.ndim not in (2, 3) or image.size == 0:
             return self._detector.detect(image, mm_per_px)  # it says what is wrong
+        if self._prepare is not None:
+            self._prepare.check(image)
         height, width = image.shape[:2]
         tiles = tiling.visible(tiling.plan(height, width, self.side, self.overlap_px), self._hidden)
         if not tiles:
@@ -132,7 +136,7 @@ class Tiled:
     def _look(self, image: Image, tile: Tile, number: int, mm_per_px: float | None) -> list[Seen]:
         part = image[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
         if self._prepare is not None:
-            part = self._prepare(part, tile.left)
+            part = self._prepare.apply(part, tile.left)
         seen = []
         for found in self._detector.detect(part, mm_per_px):
             detection = tiling.moved(found, tile.left, tile.top)

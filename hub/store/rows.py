@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, Row, State
+from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, Row, State, TagRow
 from hub.errors import RegistryError
+from hub.figures import Figure, Figures
 from hub.intake import LAST_MS, Bad, Good, Intake, Place, examine
+from hub.moments import moment
 from hub.store import session, sums
 from hub.store.session import Connection, converted
-from hub.tally import Law, Tally, moment
+from hub.tally import Law, Tally
 
 CHANNEL = "qj_line"
 
@@ -226,10 +228,25 @@ def _tallied(connection: Connection, stream: str, intake: Intake) -> Tally:
         found = session.rows(connection, "law_of", stream=stream, station=station, epoch=epoch)
         if found:
             laws[station, epoch] = Law(**found[0])
-    tally = Tally(laws)
+    tally = Tally(laws, Figures(_figures(connection, stream, intake)))
     for row in intake.rows:
         tally.add(row)
     return tally
+
+
+def _figures(connection: Connection, stream: str, intake: Intake) -> dict[tuple[str, str], Figure]:
+    """The tags that the new rows name, as stored."""
+    named = {
+        (row.row.station, row.row.name)
+        for row in intake.rows
+        if isinstance(row, Good) and isinstance(row.row, TagRow)
+    }
+    known: dict[tuple[str, str], Figure] = {}
+    for station, name in named:
+        found = session.rows(connection, "tag_of", stream=stream, station=station, tag=name)
+        if found:
+            known[station, name] = Figure(**found[0])
+    return known
 
 
 def _epoch_of(row: Good | Bad) -> tuple[str, int] | None:

@@ -1,5 +1,5 @@
-"""Writes what a batch adds up to: laws, minutes, causes, pictures, alerts. Part of the ingest
-transaction in hub/store/rows.py.
+"""Writes what a batch adds up to: laws, minutes, causes, pictures, alerts, line data. Part of the
+ingest transaction in hub/store/rows.py.
 """
 
 from collections.abc import Iterable
@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.mqtt.message import AlertRow
+from hub.figures import Figures
 from hub.intake import Place
+from hub.moments import moment
 from hub.store import session
 from hub.store.queries import query
 from hub.store.session import Connection
-from hub.tally import Tally, moment
+from hub.tally import Tally
 
 
 def add(connection: Connection, place: Place, stream: str, tally: Tally) -> None:
@@ -39,6 +41,17 @@ def add(connection: Connection, place: Place, stream: str, tally: Tally) -> None
     _each(connection, "picture_evicted", gone)
     for row in tally.alerts:
         _alert(connection, where, row)
+    _figures(connection, where, stream, tally.figures)
+
+
+def _figures(connection: Connection, where: dict[str, str], stream: str, figures: Figures) -> None:
+    """Tags that the batch named, the growth of counts, and how lines stand."""
+    rows = [{**where, "stream": stream, **asdict(figure)} for figure in figures.tags.values()]
+    _each(connection, "tag_kept", rows)
+    grown = ({**where, **key._asdict(), "grown": n} for key, n in figures.growth.items())
+    _each(connection, "growth_added", grown)
+    lines = ({**where, "stream": stream, **asdict(line)} for line in figures.lines.values())
+    _each(connection, "line_kept", lines)
 
 
 def _alert(connection: Connection, where: dict[str, str], row: AlertRow) -> None:

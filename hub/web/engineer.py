@@ -12,6 +12,7 @@ from edge.terms import Code, Reason
 from hub.store.pool import Store
 from hub.web import draw
 from hub.web.asked import Asked, WrongQueryError
+from hub.web.line_data import line_data
 from hub.web.page import Pages, now_utc, query
 from hub.web.part import hashes_of, part_of
 
@@ -103,6 +104,7 @@ class Quality:
             kept=kept,
             older=query({**kept, "after": _cursor(rows[-1])}) if more else None,
             newer=query(kept) if asked.after else None,
+            data=line_data(self._store, self._pages, asked.plant, asked.line, now_utc()),
         )
 
     def part_page(self, request: Request, stream: str, seq: int) -> HTMLResponse:

@@ -1,0 +1,58 @@
+-- Line data: what ingest writes of it and what the pages ask. Same form as queries.sql.
+
+-- name: tag_of
+-- A tag of one stream, with exactly the fields of hub.figures.Figure.
+SELECT station, name, title, value, known, exponent, unit, counts, word, fault, at
+FROM tag WHERE stream = %(stream)s AND station = %(station)s AND name = %(tag)s;
+
+-- name: tag_kept
+-- Writes a tag as it was read last; the cursor's lock makes this the only writer.
+INSERT INTO tag (stream, plant, line, node, station, name, title, value, known, exponent, unit,
+                 counts, word, fault, at)
+VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(name)s, %(title)s, %(value)s,
+        %(known)s, %(exponent)s, %(unit)s, %(counts)s, %(word)s, %(fault)s, %(at)s)
+ON CONFLICT (stream, station, name) DO UPDATE SET
+    (title, value, known, exponent, unit, counts, word, fault, at) =
+    (excluded.title, excluded.value, excluded.known, excluded.exponent, excluded.unit,
+     excluded.counts, excluded.word, excluded.fault, excluded.at);
+
+-- name: growth_added
+-- Adds to what a count grew in one minute.
+INSERT INTO tag_growth AS g (plant, line, node, station, name, exponent, unit, minute, grown)
+VALUES (%(plant)s, %(line)s, %(node)s, %(station)s, %(name)s, %(exponent)s, %(unit)s, %(minute)s,
+        %(grown)s)
+ON CONFLICT (plant, line, node, station, name, exponent, unit, minute) DO UPDATE SET
+    grown = g.grown + excluded.grown;
+
+-- name: line_kept
+-- Writes how the line of a station stands since when.
+INSERT INTO line_state (stream, plant, line, node, station, state, cause, word, at)
+VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(state)s, %(cause)s, %(word)s,
+        %(at)s)
+ON CONFLICT (stream, station) DO UPDATE SET
+    (state, cause, word, at) = (excluded.state, excluded.cause, excluded.word, excluded.at);
+
+-- name: tags_now
+-- The newest reading of each tag (of the newest stream that has it), with what it grew since
+-- `since` where it counts: plant, line, node, station, name, title, value, exponent, unit, counts,
+-- word, fault, at, grown.
+SELECT DISTINCT ON (t.plant, t.line, t.node, t.station, t.name)
+       t.plant, t.line, t.node, t.station, t.name, t.title, t.value, t.exponent, t.unit, t.counts,
+       t.word, t.fault, t.at,
+       (SELECT coalesce(sum(g.grown), 0) FROM tag_growth g
+        WHERE (g.plant, g.line, g.node, g.station, g.name, g.exponent, g.unit)
+            = (t.plant, t.line, t.node, t.station, t.name, t.exponent, t.unit)
+          AND g.minute >= %(since)s)::bigint AS grown
+FROM tag t
+WHERE (%(plant)s::text IS NULL OR t.plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR t.line = %(line)s)
+ORDER BY t.plant, t.line, t.node, t.station, t.name, t.at DESC;
+
+-- name: lines_now
+-- How the line of each station stands: plant, line, node, station, state, cause, word, at.
+SELECT DISTINCT ON (plant, line, node, station)
+       plant, line, node, station, state, cause, word, at
+FROM line_state
+WHERE (%(plant)s::text IS NULL OR plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR line = %(line)s)
+ORDER BY plant, line, node, station, at DESC;
