@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from contextlib import closing
 
 import pytest
 
@@ -31,7 +32,7 @@ framings = pytest.mark.parametrize("protocol", FRAMINGS)
 serial_framings = pytest.mark.parametrize("protocol", SERIAL)
 
 
-@pytest.mark.parametrize("late_s", [1.1 * TIMEOUT_S, 1.7 * TIMEOUT_S])
+@pytest.mark.parametrize("late_s", [1.3 * TIMEOUT_S, 1.7 * TIMEOUT_S])
 @framings
 def test_late_reply(protocol: str, late_s: float) -> None:
     def script(n: int, asked: bytes) -> list[Step]:
@@ -47,13 +48,14 @@ def test_late_reply_then_write(protocol: str) -> None:
     def script(n: int, asked: bytes) -> list[Step]:
         return [(1.5 * TIMEOUT_S, reply_to(protocol, asked))] if n == 0 else []
 
-    with scripted(protocol, script) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        scripted(protocol, script) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         with pytest.raises(PlcTimeoutError):
             link.transact(READ)
         with pytest.raises(PlcTimeoutError):
             link.transact(WRITE)
-        link.close()
 
 
 @framings
@@ -88,8 +90,10 @@ def one_behind(protocol: str) -> Script:
 def test_late_beyond_quarantine(protocol: str, first: Request) -> None:
     """A reply that comes when the next request of the same shape is out is not its answer."""
     following = write_registers(1, 105, [9] * 5) if first is WRITE else READ_FAR
-    with scripted(protocol, one_behind(protocol)) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        scripted(protocol, one_behind(protocol)) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         with pytest.raises(PlcTimeoutError):
             link.transact(first)
         with pytest.raises(PlcError, match="wrong answer"):
@@ -98,7 +102,6 @@ def test_late_beyond_quarantine(protocol: str, first: Request) -> None:
         assert isinstance(written, Request)
         assert not written.values  # nothing was written while an answer was owed
         assert link.transact(READ_FAR).values == FAR
-        link.close()
 
 
 def test_late_beyond_quarantine_over_tcp_is_known_by_its_number() -> None:
@@ -110,13 +113,11 @@ def test_late_beyond_quarantine_over_tcp_is_known_by_its_number() -> None:
         return [(0, late), (0.01, reply_to(TCP, asked))]
 
     first: list[bytes] = []
-    with scripted(TCP, script) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with scripted(TCP, script) as peer, closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link:
         with pytest.raises(PlcTimeoutError):
             link.transact(READ)
         assert link.transact(READ_FAR).values == FAR
         assert link.stray > 0
-        link.close()
 
 
 @framings
@@ -131,15 +132,16 @@ def test_another_unit_is_asked_at_once_and_the_late_reply_is_not_its_answer(prot
         late = reply_of(protocol, READ, Answer((9,) * 12), first[0])
         return [(0, late), (0, reply_to(protocol, asked))]
 
-    with scripted(protocol, script) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        scripted(protocol, script) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         with pytest.raises(PlcTimeoutError):
             link.transact(READ)
         failed_s = time.monotonic()
         reading = link.transact(other)
         assert reading.values == VALUES
         assert reading.sent_s - failed_s < TIMEOUT_S / 2
-        link.close()
 
 
 @serial_framings
@@ -147,10 +149,8 @@ def test_slow_slave(protocol: str) -> None:
     def script(n: int, asked: bytes) -> list[Step]:
         return [(0.9, reply_to(protocol, asked))]
 
-    with scripted(protocol, script) as peer:
-        link = Link(peer.bus(reply_timeout_s=1.0))
+    with scripted(protocol, script) as peer, closing(Link(peer.bus(reply_timeout_s=1.0))) as link:
         assert link.transact(READ).values == VALUES
-        link.close()
 
 
 def test_a_pause_of_more_than_a_second_ends_a_frame_of_ascii() -> None:
@@ -158,18 +158,18 @@ def test_a_pause_of_more_than_a_second_ends_a_frame_of_ascii() -> None:
         reply = reply_to(ASCII, asked)
         return [(0, reply[:9]), (1.3, reply[9:])]
 
-    with scripted(ASCII, script) as peer:
-        link = Link(peer.bus(reply_timeout_s=2.0))
+    with scripted(ASCII, script) as peer, closing(Link(peer.bus(reply_timeout_s=2.0))) as link:
         begun_s = time.monotonic()
         with pytest.raises(PlcTimeoutError, match="short"):
             link.transact(READ)
         assert time.monotonic() - begun_s < 6.5
-        link.close()
 
 
 def test_a_sounding_is_no_part_of_the_transaction_that_comes_after_it() -> None:
-    with scripted(RTU, one_behind(RTU)) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        scripted(RTU, one_behind(RTU)) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         with pytest.raises(PlcTimeoutError):
             link.transact(READ)
         with pytest.raises(PlcError, match="wrong answer"):
@@ -179,7 +179,6 @@ def test_a_sounding_is_no_part_of_the_transaction_that_comes_after_it() -> None:
         before = len(peer.requests)
         assert link.transact(READ_FAR).values == FAR
         assert len(peer.requests) == before + 1
-        link.close()
 
 
 STATION = Station(name="s1", bus="b", trigger="hardware", cameras=("c",))

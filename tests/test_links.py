@@ -2,6 +2,7 @@
 
 import resource
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,15 +32,16 @@ def descriptors() -> int:
 @pytest.mark.parametrize("protocol", SERIAL)
 def test_a_simulated_plc_is_read_and_written_over_a_pty(protocol: str) -> None:
     slave = Slave(1, dict.fromkeys(range(12), 7))
-    with PtySlave([slave], protocol=protocol) as line:
-        link = Link(Bus(name="b", port=line.port, protocol=protocol))  # type: ignore[arg-type]
+    with (
+        PtySlave([slave], protocol=protocol) as line,
+        closing(Link(Bus(name="b", port=line.port, protocol=protocol))) as link,  # type: ignore[arg-type]
+    ):
         assert link.transact(READ).values == (7,) * 12
         link.transact(WRITE)
         slave.exchange({})
         assert link.transact(read_registers(1, 4, 4)).values == (7, 1, 2, 3)
         with pytest.raises(PlcError, match="code 2"):
             link.transact(read_registers(1, 5000, 1))
-        link.close()
 
 
 def test_a_simulated_plc_is_read_and_written_over_tcp() -> None:
@@ -66,44 +68,48 @@ def test_a_simulated_plc_is_read_and_written_over_tcp() -> None:
 
 
 def test_the_silence_before_a_request_is_what_the_plc_needs() -> None:
-    with ScriptedPeer(lambda n, request: [(0, echo_registers(request))]) as peer:
-        link = Link(peer.bus(gap_ms=40))
+    with (
+        ScriptedPeer(lambda n, request: [(0, echo_registers(request))]) as peer,
+        closing(Link(peer.bus(gap_ms=40))) as link,
+    ):
         link.transact(READ)
         heard_s = time.monotonic()
         reading = link.transact(READ)
         assert reading.sent_s - heard_s > 0.035
         assert reading.sent_s <= reading.made_s <= time.monotonic()
-        link.close()
 
 
 def test_bytes_before_a_request_are_counted_and_the_silence_begins_anew_after_them() -> None:
-    with ScriptedPeer(lambda n, request: [(0, echo_registers(request))]) as peer:
-        link = Link(peer.bus(gap_ms=40))
+    with (
+        ScriptedPeer(lambda n, request: [(0, echo_registers(request))]) as peer,
+        closing(Link(peer.bus(gap_ms=40))) as link,
+    ):
         first = link.transact(READ)
         peer.say(b"\x00\x55\xff")
         second = link.transact(READ)
         assert second.values == first.values
         assert link.stray == 3
         assert second.sent_s - first.sent_s > 0.08  # heard after one silence, then another one
-        link.close()
 
 
 def test_a_line_that_is_never_silent_is_said_and_waited_for_no_longer_than_for_an_answer() -> None:
-    with Babbler() as peer:
-        link = Link(Bus(name="b", port=peer.port, reply_timeout_s=0.05, gap_ms=100))
+    with (
+        Babbler() as peer,
+        closing(Link(Bus(name="b", port=peer.port, reply_timeout_s=0.05, gap_ms=100))) as link,
+    ):
         with pytest.raises(PlcTimeoutError, match="bus b: the line is never silent") as said:
             link.transact(READ)
         assert "second master" in said.value.hint
         assert link.is_open
-        link.close()
 
 
 def test_a_reply_is_dated_by_when_it_came() -> None:
-    with ScriptedPeer(lambda n, request: [(0.05, echo_registers(request))]) as peer:
-        link = Link(peer.bus(reply_timeout_s=2.0))
+    with (
+        ScriptedPeer(lambda n, request: [(0.05, echo_registers(request))]) as peer,
+        closing(Link(peer.bus(reply_timeout_s=2.0))) as link,
+    ):
         reading = link.transact(READ)
         assert reading.sent_s + 0.045 < reading.made_s <= time.monotonic()
-        link.close()
 
 
 def test_a_thing_that_is_no_serial_port_is_a_clear_error(tmp_path: Path) -> None:
@@ -114,8 +120,10 @@ def test_a_thing_that_is_no_serial_port_is_a_clear_error(tmp_path: Path) -> None
 
 
 def test_a_driver_that_has_no_rs485_mode_is_named() -> None:
-    with PtySlave([Slave(1, {0: 1})]) as line:
-        link = Link(Bus(name="b", port=line.port, rs485=True, rs485_after_ms=1))
+    with (
+        PtySlave([Slave(1, {0: 1})]) as line,
+        closing(Link(Bus(name="b", port=line.port, rs485=True, rs485_after_ms=1))) as link,
+    ):
         with pytest.raises(PlcError, match=f"{line.port} refuses RS-485 mode") as refused:
             link.open()
         assert "Take rs485 out" in refused.value.hint
@@ -127,14 +135,15 @@ def test_a_driver_that_has_no_rs485_mode_is_named() -> None:
 
 @framings
 def test_waiting_for_an_answer_costs_no_processor(protocol: str) -> None:
-    with scripted(protocol, lambda n, request: []) as peer:
-        link = Link(peer.bus(reply_timeout_s=0.3))
+    with (
+        scripted(protocol, lambda n, request: []) as peer,
+        closing(Link(peer.bus(reply_timeout_s=0.3))) as link,
+    ):
         link.open()
         before = resource.getrusage(resource.RUSAGE_THREAD)
         with pytest.raises(PlcTimeoutError):
             link.transact(READ)
         after = resource.getrusage(resource.RUSAGE_THREAD)
-        link.close()
     spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert spent_s < 0.1
 
@@ -143,11 +152,12 @@ def test_waiting_for_an_answer_costs_no_processor(protocol: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(said=st.lists(st.binary(max_size=60), min_size=1, max_size=4))
 def test_no_noise_on_the_line_raises_anything_but_ours(protocol: str, said: list[bytes]) -> None:
-    with scripted(protocol, lambda n, request: [(0, part) for part in said]) as peer:
-        link = Link(peer.bus(reply_timeout_s=0.01))
-        with pytest.raises(PlcError):
-            link.transact(READ)
-        link.close()
+    with (
+        scripted(protocol, lambda n, request: [(0, part) for part in said]) as peer,
+        closing(Link(peer.bus(reply_timeout_s=0.01))) as link,
+        pytest.raises(PlcError),
+    ):
+        link.transact(READ)
 
 
 @framings

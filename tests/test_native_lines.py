@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -39,7 +40,7 @@ FAMILIES = {
     "mewtocol": "panasonic-fp",
 }
 NATIVE = tuple(FAMILIES)
-TIMEOUT_S = 0.12
+TIMEOUT_S = 0.25
 READ = read_registers(1, 0, 12)
 READ_FAR = read_registers(1, 200, 12)
 COUNTERS = read_registers(1, 300, 10)
@@ -72,27 +73,29 @@ def values_of(request: Request) -> tuple[int, ...]:
 
 @natives
 @pytest.mark.parametrize("following", [READ_FAR, COUNTERS, WRITE])
-@pytest.mark.parametrize("late_s", [1.1 * TIMEOUT_S, 1.7 * TIMEOUT_S])
+@pytest.mark.parametrize("late_s", [1.3 * TIMEOUT_S, 1.7 * TIMEOUT_S])
 def test_a_late_reply_is_nobodys_answer(protocol: str, following: Request, late_s: float) -> None:
     script = first_then_good(protocol, [(late_s, reply_of(protocol, READ))])
-    with ScriptedPeer(script, protocol) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        ScriptedPeer(script, protocol) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         with pytest.raises(PlcTimeoutError):
             link.transact(READ)
         assert link.transact(following).values == values_of(following)
-        link.close()
 
 
 @natives
 @pytest.mark.parametrize("following", [READ, COUNTERS])
 def test_a_late_acknowledgement_is_nobodys_answer(protocol: str, following: Request) -> None:
     script = first_then_good(protocol, [(1.5 * TIMEOUT_S, reply_of(protocol, WRITE))])
-    with ScriptedPeer(script, protocol) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        ScriptedPeer(script, protocol) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         with pytest.raises(PlcTimeoutError):
             link.transact(WRITE)
         assert link.transact(following).values == values_of(following)
-        link.close()
 
 
 @natives
@@ -102,24 +105,26 @@ def test_even_later_than_the_quarantine_a_reply_is_nobodys_answer(
     protocol: str, asked: Request, following: Request
 ) -> None:
     script = first_then_good(protocol, [], [(0, reply_of(protocol, asked))])
-    with ScriptedPeer(script, protocol) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        ScriptedPeer(script, protocol) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         with pytest.raises(PlcTimeoutError):
             link.transact(asked)
         with pytest.raises(PlcError, match="wrong answer"):
             link.transact(following)
         assert link.transact(following).values == values_of(following)
-        link.close()
 
 
 @natives
 def test_an_echoing_adapter_with_a_dead_plc_is_never_success(protocol: str) -> None:
-    with ScriptedPeer(lambda n, asked: [(0, asked)], protocol) as peer:
-        link = Link(peer.bus(reply_timeout_s=TIMEOUT_S))
+    with (
+        ScriptedPeer(lambda n, asked: [(0, asked)], protocol) as peer,
+        closing(Link(peer.bus(reply_timeout_s=TIMEOUT_S))) as link,
+    ):
         for request in (WRITE, READ):
             with pytest.raises(PlcError, match="echoes"):
                 link.transact(request)
-        link.close()
 
 
 @pytest.mark.parametrize(
@@ -132,11 +137,12 @@ def test_an_echoing_adapter_with_a_dead_plc_is_never_success(protocol: str) -> N
 )
 def test_a_refusal_says_what_its_code_means(protocol: str, meaning: str) -> None:
     slave = Slave(1, {0: 0})
-    with PtySlave([slave], protocol=protocol) as line:
-        link = Link(BusSettings(name="b", protocol=protocol, port=line.port))  # type: ignore[arg-type]
-        with pytest.raises(PlcError, match=f"refuses with code .*{meaning}"):
-            link.transact(READ)
-        link.close()
+    with (
+        PtySlave([slave], protocol=protocol) as line,
+        closing(Link(BusSettings(name="b", protocol=protocol, port=line.port))) as link,  # type: ignore[arg-type]
+        pytest.raises(PlcError, match=f"refuses with code .*{meaning}"),
+    ):
+        link.transact(READ)
 
 
 class Forgetful(Slave):

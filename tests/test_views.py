@@ -28,6 +28,7 @@ from tests.test_camera import until
 from tests.test_release import NG, OK, entry
 
 WAIT_S = 20.0
+PICTURE_S = 0.04  # from one picture of a camera to its next
 
 
 @dataclass
@@ -49,6 +50,15 @@ class Station:
         if spot:
             image[16:24, 32:40] = 255
         self.writers[camera].write(image, exposed_s)
+
+    def run_on(self, camera: int, exposed_s: float) -> None:
+        """Three times as many pictures as are kept, at the pace of a camera."""
+        capture, picture = self.eyes[camera].capture, threading.Event()
+        for n in range(3 * KEPT):
+            before = capture.frames
+            self.write(camera, exposed_s + n)
+            assert until(lambda before=before: capture.frames > before)  # type: ignore[misc]
+            picture.wait(PICTURE_S)
 
 
 @contextmanager
@@ -75,13 +85,12 @@ def station(folder: Path, *windows: tuple[float, float]) -> Iterator[Station]:
 
 
 def test_a_view_that_does_not_come_costs_the_other_camera_no_frame(tmp_path: Path) -> None:
-    with station(tmp_path, (0.0, 0.5), (0.0, 5.0)) as line:
+    with station(tmp_path, (0.0, 2.0), (0.0, 5.0)) as line:
         edge_s = time.monotonic()
         line.put(1, edge_s)
         line.write(1, edge_s + 0.001, spot=True)
-        for n in range(3 * KEPT):  # of the parts that follow, while the first camera is waited for
-            assert until(lambda n=n: line.eyes[1].capture.frames > n)  # type: ignore[misc]
-            line.write(1, edge_s + 10 + n)
+        assert until(lambda: line.eyes[1].capture.frames > 0)
+        line.run_on(1, edge_s + 10)  # parts that follow, while the first camera is waited for
         judged = line.judged.get(timeout=WAIT_S)
     assert [look.verdict.reason for look in judged.looks] == [Reason.NO_FRAME, None]
     assert judged.looks[1].frame is not None
@@ -119,21 +128,19 @@ def test_a_part_at_the_first_camera_does_not_wait_for_the_one_at_the_second(
     tmp_path: Path,
 ) -> None:
     """Parts follow each other faster than they travel from camera to camera."""
-    with station(tmp_path, (0.0, 0.2), (1.0, 0.2)) as line:
+    with station(tmp_path, (0.0, 0.2), (2.0, 0.2)) as line:
         edges_s = [time.monotonic() + 0.21 * n for n in range(2)]
         for n, edge_s in enumerate(edges_s, 1):
             line.put(n, edge_s)
             line.write(0, edge_s + 0.001)
-        capture = line.eyes[0].capture
-        for n in range(3 * KEPT):  # long before the first part is under the second camera
-            assert until(lambda n=n: capture.frames > n + 1)  # type: ignore[misc]
-            assert until(lambda: time.monotonic() > edges_s[1] + 0.01)
-            line.write(0, edges_s[1] + 1 + n)
+        assert until(lambda: line.eyes[0].capture.frames > 1)
+        assert until(lambda: time.monotonic() > edges_s[1] + 0.01)
+        line.run_on(0, edges_s[1] + 1)  # before the first part is under the second camera
         for edge_s in edges_s:
-            line.write(1, edge_s + 1.001)
+            line.write(1, edge_s + 2.001)
         looks = [line.judged.get(timeout=WAIT_S).looks for _ in edges_s]
     exposed = [[look.frame.exposed_s for look in views if look.frame] for views in looks]
-    assert exposed == [[edge_s + 0.001, edge_s + 1.001] for edge_s in edges_s]
+    assert exposed == [[edge_s + 0.001, edge_s + 2.001] for edge_s in edges_s]
 
 
 def test_a_camera_that_waits_to_be_asked_is_asked_when_the_part_is_there(tmp_path: Path) -> None:
