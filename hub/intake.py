@@ -21,9 +21,9 @@ from edge.mqtt.message import (
     MissedRow,
     PartRow,
     chain,
-    decode_row,
 )
 from edge.terms import Code
+from hub.reading import RowReader
 
 _NAME = re.compile("[a-z0-9-]{1,32}")
 LAST_MS = 4_102_444_800_000  # 2100-01-01; near year 9999 a time zone leaves what Python can tell
@@ -32,6 +32,7 @@ NEAR_MS = 24 * 3_600_000
 word of its ledger."""
 _MOST_PARTS = 2**32  # numbers are a PLC's u32
 _LONGEST_MS = 2**31
+_reader = RowReader()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +146,14 @@ class Intake:
         if self.condemned is not None:
             return _bad(seq, digest, raw, self.condemned)
         try:
-            row = decode_row(raw)
+            row = _reader.read(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
             return _bad(seq, digest, raw, str(wrong))
         reason = unfit(row, raw)
         if reason is not None:
             return _bad(seq, digest, raw, reason)
-        arrival = self.arrival
-        return Good(seq, digest, raw, row, row.at_ms if arrival is None else arrival.place(row))
+        at_ms = row.at_ms if self.arrival is None else self.arrival.place(row)
+        return Good(seq, digest, raw, row, at_ms)
 
 
 def examine(
@@ -203,7 +204,7 @@ def unfit(row: AnyRow, raw: bytes) -> str | None:
     """Why a row that decodes can still not be stored or counted, or None."""
     if row.at_ms > LAST_MS:
         return f"at_ms: got {row.at_ms}, expected a time up to 2100-01-01"
-    if b"\\u0000" in raw:
+    if b"\\" in raw and b"\\u0000" in raw:  # nearly every row has no escape at all
         return "text holds the character U+0000, which the database cannot store"
     if isinstance(row, PartRow):
         return _unfit_part(row)
@@ -213,11 +214,12 @@ def unfit(row: AnyRow, raw: bytes) -> str | None:
 
 
 def _unfit_part(row: PartRow) -> str | None:
-    if row.code is Code.UNDEFINED:
+    code = row.code
+    if code is Code.UNDEFINED:
         return "code: got 0, expected a settled verdict"
-    if (row.code is Code.UNDECIDED) != (row.reason is not None):
-        return f"reason: {row.reason} does not go with code {int(row.code)}"
-    if max(row.latency_ms or 0, row.inspect_ms or 0) >= _LONGEST_MS:
+    if (code is Code.UNDECIDED) != (row.reason is not None):
+        return f"reason: {row.reason} does not go with code {int(code)}"
+    if (row.latency_ms or 0) >= _LONGEST_MS or (row.inspect_ms or 0) >= _LONGEST_MS:
         return "latency_ms, inspect_ms: expected less than 2**31 ms"
     return None
 

@@ -84,7 +84,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge": (),
     # the other programs
     "hub": SHARED,
-    "hub.intake": SHARED,
+    "hub.reading": SHARED,
+    "hub.intake": (*SHARED, "hub.reading"),
     "hub.moments": (),
     "hub.figures": (*SHARED, "hub.moments"),
     "hub.tally": (*SHARED, "hub.intake", "hub.figures", "hub.moments"),
@@ -207,6 +208,7 @@ SANS_IO = (
     "edge.vision.tiling",
     "edge.vision.web",
     "edge.vision.realtime",
+    "hub.reading",
     "hub.intake",
     "hub.figures",
     "hub.moments",

@@ -22,8 +22,11 @@ RETURNING node, plant, line;
 UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s RETURNING node;
 
 -- name: cursor_locked
--- The cursor of a stream, locked until the transaction ends.
-SELECT node, next, hash, started_at, now() AS now FROM cursor WHERE stream = %(stream)s FOR UPDATE;
+-- The cursor of a stream, locked until the transaction ends; may_write: as node_may_write.
+SELECT node, next, hash, started_at, now() AS now,
+       EXISTS (SELECT FROM node n WHERE n.node = %(node)s AND n.plant = %(plant)s
+               AND n.line = %(line)s AND n.revoked_at IS NULL) AS may_write
+FROM cursor WHERE stream = %(stream)s FOR UPDATE;
 
 -- name: stream_known
 -- Makes the cursor of a new stream.
@@ -46,95 +49,97 @@ WHERE stream = %(stream)s;
 INSERT INTO gap (stream, first, last) VALUES (%(stream)s, %(first)s, %(last)s)
 ON CONFLICT DO NOTHING;
 
--- name: laws_of
--- The laws that some rows touch, each with its stream. wanted: JSON, [{stream, station, epoch}, ...].
-SELECT l.* FROM json_to_recordset(%(wanted)s::json) AS w(stream text, station text, epoch bigint)
-JOIN law l USING (stream, station, epoch);
+-- name: law_of
+-- The law of one epoch, with exactly the fields of hub.tally.Law.
+SELECT station, epoch, counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed,
+       bypassed, quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good,
+       rejected, reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled,
+       first_passed, first_good, first_rejected, first_reject_confirmed
+FROM law WHERE stream = %(stream)s AND station = %(station)s AND epoch = %(epoch)s;
 
--- name: laws_kept
--- Writes laws; the cursor's lock makes this the only writer. rows: JSON, as in the table.
-INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
-                 opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
-                 open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
-                 plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-                 first_good, first_rejected, first_reject_confirmed)
-SELECT stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
-       opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
-       open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
-       plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-       first_good, first_rejected, first_reject_confirmed
-FROM json_populate_recordset(NULL::law, %(rows)s::json)
-ON CONFLICT (stream, station, epoch) DO UPDATE SET
-    (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
-     quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
-     reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-     first_good, first_rejected, first_reject_confirmed, updated_at) =
-    (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
-     excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
-     excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled,
-     excluded.passed, excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
-     excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
-     excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
-     excluded.first_rejected, excluded.first_reject_confirmed, now());
-
--- name: hours_kept
--- Laws as they were at the last counter row of an hour. rows: JSON, as in the table.
-INSERT INTO law_hour (stream, station, epoch, hour, ok, ng, undecided, missed, bypassed,
-                      quarantined, counter, open)
-SELECT stream, station, epoch, hour, ok, ng, undecided, missed, bypassed, quarantined, counter, open
-FROM json_populate_recordset(NULL::law_hour, %(rows)s::json)
-ON CONFLICT (stream, station, epoch, hour) DO UPDATE SET
-    (ok, ng, undecided, missed, bypassed, quarantined, counter, open) =
-    (excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
-     excluded.quarantined, excluded.counter, excluded.open);
-
--- name: minutes_added
--- Adds the counts of a batch to minutes. rows: JSON, as in the table.
-INSERT INTO minute_count AS m (plant, line, station, node, recipe, model, mode, minute, ok, ng,
-                               undecided, missed, bypassed, samples, triggers, latency_count,
-                               latency_sum_ms, latency_max_ms)
-SELECT plant, line, station, node, recipe, model, mode, minute, ok, ng, undecided, missed, bypassed,
-       samples, triggers, latency_count, latency_sum_ms, latency_max_ms
-FROM json_populate_recordset(NULL::minute_count, %(rows)s::json)
-ON CONFLICT (plant, line, station, node, recipe, model, mode, minute) DO UPDATE SET
-    ok = m.ok + excluded.ok,
-    ng = m.ng + excluded.ng,
-    undecided = m.undecided + excluded.undecided,
-    missed = m.missed + excluded.missed,
-    bypassed = m.bypassed + excluded.bypassed,
-    samples = m.samples + excluded.samples,
-    triggers = m.triggers + excluded.triggers,
-    latency_count = m.latency_count + excluded.latency_count,
-    latency_sum_ms = m.latency_sum_ms + excluded.latency_sum_ms,
-    latency_max_ms = greatest(m.latency_max_ms, excluded.latency_max_ms);
-
--- name: causes_added
--- Adds parts to causes of minutes. rows: JSON, as in the table.
-INSERT INTO minute_cause AS m (plant, line, station, node, recipe, model, mode, minute, kind, label,
-                               parts)
-SELECT plant, line, station, node, recipe, model, mode, minute, kind, label, parts
-FROM json_populate_recordset(NULL::minute_cause, %(rows)s::json)
-ON CONFLICT (plant, line, station, node, recipe, model, mode, minute, kind, label) DO UPDATE SET
-    parts = m.parts + excluded.parts;
-
--- name: minutes_seen
--- The node was alive in these minutes. rows: JSON, as in the table.
-INSERT INTO minute_seen (node, minute, plant, line)
-SELECT node, minute, plant, line FROM json_populate_recordset(NULL::minute_seen, %(rows)s::json)
-ON CONFLICT DO NOTHING;
+-- name: batch_added
+-- What a batch adds up to, in one statement, and the cursor after it (as cursor_moved). laws, hours,
+-- minutes, causes, seen, pictures: JSON, rows as in their tables. The cursor's lock makes this the
+-- only writer of its laws; minutes are added to; a picture that was named before stays as it was.
+WITH added_laws AS (
+    INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
+                     opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
+                     open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
+                     plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+                     first_good, first_rejected, first_reject_confirmed)
+    SELECT stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
+           opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
+           open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
+           plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+           first_good, first_rejected, first_reject_confirmed
+    FROM json_populate_recordset(NULL::law, %(laws)s::json)
+    ON CONFLICT (stream, station, epoch) DO UPDATE SET
+        (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
+         quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
+         reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+         first_good, first_rejected, first_reject_confirmed, updated_at) =
+        (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
+         excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
+         excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled,
+         excluded.passed, excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
+         excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
+         excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
+         excluded.first_rejected, excluded.first_reject_confirmed, now())
+), added_hours AS (
+    INSERT INTO law_hour (stream, station, epoch, hour, ok, ng, undecided, missed, bypassed,
+                          quarantined, counter, open)
+    SELECT stream, station, epoch, hour, ok, ng, undecided, missed, bypassed, quarantined, counter, open
+    FROM json_populate_recordset(NULL::law_hour, %(hours)s::json)
+    ON CONFLICT (stream, station, epoch, hour) DO UPDATE SET
+        (ok, ng, undecided, missed, bypassed, quarantined, counter, open) =
+        (excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
+         excluded.quarantined, excluded.counter, excluded.open)
+), added_minutes AS (
+    INSERT INTO minute_count AS m (plant, line, station, node, recipe, model, mode, minute, ok, ng,
+                                   undecided, missed, bypassed, samples, triggers, latency_count,
+                                   latency_sum_ms, latency_max_ms)
+    SELECT plant, line, station, node, recipe, model, mode, minute, ok, ng, undecided, missed, bypassed,
+           samples, triggers, latency_count, latency_sum_ms, latency_max_ms
+    FROM json_populate_recordset(NULL::minute_count, %(minutes)s::json)
+    ON CONFLICT (plant, line, station, node, recipe, model, mode, minute) DO UPDATE SET
+        ok = m.ok + excluded.ok,
+        ng = m.ng + excluded.ng,
+        undecided = m.undecided + excluded.undecided,
+        missed = m.missed + excluded.missed,
+        bypassed = m.bypassed + excluded.bypassed,
+        samples = m.samples + excluded.samples,
+        triggers = m.triggers + excluded.triggers,
+        latency_count = m.latency_count + excluded.latency_count,
+        latency_sum_ms = m.latency_sum_ms + excluded.latency_sum_ms,
+        latency_max_ms = greatest(m.latency_max_ms, excluded.latency_max_ms)
+), added_causes AS (
+    INSERT INTO minute_cause AS m (plant, line, station, node, recipe, model, mode, minute, kind, label,
+                                   parts)
+    SELECT plant, line, station, node, recipe, model, mode, minute, kind, label, parts
+    FROM json_populate_recordset(NULL::minute_cause, %(causes)s::json)
+    ON CONFLICT (plant, line, station, node, recipe, model, mode, minute, kind, label) DO UPDATE SET
+        parts = m.parts + excluded.parts
+), added_seen AS (
+    INSERT INTO minute_seen (node, minute, plant, line)
+    SELECT node, minute, plant, line FROM json_populate_recordset(NULL::minute_seen, %(seen)s::json)
+    ON CONFLICT DO NOTHING
+), added_pictures AS (
+    INSERT INTO picture (sha256, node, kind, stream, seq, at)
+    SELECT sha256, node, kind, stream, seq, at
+    FROM json_populate_recordset(NULL::picture, %(pictures)s::json)
+    ON CONFLICT DO NOTHING
+)
+UPDATE cursor SET next = %(next)s, hash = %(hash)s, updated_at = now(),
+    unchecked_at = coalesce(unchecked_at, now()),
+    unchecked_low = least(unchecked_low, %(low)s), unchecked_high = greatest(unchecked_high, %(high)s),
+    misplaced = misplaced + %(misplaced)s,
+    misplaced_at = CASE WHEN %(misplaced)s > 0 THEN now() ELSE misplaced_at END
+WHERE stream = %(stream)s;
 
 -- name: seen_now
 -- The node is alive in this minute.
 INSERT INTO minute_seen (node, minute, plant, line)
 VALUES (%(node)s, date_trunc('minute', now()), %(plant)s, %(line)s) ON CONFLICT DO NOTHING;
-
--- name: pictures_named
--- Committed rows name these pictures: from now on their node may upload them. rows: JSON, as in the
--- table.
-INSERT INTO picture (sha256, node, kind, stream, seq, at)
-SELECT sha256, node, kind, stream, seq, at
-FROM json_populate_recordset(NULL::picture, %(rows)s::json)
-ON CONFLICT DO NOTHING;
 
 -- name: pictures_evicted
 -- The node deleted pictures to make room. rows: JSON, as in the table.

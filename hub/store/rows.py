@@ -8,20 +8,21 @@ are published only after it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, State, TagRow
+from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, State
 from hub.errors import RegistryError
 from hub.figures import Figure, Figures
 from hub.intake import LAST_MS, NOTHING_TOLD, Arrival, Bad, Good, Intake, Place, Told, examine
 from hub.moments import milliseconds, moment
 from hub.store import copied, session, sums
 from hub.store.copied import clean
+from hub.store.packed import PartPacker
 from hub.store.session import Connection, converted
 from hub.tally import Law, Tally
 
@@ -79,13 +80,12 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
         StoreError: nothing was committed.
     """
     with converted("birth"), connection.transaction():
-        _registered(connection, place)
         cursor = _cursor(connection, place, birth.stream, birth.next)
         following, digest, lost = cursor.next, cursor.hash, cursor.lost
         if following < birth.next:
             lost = birth.next - following
             _declare_gap(connection, birth.stream, following, birth.next - 1)
-            _moved(connection, birth.stream, birth.next, None, Tally({}))
+            sums.move(connection, birth.stream, sums.Moved(birth.next, None))
             following, digest = birth.next, None
     ack = Ack(v=1, stream=birth.stream, next=following, hash=_told(following, digest))
     return Born(ack, cursor.new, lost)
@@ -129,7 +129,6 @@ def taken_many(
         works = []
         for place, batch in sorted(batches, key=lambda one: one[1].stream):
             try:
-                _registered(connection, place)
                 cursor = _cursor(connection, place, batch.stream, batch.first)
             except RegistryError as wrong:
                 outcomes[place.node] = wrong
@@ -201,34 +200,35 @@ def refuse(connection: Connection, topic: str, reason: str, payload: bytes) -> N
 
 
 def _registered(connection: Connection, place: Place) -> None:
-    found = session.rows(
-        connection, "node_may_write", node=place.node, plant=place.plant, line=place.line
+    if not session.rows(connection, "node_may_write", **asdict(place)):
+        raise _stranger(place)
+
+
+def _stranger(place: Place) -> RegistryError:
+    return RegistryError(
+        f"node {place.node} of {place.plant}/{place.line} is not registered or was revoked"
     )
-    if not found:
-        raise RegistryError(
-            f"node {place.node} of {place.plant}/{place.line} is not registered or was revoked"
-        )
 
 
 def _cursor(connection: Connection, place: Place, stream: str, first: int) -> Cursor:
-    """Lock the stream's cursor; a stream never seen gets one that starts at row `first`."""
-    found = session.rows(connection, "cursor_locked", stream=stream)
+    """Lock the stream's cursor; a stream never seen gets one that starts at row `first`.
+
+    Raises:
+        RegistryError: the node may not write, or not into this stream; nothing was written.
+    """
+    where = {"stream": stream, **asdict(place)}
+    found = session.rows(connection, "cursor_locked", **where)
     new = not found
     if new:
-        session.rows(
-            connection,
-            "stream_known",
-            stream=stream,
-            plant=place.plant,
-            line=place.line,
-            node=place.node,
-            next=first,
-            hash=GENESIS if first == 1 else None,
-        )
+        _registered(connection, place)
+        known = GENESIS if first == 1 else None
+        session.rows(connection, "stream_known", **where, next=first, hash=known)
         if first > 1:
             _declare_gap(connection, stream, 1, first - 1)
-        found = session.rows(connection, "cursor_locked", stream=stream)
+        found = session.rows(connection, "cursor_locked", **where)
     row = found[0]
+    if not row["may_write"]:
+        raise _stranger(place)
     if row["node"] != place.node:
         raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
     arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
@@ -245,44 +245,86 @@ def _store(connection: Connection, works: list[_Work]) -> None:
         return
     others: list[copied.Values] = []
     bad: list[copied.Values] = []
-    parts = _columns(works, others, bad)
+    parts = _parts(works, others, bad)
     first = next(parts, None)
     if first is not None:  # the rest is read while the server stores it
-        copied.copy(connection, "part", copied.PART, chain((first,), parts))
+        copied.copy_parts(connection, chain((first,), parts))
     if others:
         copied.copy(connection, "ledger_row", copied.OTHER, others)
     if bad:
         copied.copy(connection, "quarantine", copied.QUARANTINE, bad)
-    works = [work for work in works if work.intake.read]
-    _laws(connection, works)
-    _figures(connection, works)
     for work in works:
-        for row in work.intake.read:
-            work.tally.add(row)
-    with connection.pipeline():
-        for work in works:
-            sums.add(connection, work.place, work.stream, work.tally)
-            _moved(connection, work.stream, work.intake.next, work.intake.hash, work.tally)
+        if work.intake.read:
+            _sum(connection, work)
 
 
-def _columns(
+def _parts(
     works: list[_Work], others: list[copied.Values], bad: list[copied.Values]
-) -> Iterator[copied.Values]:
+) -> Iterator[bytes]:
     """The part rows as they are read; the others are put aside for their own tables."""
     for work in works:
         place, stream = work.place, work.stream
+        packer = PartPacker(place, stream)
         for row in work.intake.reading():
-            if isinstance(row, Bad):
+            if type(row) is Bad:
                 bad.append(copied.of_bad(place, stream, row))
             elif isinstance(row.row, PartRow):
-                yield copied.of_part(place, stream, row, row.row)
+                yield packer.pack(row, row.row)
             else:
                 others.append(copied.of_other(place, stream, row, row.row))
 
 
+def _sum(connection: Connection, work: _Work) -> None:
+    """Count the rows of a batch, on top of the laws and tags as stored (locked by the cursor)."""
+    tally = work.tally = Tally(
+        _Laws(connection, work.stream), Figures(_Tags(connection, work.stream))
+    )
+    for row in work.intake.read:
+        tally.add(row)
+    sums.add(
+        connection,
+        work.place,
+        work.stream,
+        tally,
+        sums.Moved(work.intake.next, work.intake.hash),
+    )
+
+
+class _Laws(dict[tuple[str, int], Law]):
+    """The laws of a stream, read from the store when a row first touches them."""
+
+    def __init__(self, connection: Connection, stream: str) -> None:
+        self._connection, self._stream = connection, stream
+
+    def __missing__(self, key: tuple[str, int]) -> Law:
+        station, epoch = key
+        found = session.rows(
+            self._connection, "law_of", stream=self._stream, station=station, epoch=epoch
+        )
+        law = self[key] = Law(**found[0]) if found else Law(station, epoch)
+        return law
+
+
+class _Tags(dict[tuple[str, str], Figure]):
+    """The tags of a stream, read from the store when a row first names them."""
+
+    def __init__(self, connection: Connection, stream: str) -> None:
+        self._connection, self._stream = connection, stream
+
+    def __missing__(self, key: tuple[str, str]) -> Figure:
+        station, tag = key
+        found = session.rows(
+            self._connection, "tag_of", stream=self._stream, station=station, tag=tag
+        )
+        if not found:
+            raise KeyError(key)
+        figure = self[key] = Figure(**found[0])
+        return figure
+
+
 def _became(work: _Work) -> Taken:
     intake, tally = work.intake, work.tally
-    good = [row for row in intake.read if isinstance(row, Good)]
+    good = [row for row in intake.read if type(row) is Good]
     stations = frozenset(row.row.station for row in good)
     return Taken(
         ack=Ack(
@@ -298,59 +340,6 @@ def _became(work: _Work) -> Taken:
         parts=sum(isinstance(row.row, PartRow) for row in good),
         misplaced=tally.misplaced,
         told=Told(stations, len(intake.read), tally.not_ok, len(tally.alerts)),
-    )
-
-
-def _laws(connection: Connection, works: list[_Work]) -> None:
-    """Give each tally the laws that its rows touch, as stored (locked by the cursor)."""
-    asked = [
-        {"stream": work.stream, "station": station, "epoch": epoch}
-        for work in works
-        for station, epoch in filter(None, {_epoch_of(row) for row in work.intake.read})
-    ]
-    tallies = {work.stream: work.tally for work in works}
-    for row in session.rows(connection, "laws_of", wanted=_json(asked)):
-        law = Law(**{name: row[name] for name in Law.__slots__})
-        tallies[row["stream"]].laws[law.station, law.epoch] = law
-
-
-def _figures(connection: Connection, works: list[_Work]) -> None:
-    """Give each tally the tags that its rows name, as stored."""
-    for work in works:
-        named = {
-            (row.row.station, row.row.name)
-            for row in work.intake.read
-            if isinstance(row, Good) and isinstance(row.row, TagRow)
-        }
-        known: dict[tuple[str, str], Figure] = {}
-        for station, name in named:
-            for found in session.rows(
-                connection, "tag_of", stream=work.stream, station=station, tag=name
-            ):
-                known[station, name] = Figure(**found)
-        work.tally.figures = Figures(known)
-
-
-def _epoch_of(row: Good | Bad) -> tuple[str, int] | None:
-    if isinstance(row, Good):
-        return row.row.station, row.row.epoch
-    return None if row.station is None or row.epoch is None else (row.station, row.epoch)
-
-
-def _moved(
-    connection: Connection, stream: str, following: int, head: str | None, tally: Tally
-) -> None:
-    low = None if tally.first_ms is None else moment(tally.first_ms)
-    high = None if tally.first_ms is None else moment(tally.last_ms)
-    session.rows(
-        connection,
-        "cursor_moved",
-        stream=stream,
-        next=following,
-        hash=head,
-        low=low,
-        high=high,
-        misplaced=tally.misplaced,
     )
 
 
