@@ -126,12 +126,12 @@ class Measuring:
         for number, (message, values) in enumerate(zip(sent, ready, strict=True)):
             for ours in (True, False) if (number % 2 == 0) is odd else (False, True):
                 if ours:
-                    ours_s += seconds(lambda m=message: self._take(size, m))
+                    ours_s += seconds(partial(self._take, size, message))
                 else:
-                    alone_s += seconds(lambda v=values: self._alone.copy(v))
+                    alone_s += seconds(partial(self._alone.copy, values))
         pairs.ours_s.append(ours_s)
         pairs.alone_s.append(alone_s)
-        pairs.replay_s.append(seconds(lambda: [self._take(size, message) for message in sent]))
+        pairs.replay_s.append(sum(seconds(partial(self._take, size, again)) for again in sent))
 
     def _take(self, size: int, message: Batch | bytes) -> None:
         batch = decode_batch(message) if isinstance(message, bytes) else message

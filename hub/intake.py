@@ -8,7 +8,8 @@ time cannot be true has its place by the time it arrived, as no minute of 1970 i
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import final
 
 import msgspec
 
@@ -17,8 +18,10 @@ from edge.mqtt.message import (
     AnyRow,
     Batch,
     BypassedRow,
+    Count,
     Entry,
     MissedRow,
+    Name,
     PartRow,
     chain,
 )
@@ -32,7 +35,18 @@ NEAR_MS = 24 * 3_600_000
 word of its ledger."""
 _MOST_PARTS = 2**32  # numbers are a PLC's u32
 _LONGEST_MS = 2**31
+_LOOKED_AT = 16  # rows; among so many is one of every station, as they take turns
 _reader = RowReader()
+
+
+class _Where(msgspec.Struct):
+    """Where any row counts."""
+
+    station: Name
+    epoch: Count
+
+
+_where = msgspec.json.Decoder(_Where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,7 @@ class Arrival:
         return row.at_ms
 
 
+@final
 class Good(msgspec.Struct, frozen=True, gc=False):
     """A row that decodes and can be stored. `at_ms` is where it stands, see Arrival."""
 
@@ -92,6 +107,7 @@ class Good(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
 
 
+@final
 class Bad(msgspec.Struct, frozen=True, gc=False):
     """A chained row that cannot be used, with as much of it as could be read."""
 
@@ -112,35 +128,43 @@ class Intake:
     hash: str | None
     duplicates: int = 0
     refused: str | None = None
-    read: list[Good | Bad] = field(default_factory=list)
     new: Sequence[Entry] = ()  # entries not stored before
     condemned: str | None = None
     arrival: Arrival | None = None
 
     def reading(self) -> Iterator[Good | Bad]:
-        """Read on: each row that fits, as it is read; `refused` says why it ended before the end.
+        """Each row that fits, as it is read; `refused` says why it ended before the end.
 
         The store copies one row while the next is read, which is why this is no list.
         """
-        seq, before, read = self.next, self.hash, self.read
-        for entry in self.new[len(read) :]:
-            raw = bytes(entry.row)
-            if chain(before or GENESIS, seq, raw) != entry.hash:
+        seq, before = self.next, self.hash or GENESIS
+        entries, self.new = self.new, ()
+        for entry in entries:
+            raw, digest = bytes(entry.row), entry.hash
+            if chain(before, seq, raw) != digest:
                 self.refused = f"row {seq}: its hash does not follow from the row before it"
                 return
-            before = entry.hash
-            row = self._read(seq, before, raw)
+            row = self._read(seq, digest, raw)
+            before = digest
             seq += 1
-            self.next, self.hash = seq, before
-            read.append(row)
+            self.next, self.hash = seq, digest
             yield row
 
     @property
     def rows(self) -> list[Good | Bad]:
-        """Every row that is to be stored."""
-        for _ in self.reading():
-            pass
-        return self.read
+        """Every row that was not read yet."""
+        return list(self.reading())
+
+    def epochs(self) -> set[tuple[str, int]]:
+        """Station and epoch of the first rows to read, as far as these can be read."""
+        found = set()
+        for entry in self.new[:_LOOKED_AT]:
+            try:
+                told = _where.decode(entry.row)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
+            found.add((told.station, told.epoch))
+        return found
 
     def _read(self, seq: int, digest: str, raw: bytes) -> Good | Bad:
         if self.condemned is not None:

@@ -203,6 +203,7 @@ class Tally:
     causes: Counter[tuple[MinuteKey, str, str]] = field(default_factory=Counter)
     hours: dict[HourKey, HourCount] = field(default_factory=dict)
     seen: set[datetime] = field(default_factory=set)
+    stations: set[str] = field(default_factory=set)
     pictures: dict[str, Picture] = field(default_factory=dict)
     evicted: dict[str, datetime] = field(default_factory=dict)
     alerts: list[tuple[AlertRow, datetime]] = field(default_factory=list)
@@ -243,6 +244,7 @@ class Tally:
             return law
 
     def _other(self, row: AnyRow, at: datetime) -> None:
+        self.stations.add(row.station)
         if isinstance(row, MissedRow | BypassedRow):
             self._gone(row)
         elif isinstance(row, EpochRow):
@@ -318,6 +320,7 @@ class Tally:
 
     def _sums_of(self, row: PartRow) -> tuple[Law, MinuteCount]:
         """Where a part counts."""
+        self.stations.add(row.station)
         law = self._law(row.station, row.epoch)
         if row.mode is Mode.SAMPLE:
             return law, self._plain(row.station)

@@ -1,6 +1,6 @@
 """The columns of the ledger's tables, and their binary COPY. Part of hub/store/rows.py."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -47,8 +47,10 @@ def of_bad(place: Place, stream: str, bad: Bad) -> Values:
     return (*where, clean(bad.reason)[:500], bad.hash, bad.raw)
 
 
-def copy(connection: Connection, table: str, columns: Columns, rows: Iterable[Values]) -> None:
-    """Binary COPY of rows that are made while the server already takes those before them."""
+def copy(connection: Connection, table: str, columns: Columns, rows: Sequence[Values]) -> None:
+    """Binary COPY of rows, if there are any."""
+    if not rows:
+        return
     names = ", ".join(name for name, _ in columns)
     statement = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as copying:

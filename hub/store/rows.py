@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, State
+from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, State, TagRow
 from hub.errors import RegistryError
 from hub.figures import Figure, Figures
 from hub.intake import LAST_MS, NOTHING_TOLD, Arrival, Bad, Good, Intake, Place, Told, examine
@@ -67,7 +67,39 @@ class _Work:
     place: Place
     stream: str
     intake: Intake
-    tally: Tally = field(default_factory=lambda: Tally({}))
+    laws: "_Laws"
+    tally: Tally
+    others: list[copied.Values] = field(default_factory=list)
+    bad: list[copied.Values] = field(default_factory=list)
+    parts: int = 0
+    later: list[Good | Bad] = field(default_factory=list)
+    """Rows that cannot be counted during the COPY, as their law or tag must be asked for first,
+    and those after them in the same law."""
+
+    def packed(self) -> Iterator[bytes]:
+        """The part rows, each as it is read and counted; the others for their own tables aside."""
+        packer, tally, later = PartPacker(self.place, self.stream), self.tally, self.later
+        waits = False
+        for row in self.intake.reading():
+            if type(row) is Good and isinstance(row.row, TagRow):
+                later.append(row)
+            elif waits or not self.laws.has_asked(row):
+                waits = True
+                later.append(row)
+            else:
+                tally.add(row)
+            if type(row) is Bad:
+                self.bad.append(copied.of_bad(self.place, self.stream, row))
+            elif isinstance(row.row, PartRow):
+                self.parts += 1
+                yield packer.pack(row, row.row)
+            else:
+                self.others.append(copied.of_other(self.place, self.stream, row, row.row))
+
+    @property
+    def stored(self) -> int:
+        """Rows that are no poison."""
+        return self.parts + len(self.others)
 
 
 def born(connection: Connection, place: Place, birth: Birth) -> Born:
@@ -134,7 +166,9 @@ def taken_many(
                 outcomes[place.node] = wrong
                 continue
             intake = examine(batch, cursor.next, cursor.hash, condemned, cursor.arrival)
-            works.append(_Work(place, batch.stream, intake))
+            laws = _Laws(connection, batch.stream)
+            tally = Tally(laws, Figures(_Tags(connection, batch.stream)))
+            works.append(_Work(place, batch.stream, intake, laws, tally))
         _store(connection, [work for work in works if work.intake.new])
     outcomes |= {work.place.node: _became(work) for work in works}
     return [outcomes[place.node] for place, _ in batches]
@@ -243,66 +277,49 @@ def _store(connection: Connection, works: list[_Work]) -> None:
     """Rows, sums and cursors of batches that have new rows."""
     if not works:
         return
-    others: list[copied.Values] = []
-    bad: list[copied.Values] = []
-    parts = _parts(works, others, bad)
+    for work in works:
+        for station, epoch in work.intake.epochs():
+            work.laws.ask(station, epoch)
+    parts = chain.from_iterable(work.packed() for work in works)
     first = next(parts, None)
     if first is not None:  # the rest is read while the server stores it
         copied.copy_parts(connection, chain((first,), parts))
-    if others:
-        copied.copy(connection, "ledger_row", copied.OTHER, others)
-    if bad:
-        copied.copy(connection, "quarantine", copied.QUARANTINE, bad)
+    copied.copy(connection, "ledger_row", copied.OTHER, [v for work in works for v in work.others])
+    copied.copy(connection, "quarantine", copied.QUARANTINE, [v for w in works for v in w.bad])
     for work in works:
-        if work.intake.read:
-            _sum(connection, work)
-
-
-def _parts(
-    works: list[_Work], others: list[copied.Values], bad: list[copied.Values]
-) -> Iterator[bytes]:
-    """The part rows as they are read; the others are put aside for their own tables."""
-    for work in works:
-        place, stream = work.place, work.stream
-        packer = PartPacker(place, stream)
-        for row in work.intake.reading():
-            if type(row) is Bad:
-                bad.append(copied.of_bad(place, stream, row))
-            elif isinstance(row.row, PartRow):
-                yield packer.pack(row, row.row)
-            else:
-                others.append(copied.of_other(place, stream, row, row.row))
-
-
-def _sum(connection: Connection, work: _Work) -> None:
-    """Count the rows of a batch, on top of the laws and tags as stored (locked by the cursor)."""
-    tally = work.tally = Tally(
-        _Laws(connection, work.stream), Figures(_Tags(connection, work.stream))
-    )
-    for row in work.intake.read:
-        tally.add(row)
-    sums.add(
-        connection,
-        work.place,
-        work.stream,
-        tally,
-        sums.Moved(work.intake.next, work.intake.hash),
-    )
+        for row in work.later:
+            work.tally.add(row)
+        if work.stored or work.bad:
+            moved = sums.Moved(work.intake.next, work.intake.hash)
+            sums.add(connection, work.place, work.stream, work.tally, moved)
 
 
 class _Laws(dict[tuple[str, int], Law]):
-    """The laws of a stream, read from the store when a row first touches them."""
+    """The laws of a stream, read from the store before a row is counted in them."""
 
     def __init__(self, connection: Connection, stream: str) -> None:
         self._connection, self._stream = connection, stream
+        self._asked: set[tuple[str | None, int | None]] = set()
+
+    def has_asked(self, row: Good | Bad) -> bool:
+        """True if counting this row asks the store nothing."""
+        where = row if type(row) is Bad else row.row
+        return (where.station, where.epoch) in self._asked
+
+    def ask(self, station: str, epoch: int) -> None:
+        """Know the law of this epoch, if the store does."""
+        self._asked.add((station, epoch))
+        for found in session.rows(
+            self._connection, "law_of", stream=self._stream, station=station, epoch=epoch
+        ):
+            self[station, epoch] = Law(**found)
 
     def __missing__(self, key: tuple[str, int]) -> Law:
-        station, epoch = key
-        found = session.rows(
-            self._connection, "law_of", stream=self._stream, station=station, epoch=epoch
-        )
-        law = self[key] = Law(**found[0]) if found else Law(station, epoch)
-        return law
+        if key not in self._asked:
+            self.ask(*key)
+            if key in self:
+                return self[key]
+        raise KeyError(key)
 
 
 class _Tags(dict[tuple[str, str], Figure]):
@@ -323,9 +340,7 @@ class _Tags(dict[tuple[str, str], Figure]):
 
 
 def _became(work: _Work) -> Taken:
-    intake, tally = work.intake, work.tally
-    good = [row for row in intake.read if type(row) is Good]
-    stations = frozenset(row.row.station for row in good)
+    intake, tally, quarantined = work.intake, work.tally, len(work.bad)
     return Taken(
         ack=Ack(
             v=1,
@@ -334,12 +349,14 @@ def _became(work: _Work) -> Taken:
             hash=_told(intake.next, intake.hash),
             refused=_short(intake.refused),
         ),
-        stored=len(good),
+        stored=work.stored,
         duplicates=intake.duplicates,
-        quarantined=len(intake.read) - len(good),
-        parts=sum(isinstance(row.row, PartRow) for row in good),
+        quarantined=quarantined,
+        parts=work.parts,
         misplaced=tally.misplaced,
-        told=Told(stations, len(intake.read), tally.not_ok, len(tally.alerts)),
+        told=Told(
+            frozenset(tally.stations), work.stored + quarantined, tally.not_ok, len(tally.alerts)
+        ),
     )
 
 
