@@ -121,10 +121,13 @@ class Measuring:
         """`count` batches both ways, and once more as a node does that got no answer."""
         batches = [self._shifts[size].batch(size) for _ in range(count)]
         ready = [self._alone.ready(self._places[size], batch) for batch in batches]
-        sent = [encode(batch) for batch in batches] if size <= 500 else batches
+        sent: list[Batch | bytes] = (
+            [encode(batch) for batch in batches] if size <= 500 else list(batches)
+        )
         ours_s = alone_s = 0.0
         for number, (message, values) in enumerate(zip(sent, ready, strict=True)):
-            for ours in (True, False) if (number % 2 == 0) is odd else (False, True):
+            order = (True, False) if (number % 2 == 0) is odd else (False, True)
+            for ours in order:
                 if ours:
                     ours_s += seconds(partial(self._take, size, message))
                 else:

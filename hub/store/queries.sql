@@ -104,8 +104,33 @@ WHERE updated_at >= %(since)s AND coalesce(opened_at, updated_at) < %(until)s
   AND (%(line)s::text IS NULL OR line = %(line)s)
 ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
+-- name: laws_watched
+-- What duties look at: the newest epoch of each station (`newest`), and every other one whose counts
+-- cannot be right, every column of `law`. Neither looks at the epochs that are over and balanced.
+WITH RECURSIVE place AS (
+    (SELECT node, station FROM law ORDER BY node, station LIMIT 1)
+    UNION ALL
+    SELECT next.node, next.station FROM place,
+        LATERAL (SELECT l.node, l.station FROM law l
+                 WHERE (l.node, l.station) > (place.node, place.station)
+                 ORDER BY l.node, l.station LIMIT 1) AS next
+), newest AS (
+    SELECT l.* FROM place, LATERAL (
+        SELECT * FROM law WHERE law.node = place.node AND law.station = place.station
+        ORDER BY opened_at DESC NULLS LAST, epoch DESC LIMIT 1) AS l
+)
+SELECT *, true AS newest FROM newest
+UNION ALL
+SELECT l.*, false FROM law l
+WHERE (l.counter - l.base <> l.settled + l.open
+       OR l.counter - l.base
+          > l.ok + l.ng + l.undecided + l.missed + l.bypassed + l.quarantined)
+  AND NOT EXISTS (SELECT FROM newest n WHERE (n.stream, n.station, n.epoch)
+                                           = (l.stream, l.station, l.epoch))
+ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
+
 -- name: laws_all
--- Every epoch of the hub: for duties.
+-- Every epoch of the hub: for the demo.
 SELECT * FROM law ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
 -- name: alerts_active

@@ -195,21 +195,47 @@ FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'part'::regclass AND c.relname ~ '^part_[0-9]{8}$' ORDER BY day;
 
 -- name: unchecked
--- Streams whose rows were not all re-verified yet, the longest waiting first.
-SELECT stream, plant, line, node, checked, next FROM cursor WHERE checked < next
-ORDER BY updated_at, stream;
+-- Streams whose rows were not all re-verified yet, the longest waiting first; where those rows stand.
+SELECT stream, plant, line, node, checked, next, checked_hash, unchecked_low, unchecked_high
+FROM cursor WHERE checked < next ORDER BY unchecked_at NULLS FIRST, stream;
 
--- name: chain_slice
--- Stored rows [first, first + count) of a stream in order, of every table: seq, hash, raw.
-SELECT seq, hash, raw FROM part
-WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
-UNION ALL
-SELECT seq, hash, raw FROM ledger_row
-WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
-UNION ALL
-SELECT seq, hash, raw FROM quarantine
-WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
-ORDER BY seq;
+-- name: unchecked_age
+-- Per node: how long its oldest row waits that is not verified yet, in seconds.
+SELECT plant, line, node, stream, extract(epoch FROM now() - unchecked_at)::float AS age_s
+FROM cursor WHERE checked < next AND unchecked_at IS NOT NULL ORDER BY unchecked_at;
+
+-- name: chain_checked
+-- Rows [first, after) of a stream in order, of every table, hashed by the database as a node hashes
+-- them, from `before` on (hash of row first - 1; NULL = not known, as after a gap: row `first` is
+-- believed). rows, highest, last_hash, received_at (newest); twice: a number that stands twice; wrong:
+-- the first row whose hash does not follow; jumps: ranges of numbers that are not there. low and high
+-- are where the rows stand, so that no other partition is looked at.
+WITH found AS (
+    SELECT seq, hash, raw, received_at FROM part
+    WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(after)s
+      AND at >= %(low)s AND at <= %(high)s
+    UNION ALL
+    SELECT seq, hash, raw, received_at FROM ledger_row
+    WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(after)s
+      AND at >= %(low)s AND at <= %(high)s
+    UNION ALL
+    SELECT seq, hash, raw, received_at FROM quarantine
+    WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(after)s
+), linked AS (
+    SELECT seq, hash, raw, received_at, lag(seq, 1, %(first)s::bigint - 1) OVER w AS seq_before,
+           lag(hash, 1, %(before)s::text) OVER w AS hash_before
+    FROM found WINDOW w AS (ORDER BY seq)
+)
+SELECT count(*) AS rows, max(seq) AS highest, max(received_at) AS received_at,
+       (SELECT hash FROM found ORDER BY seq DESC LIMIT 1) AS last_hash,
+       min(seq) FILTER (WHERE seq_before = seq) AS twice,
+       min(seq) FILTER (WHERE seq_before = seq - 1 AND hash_before IS NOT NULL AND CASE
+           WHEN hash_before ~ '^[0-9a-f]{64}$' THEN encode(
+               sha256(decode(hash_before, 'hex') || int8send(seq) || raw), 'hex') <> hash
+           ELSE true END) AS wrong,
+       array_agg(ARRAY[seq_before + 1, seq - 1] ORDER BY seq)
+           FILTER (WHERE seq_before < seq - 1) AS jumps
+FROM linked;
 
 -- name: gaps
 -- Declared gaps of a stream in order: first, last.
@@ -221,14 +247,25 @@ SELECT c.plant, c.line, c.node, g.stream, g.first, g.last, g.declared_at
 FROM gap g JOIN cursor c USING (stream) ORDER BY g.declared_at;
 
 -- name: checked_moved
--- Rows of a stream below `checked` were re-verified.
-UPDATE cursor SET checked = %(checked)s WHERE stream = %(stream)s;
+-- Rows of a stream below `checked` were re-verified; `hash` is that of the last of them, received_at
+-- when the newest of them came. Rows that came since stay to be verified.
+UPDATE cursor SET checked = %(checked)s, checked_hash = %(hash)s,
+    unchecked_at = CASE WHEN next <= %(checked)s THEN NULL
+                        ELSE greatest(unchecked_at, %(received_at)s) END,
+    unchecked_low = CASE WHEN next <= %(checked)s THEN NULL ELSE unchecked_low END,
+    unchecked_high = CASE WHEN next <= %(checked)s THEN NULL ELSE unchecked_high END
+WHERE stream = %(stream)s;
 
 -- name: quarantined
 -- Rows in quarantine per node and stream: plant, line, node, stream, rows, parts.
 SELECT c.plant, c.line, c.node, q.stream, count(*) AS rows, sum(q.parts)::bigint AS parts
 FROM quarantine q JOIN cursor c USING (stream)
 GROUP BY c.plant, c.line, c.node, q.stream ORDER BY c.node, q.stream;
+
+-- name: misplaced
+-- Streams with rows of the last `hours` that stand at their arrival, as their time could not be true.
+SELECT plant, line, node, stream, misplaced FROM cursor
+WHERE misplaced_at > now() - make_interval(hours => %(hours)s) ORDER BY node, stream;
 
 -- name: hub_alerts
 -- The hub's own standing alerts: node, station, code.
