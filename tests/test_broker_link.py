@@ -1,7 +1,6 @@
 """The hub's connection to its broker."""
 
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from tests.serial_peers import until
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every socket that paho opens."""
     sockets: list[Any] = []
     connect = paho.Client._create_socket_connection
