@@ -44,6 +44,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.sections": (),
     "edge.mqtt.message": ("edge.terms",),
     "edge.alerts": WORDS,
+    "edge.exposition": (),
     "edge.sentences": ("edge.terms", "edge.limits", "edge.recipe", "edge.judgement"),
     "edge.recorded": ("edge.terms", "edge.mqtt.message"),
     "edge.stopping": ("edge.terms", "edge.limits"),
@@ -126,6 +127,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "starlette": ("hub.serve", "hub.web", "hub.pictures"),
     "uvicorn": ("hub.serve", "tests"),
     "jinja2": ("hub.web",),
+    "prometheus_client": ("hub.telemetry", "tests"),
     "pymodbus": ("tests", "bench"),
     "umodbus": ("tests",),
     "minimalmodbus": ("bench",),
@@ -151,6 +153,7 @@ SANS_IO = (
         )
     ),
     "edge.sentences",
+    "edge.exposition",
     "edge.recorded",
     "edge.alerts",
     "edge.simulation.belt",
