@@ -117,7 +117,7 @@ def _station(standing: Standing) -> dict[str, Any]:
         "name": standing.name,
         "state": told.state,
         "mode": told.mode.value,
-        "fault": told.fault,
+        "fault": {"word": told.fault_word, "about": told.fault_about},
         "epoch": told.epoch,
         "triggers": told.triggers,
         "counted_by": standing.counted_by,
