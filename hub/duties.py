@@ -19,7 +19,7 @@ from hub import metrics
 from hub.errors import StoreError
 from hub.notify import notify
 from hub.settings import Settings
-from hub.store import partitions, session
+from hub.store import archive, partitions, session
 from hub.store.session import Connection
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Duties:
         self._connection = connection
         self._settings = settings
         self._broken: dict[str, Alarm] = {}  # stream: its chain, until the process ends
+        self._archivist = archive.Archivist(settings)
 
     def lead(self) -> bool:
         """True if this connection leads, or has led since it asked first."""
@@ -72,7 +73,10 @@ class Duties:
             log.info("partition %s made", name)
         session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
         self._verify_chains(settings.check_rows)
+        self._archivist.round(now)
         alarms = [*self._laws(now), *self._silent(now), *self._losses(), *self._broken.values()]
+        if self._archivist.trouble is not None:
+            alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
         self._show(alarms, now)
         return alarms
 

@@ -234,6 +234,11 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "节点已不再保存、中心也没有收到这些行。请通知管理员。",
         "The node no longer holds these rows and the hub never got them. Tell the admin.",
     ),
+    "alert.archive_failed": ("旧台账归档失败", "Old rows cannot be archived"),
+    "alert.archive_failed.do": (
+        "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
+        "The old rows stay in the database. Tell the admin to look at the archive folder.",
+    ),
     "alert.quarantine": ("有坏行待查", "Rows in quarantine"),
     "alert.quarantine.do": (
         "有无法读取的台账行，已单独存放。请通知管理员。",
