@@ -80,3 +80,9 @@ class HoldError(HubError):
     """Rows cannot be held: they have left the database."""
 
     hint = "The rows are in the named files of [retention] archive_dir."
+
+
+class BackupError(HubError):
+    """A backup was not made, is not whole, or cannot be restored here."""
+
+    hint = "Correct what is named and start again; a database that was there is as it was."

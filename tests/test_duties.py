@@ -95,6 +95,16 @@ def test_weeks_of_a_hub_that_was_off_are_made_too(
     ]  # fmt: skip
 
 
+def test_a_backup_that_reads_the_tables_holds_up_no_round(
+    connection: session.Connection, database: str
+) -> None:
+    today = date(2026, 11, 23)
+    with session.connect(database, "backup", autocommit=False) as backup:
+        backup.execute("SELECT count(*) FROM part")
+        assert make_ahead(connection, today, 0) == ["ledger_row_20261119"]
+    assert make_ahead(connection, today, 0) == ["part_20261119", "quarantine_20261119"]
+
+
 def test_a_day_that_has_its_own_partition_keeps_it(
     connection: session.Connection, database: str
 ) -> None:

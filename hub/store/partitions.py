@@ -6,6 +6,9 @@ chunks. A table that TimescaleDB keeps needs none of this and is passed over.
 
 from datetime import date, datetime, timedelta
 
+import psycopg
+
+from hub.errors import StoreError
 from hub.store import session
 from hub.store.session import Connection, converted
 
@@ -25,7 +28,8 @@ def make_ahead(connection: Connection, today: date, days: int) -> list[str]:
     """Make the partitions from the newest there is up to the week of `today` + `days`.
 
     Rows of such a week that already lie in the default partition (a node whose clock is ahead, a
-    hub that was off) move along, in the same transaction.
+    hub that was off) move along, in the same transaction. A table that is in use, by a backup for
+    one, is left for the next round.
 
     Returns:
         The names of the partitions made now.
@@ -39,7 +43,12 @@ def make_ahead(connection: Connection, today: date, days: int) -> list[str]:
         since = week_of(today) if newest is None else newest.date()
         while since <= today + timedelta(days=days):
             until = week_of(since) + WEEK
-            made.append(_make(connection, row["relation"], since, until))
+            try:
+                made.append(_make(connection, row["relation"], since, until))
+            except StoreError as wrong:
+                if isinstance(wrong.__cause__, psycopg.errors.LockNotAvailable):
+                    return made
+                raise
             since = until
     return made
 
@@ -49,6 +58,7 @@ def _make(connection: Connection, table: str, first: date, after: date) -> str:
     column, since, until = TIMES[table], f"'{first} 00:00+00'", f"'{after} 00:00+00'"
     inside = f"{column} >= {since} AND {column} < {until}"
     statements = (
+        "SET LOCAL lock_timeout = '500ms'",
         # nobody may write into the default partition between the move and the attachment
         f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE",
         f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS)",

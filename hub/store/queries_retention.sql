@@ -124,3 +124,53 @@ VALUES (%(seq)s, %(at)s, %(kind)s, %(body)s, %(prev_hash)s, %(hash)s);
 -- name: hub_chain_entries
 -- Every entry in order.
 SELECT seq, at, kind, body, prev_hash, hash FROM hub_chain ORDER BY seq;
+
+-- name: streams
+-- Every stream and where it stands: stream, node, next, hash.
+SELECT stream, node, next, hash FROM cursor ORDER BY node, started_at, stream;
+
+-- name: stream_rows
+-- Every stored row of a stream in order; station, epoch and parts only where it is in quarantine.
+SELECT seq, hash, raw, NULL AS station, NULL::bigint AS epoch, NULL::bigint AS parts
+FROM part WHERE stream = %(stream)s
+UNION ALL
+SELECT seq, hash, raw, NULL, NULL, NULL FROM ledger_row WHERE stream = %(stream)s
+UNION ALL
+SELECT seq, hash, raw, station, epoch, parts FROM quarantine WHERE stream = %(stream)s
+ORDER BY seq;
+
+-- name: archived_runs
+-- Rows of a stream that are in archives: first, last, hash of the last.
+SELECT first, last, hash FROM archive_run WHERE stream = %(stream)s ORDER BY first;
+
+-- name: laws_of
+-- The laws of a stream, every column.
+SELECT * FROM law WHERE stream = %(stream)s ORDER BY station, epoch;
+
+-- name: migrations_applied
+-- The migrations of this database in order: name, sha256.
+SELECT name, sha256 FROM migration ORDER BY number;
+
+-- name: server_version
+-- The server's major version, and whether TimescaleDB is in this database.
+SELECT current_setting('server_version_num')::integer / 10000 AS major,
+       EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS timescale;
+
+-- name: snapshot_exported
+-- A name by which pg_dump sees exactly what this transaction sees.
+SELECT pg_export_snapshot() AS snapshot;
+
+-- name: relations
+-- How many tables, views and sequences of no extension are in this database.
+SELECT count(*) AS relations FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e');
+
+-- name: rows_stored
+-- How many rows there are: parts, others, quarantined.
+SELECT (SELECT count(*) FROM part) AS parts, (SELECT count(*) FROM ledger_row) AS others,
+       (SELECT count(*) FROM quarantine) AS quarantined;
+
+-- name: pictures_kept
+-- The hashes of the pictures whose files must be there.
+SELECT DISTINCT sha256 FROM picture WHERE received_at IS NOT NULL ORDER BY sha256;
