@@ -63,6 +63,15 @@ class Duties(Section, frozen=True, kw_only=True):
     round_s: Annotated[float, Meta(gt=0, le=20)] = 5.0  # between two rounds; the watchdog: 30 s
 
 
+class Pictures(Section, frozen=True, kw_only=True):
+    """[pictures] how long pictures stay in [web] pictures_dir; numbers stay as [retention] says."""
+
+    max_gb: Annotated[int, Meta(ge=1, le=1_000_000)] = 200  # of 10^9 bytes; then the oldest go
+    ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
+    not_ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 400
+    thumbnail_days: Annotated[int, Meta(ge=1, le=36_500)] = 1125
+
+
 class Retention(Section, frozen=True, kw_only=True):
     """[retention] how long things stay; the floors are what the law asks of logs."""
 
@@ -80,6 +89,7 @@ class Settings(Section, frozen=True, kw_only=True):
     web: Web
     duties: Duties = Duties()
     retention: Retention = Retention()
+    pictures: Pictures = Pictures()
     shifts: Annotated[tuple[Clock, ...], Meta(min_length=1)] = ("08:00", "20:00")  # starts, local
 
 

@@ -97,6 +97,7 @@ def sweep(connection: Connection, settings: Settings, now: datetime) -> list[Pat
         elif counted["newest"] <= horizon and counted["unverified"] == 0:
             path = _seal(connection, Path(retention.archive_dir), week, now)
             files += [path] if path is not None else []
+    session.rows(connection, "pictures_forgotten")
     return files
 
 
@@ -150,13 +151,15 @@ def _drop(
 
 def _record(connection: Connection, entry: dict[str, Any], content: sealed.Content) -> None:
     session.rows(connection, "archive_sealed", **entry)
-    runs = [
-        {"archive": entry["number"], "stream": r.stream, "first": r.first, "last": r.last}
-        | {"hash": r.hash}
-        for r in content.runs
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(query("archive_run_sealed").sql.encode(), runs)
+    session.each(
+        connection,
+        "archive_run_sealed",
+        (
+            {"archive": entry["number"], "stream": run.stream}
+            | {"first": run.first, "last": run.last, "hash": run.hash}
+            for run in content.runs
+        ),
+    )
     told = {key: v.isoformat() if isinstance(v, datetime) else v for key, v in entry.items()}
     chain.append(connection, "archive", told)
 

@@ -173,4 +173,5 @@ SELECT (SELECT count(*) FROM part) AS parts, (SELECT count(*) FROM ledger_row) A
 
 -- name: pictures_kept
 -- The hashes of the pictures whose files must be there.
-SELECT DISTINCT sha256 FROM picture WHERE received_at IS NOT NULL ORDER BY sha256;
+SELECT DISTINCT sha256 FROM picture WHERE received_at IS NOT NULL AND purged_at IS NULL
+ORDER BY sha256;

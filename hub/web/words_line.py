@@ -146,6 +146,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "picture.none": ("本件没有图片", "No picture of this part"),
     "picture.absent": ("无图片", "no picture"),
     "picture.evicted": ("图片已按保留策略删除", "The picture was deleted to make room"),
+    "picture.purged": ("图片已过期，已删除", "The picture has expired and was deleted"),
     "picture.of": ("{camera} 拍摄的图片", "Picture from {camera}"),
     # alerts: each code of edge.alerts and hub.duties, and what to do
     "alert.consecutive_ng": ("连续不合格", "Many NG in a row"),
