@@ -24,6 +24,7 @@ from starlette.types import Scope
 
 from hub import pictures, telemetry
 from hub.notify import notify
+from hub.picture_folder import PictureFolder
 from hub.settings import Settings
 from hub.store.pool import Store
 from hub.web import bureau, engineer, operator, refusals
@@ -78,7 +79,7 @@ def make_app(settings: Settings, store: Store) -> FastAPI:
     app.state.feed = feed
     app.add_middleware(Shield)
     refusals.install(app, pages)
-    folder = pictures.PictureFolder(Path(settings.web.pictures_dir))
+    folder = PictureFolder(Path(settings.web.pictures_dir))
     app.include_router(operator.routes(boards, feed, pages))
     app.include_router(engineer.routes(engineer.Quality(store, pages)))
     app.include_router(bureau.routes(bureau.Reports(store, pages), settings.timezone))

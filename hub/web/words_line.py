@@ -158,6 +158,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "picture.none": ("本件没有图片", "No picture of this part"),
     "picture.absent": ("无图片", "no picture"),
     "picture.evicted": ("图片已按保留策略删除", "The picture was deleted to make room"),
+    "picture.purged": ("图片已过期，已删除", "The picture has expired and was deleted"),
     "picture.of": ("{camera} 拍摄的图片", "Picture from {camera}"),
     # alerts: each code of edge.alerts and hub.duties, and what to do
     "alert.consecutive_ng": ("连续不合格", "Many NG in a row"),
@@ -245,6 +246,11 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "alert.rows_lost.do": (
         "节点已不再保存、中心也没有收到这些行。请通知管理员。",
         "The node no longer holds these rows and the hub never got them. Tell the admin.",
+    ),
+    "alert.archive_failed": ("旧台账归档失败", "Old rows cannot be archived"),
+    "alert.archive_failed.do": (
+        "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
+        "The old rows stay in the database. Tell the admin to look at the archive folder.",
     ),
     "alert.quarantine": ("有坏行待查", "Rows in quarantine"),
     "alert.quarantine.do": (
