@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from edge.mqtt.message import chain
-from hub import metrics
+from hub import metrics, signing
 from hub.errors import StoreError
 from hub.notify import notify
 from hub.settings import Settings
@@ -73,6 +73,10 @@ class Duties:
         session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
         self._verify_chains(settings.check_rows)
         alarms = [*self._laws(now), *self._silent(now), *self._losses(), *self._broken.values()]
+        alarms += [
+            Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
+            for told in signing.work(self._connection, self._settings, now)
+        ]
         self._show(alarms, now)
         return alarms
 

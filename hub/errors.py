@@ -68,3 +68,9 @@ class PictureError(HubError):
     """A picture cannot be kept: disk full or failing, folder not ours. Rows are not affected."""
 
     hint = "Free space in [web] pictures_dir and check that the hub may write there."
+
+
+class AuthorityError(HubError):
+    """A certificate, key or request is none, is not ours, or may not be signed; or their files."""
+
+    hint = "Check the files of [authority] in hub.toml; the node makes its request anew by `enrol`."

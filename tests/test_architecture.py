@@ -53,8 +53,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.wiring": ("edge.settings", "edge.line_wiring", "edge.lines", "edge.spoken"),
     "edge.wiring_io": ("edge.settings",),
     "edge.profiled": ("edge.errors", "edge.sections", "edge.plc.blocks", *PROFILES),
+    "edge.upstream_settings": ("edge.mqtt.message",),
     "edge.settings": (
-        *("edge.terms", "edge.errors", "edge.sections"),
+        *("edge.upstream_settings", "edge.terms", "edge.errors", "edge.sections"),
         *("edge.mqtt.message", "edge.wiring", "edge.wiring_io", "edge.profiled"),
     ),
     "edge.limits": ("edge.terms",),
@@ -78,7 +79,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.plc.blocks": ("edge.terms", "edge.errors"),
     "edge.plc.structured_text": ("edge.errors",),
     "edge.plc.panel": ("edge.plc.blocks",),
-    "edge.mqtt": (*WORDS, "edge.settings"),
+    "edge.mqtt": (*WORDS, "edge.settings", "edge.upstream_settings"),
     # the ledger and the rest of the node
     **dict.fromkeys(LEDGER, (*WORDS, "edge.mqtt.message", *LEDGER)),
     "edge": (),
@@ -106,7 +107,8 @@ RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc", "tests"),
-    "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
+    "paho": ("edge.mqtt.session", "hub.broker.link", "hub.broker.kick", "tests"),
+    "cryptography": ("edge.mqtt.identity", "hub.authority", "tests"),
     "sqlite3": (*LEDGER, "edge.pictures", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns"),
@@ -211,6 +213,7 @@ SANS_IO = (
     "hub.moments",
     "hub.tally",
     "hub.metrics",
+    "hub.authority",
 )
 """Bytes, rules and arithmetic: no port, clock, thread or file. Time comes as an argument."""
 
