@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -148,6 +148,24 @@ def read_key(file: Path) -> Key:
     return key
 
 
+def secret(file: Path) -> str:
+    """One line that this user alone can read, such as a token.
+
+    Raises:
+        LinkError: it is not there, is empty, or others can read it.
+    """
+    try:
+        mode = file.stat().st_mode & 0o777
+        text = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise LinkError(f"{file}: cannot be read: {wrong}") from wrong
+    if mode & 0o077:
+        raise LinkError(f"{file}: mode is {mode:o}, expected 600: others can read the token")
+    if not text:
+        raise LinkError(f"{file}: holds no token")
+    return text
+
+
 def read_certificate(file: Path, setting: str = "certificate_file") -> x509.Certificate:
     """A certificate; raises LinkError naming the setting."""
     try:
@@ -175,15 +193,27 @@ def fits(certificate: x509.Certificate, key: Key) -> bool:
     return certificate.public_key() == key.public_key()
 
 
-def adopt(files: Files, certificate: bytes, authority: bytes) -> None:
-    """Take over a certificate for the key that waits in `new_key`. Raises LinkError.
+def adopt(files: Files, node: str, certificate: bytes, authority: bytes) -> Facts:
+    """Take over a certificate for the key that waits in `new_key`.
 
     The certificate is the point of no return: cut off before it, the old pair is whole; after it,
     `complete` moves the key.
+
+    Raises:
+        LinkError: it is not this node's, not of that key or authority, or cannot be written.
     """
+    try:
+        given = x509.load_pem_x509_certificate(certificate)
+        given.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+    except (ValueError, TypeError, InvalidSignature) as wrong:
+        raise LinkError(f"the hub's answer is no certificate of its authority: {wrong}") from wrong
+    said = facts(given)
+    if said.name != node or not fits(given, read_key(files.new_key)):
+        raise LinkError(f"the hub's answer is a certificate of {said.name!r} or of another key")
     write(files.authority, authority, 0o644)
     write(files.certificate, certificate, 0o644)
     complete(files)
+    return said
 
 
 def complete(files: Files) -> None:
@@ -221,13 +251,21 @@ def examine(files: Files, node: str, now: datetime) -> Facts:
         )
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, x509.verification.VerificationError) as wrong:
+    except (ValueError, TypeError, InvalidSignature) as wrong:
         raise LinkError(
             f"certificate_file {files.certificate}: not signed by ca_file {files.authority}"
         ) from wrong
     in_time(f"certificate_file {files.certificate}", said, now)
     in_time(f"ca_file {files.authority}", facts(authority), now)
     return said
+
+
+def fingerprint(certificate: bytes) -> str:
+    """sha256 of a certificate (PEM), hex. Raises LinkError: it is none."""
+    try:
+        return x509.load_pem_x509_certificate(certificate).fingerprint(hashes.SHA256()).hex()
+    except ValueError as wrong:
+        raise LinkError(f"not a certificate: {wrong}") from wrong
 
 
 def in_time(what: str, said: Facts, now: datetime) -> None:
@@ -256,10 +294,16 @@ def context(files: Files, node: str, now: datetime) -> ssl.SSLContext:
 
 def server_context(authority: Path) -> ssl.SSLContext:
     """TLS 1.3 to servers of this authority, without a certificate of our own. Raises LinkError."""
+    read_certificate(authority, "ca_file")
+    return believing(authority.read_text(encoding="ascii"))
+
+
+def believing(authority: str) -> ssl.SSLContext:
+    """TLS 1.3 to servers of an authority (PEM). Raises LinkError."""
     try:
-        made = ssl.create_default_context(cafile=authority)
+        made = ssl.create_default_context(cadata=authority)
     except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
-        raise LinkError(f"ca_file {authority}: cannot be used: {wrong}") from wrong
+        raise LinkError(f"the authority's certificate cannot be used: {wrong}") from wrong
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     return made
 

@@ -12,6 +12,7 @@ One thread, one picture at a time, at a bounded rate: pictures must never slow d
 import http.client
 import logging
 import random
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from edge.errors import EdgeError, LedgerError, LinkError
+from edge.mqtt import identity
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +59,9 @@ class Uploads:
         rate_bytes_per_s: int = RATE_BYTES_PER_S,
         poll_s: float = POLL_S,
         retry_s: tuple[float, float] = RETRY_S,
+        authority: Path | None = None,
     ) -> None:
-        """Prepare; `start` begins.
+        """Prepare; `start` begins. `authority`: certificate whose servers alone are believed.
 
         Raises:
             LinkError: `pictures_url` is not an http or https address.
@@ -73,6 +76,7 @@ class Uploads:
         self._where = pictures_url
         self._host, self._encrypted = address.hostname, address.scheme == "https"
         self._prefix = address.path.rstrip("/")
+        self._authority = authority
         self._token_file = token_file
         self._source = source
         self._rate_bytes_per_s = rate_bytes_per_s
@@ -176,13 +180,19 @@ class Uploads:
             said = response.read(1000).decode("utf-8", "replace")
             if not response.isclosed():
                 connection.close()  # a long answer; the next request opens a new connection
+        except ssl.SSLError as wrong:
+            raise identity.refusal(wrong) from wrong
         except (OSError, http.client.HTTPException) as wrong:
             raise LinkError(f"no answer to a picture: {type(wrong).__name__} {wrong}") from wrong
         return response.status, said
 
     def _connection(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._encrypted else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=TIMEOUT_S)
+        if not self._encrypted:
+            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        context = identity.server_context(self._authority) if self._authority is not None else None
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=TIMEOUT_S, context=context
+        )
 
     def _token(self) -> str:
         """Read anew every round, so that a renewed token needs no restart."""

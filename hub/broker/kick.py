@@ -8,6 +8,7 @@ import threading
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from hub.broker.link import KEEPALIVE_S, secure
 from hub.errors import BrokerError
@@ -24,7 +25,7 @@ def kick(settings: Broker, node: str) -> None:
     """
     where = f"broker {settings.host}:{settings.port}"
     answered = threading.Event()
-    answers: list[mqtt.ReasonCode] = []
+    answers: list[ReasonCode] = []
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
         client_id=node,
@@ -32,7 +33,7 @@ def kick(settings: Broker, node: str) -> None:
         reconnect_on_failure=False,
     )
 
-    def note(code: mqtt.ReasonCode) -> None:
+    def note(code: ReasonCode) -> None:
         answers.append(code)
         answered.set()
 
