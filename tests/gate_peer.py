@@ -22,6 +22,7 @@ class GateHub:
     """One hub: its settings, and what its operator would do."""
 
     def __init__(self, dsn: str, folder: Path, broker: Broker) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.dsn = dsn
         self.authority = authority_folder.made(folder / "ca", "test", utc())

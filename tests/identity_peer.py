@@ -29,7 +29,8 @@ def utc() -> datetime:
 class Plant:
     """One authority, a server's certificate, and a revocation list in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *names: str) -> None:
+        """`names`: what the server's certificate is for; loopback unless given."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.crl = folder / "crl.pem"
@@ -38,7 +39,7 @@ class Plant:
         self.key.touch(mode=0o600)
         self.key.write_bytes(key)
         (folder / "ca.pem").write_bytes(self.authority.certificate)
-        certificate, key = self.authority.server(["127.0.0.1", "localhost"], utc())
+        certificate, key = self.authority.server(names or ["127.0.0.1"], utc())
         (folder / "server.pem").write_bytes(certificate)
         (folder / "server.key").write_bytes(key)
         self.revoke()

@@ -29,7 +29,7 @@ from edge.mqtt.identity import Facts, Files
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
-POLL_S = 1.0
+POLL_S = (0.1, 2.0)  # first and longest pause between two looks at a request, doubling
 PATIENCE_S = 120.0  # for the authority's signature: the hub's `duties` signs once a round
 LOOK_S = 3600.0  # a running node looks at its certificate this often
 MAX_ANSWER_BYTES = 65_536
@@ -86,7 +86,7 @@ class GateClient:
         Raises:
             LinkError: no answer, or it is not signed.
         """
-        waited_s = 0.0
+        waited_s, pause_s = 0.0, POLL_S[0]
         while not stop.is_set() and waited_s < PATIENCE_S:
             status, said = self.asked("GET", f"/enrol/{request}")
             if status == 403:
@@ -94,8 +94,9 @@ class GateClient:
             if status != 202:
                 answer = self._read(status, 200, said)
                 return _text(answer, "certificate").encode(), _text(answer, "ca").encode()
-            stop.wait(POLL_S)
-            waited_s += POLL_S
+            stop.wait(pause_s)
+            waited_s += pause_s
+            pause_s = min(POLL_S[1], 2 * pause_s)
         return None
 
     def _read(self, status: int, expected: int, said: bytes) -> Json:
@@ -229,7 +230,7 @@ class Renewal:
         """Stop; safe to call twice."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(TIMEOUT_S + POLL_S)
+            self._thread.join(TIMEOUT_S + POLL_S[1])
 
     def look(self, now: datetime) -> None:
         """Renew if it is time at `now`; a failure is logged, the next look tries again."""
