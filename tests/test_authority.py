@@ -131,7 +131,8 @@ def test_a_server_needs_names_that_are_names(names: list[str]) -> None:
 def test_a_list_says_what_is_on_it_and_when_and_another_authoritys_is_none() -> None:
     listed = AUTHORITY.listed(AUTHORITY.revocation_list([Revoked("ab12", NOW)], NOW))
     assert listed is not None
-    assert (listed.serials, listed.signed_at) == ({"ab12"}, NOW)
+    assert listed.serials == frozenset({"ab12"})
+    assert listed.signed_at == NOW
     other, _ = Authority.made("test", NOW)
     assert AUTHORITY.listed(other.revocation_list([], NOW)) is None
     assert AUTHORITY.listed(b"nothing") is None
