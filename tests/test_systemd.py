@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.plc import punctual
+
 ROOT = Path(__file__).parent.parent
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 MAX_EXPOSURE = 2.0
@@ -85,3 +87,24 @@ def test_the_command_of_a_unit_exists(unit: Path) -> None:
     parser = getattr(module, "parser", None) or module._parser
     asked = parser().parse_args(started.group(2).split())
     assert asked.config.parent == Path("/etc/quanjian")
+
+
+def test_the_node_may_make_the_thread_of_a_port_real_time() -> None:
+    text = (ROOT / "systemd" / "quanjian-edge.service").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert f"LimitRTPRIO={punctual.PRIORITY}" in lines
+    assert "RestrictRealtime=no" in lines
+    calls = {
+        call for line in lines if line.startswith("SystemCallFilter=") for call in line.split()
+    }
+    assert {"sched_setscheduler", "sched_setattr", "setpriority"} <= calls
+
+
+def test_the_user_of_the_node_may_open_its_devices(tmp_path: Path) -> None:
+    made = ["systemd-sysusers", f"--root={tmp_path}", str(ROOT / "systemd/quanjian.sysusers.conf")]
+    (tmp_path / "etc").mkdir()
+    subprocess.run(made, capture_output=True, timeout=60, check=True)
+    groups = (tmp_path / "etc" / "group").read_text(encoding="utf-8").splitlines()
+    owners = {line.split(":")[0]: line.split(":")[3] for line in groups}
+    assert [owners.get(name) for name in ("dialout", "video", "render")] == ["quanjian-edge"] * 3
+    assert owners["quanjian-hub"] == ""
