@@ -9,19 +9,16 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from edge import settings
-from edge.errors import PlcError
 from edge.plc import punctual
 from edge.plc.bus import Bus
-from edge.plc.links import Link
 from edge.plc.slave import PtySlave, Slave
-from tests.serial_peers import until
+from tests.tiny_plc import TinyPlc, ready, running, station
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 CAP_SYS_NICE = 23
@@ -139,41 +136,28 @@ def test_check_warns_of_a_bus_without_real_time_and_passes() -> None:
     assert warning.startswith("       WARN   no real-time priority")
 
 
-def policy_of_bus(wiring: settings.Bus, is_asked: Callable[[], object]) -> int:
-    """How the kernel runs the bus thread once its port was opened."""
-    bus = Bus(wiring, [], {})
-    bus.start()
-    try:
-        is_asked()
-        (thread,) = (one for one in threading.enumerate() if one.name == f"bus {wiring.name}")
-        assert thread.native_id is not None
-        return os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK
-    finally:
-        bus.close()
-
-
-def held(port: str) -> bool:
-    """Whether a bus has it."""
-    link = Link(settings.Bus(name="b2", port=port))
-    try:
-        link.open()
-    except PlcError:
-        return True
-    finally:
-        link.close()
-    return False
+def policy_of(thread_name: str) -> int:
+    """How the kernel runs the thread of this name."""
+    (thread,) = (one for one in threading.enumerate() if one.name == thread_name)
+    assert thread.native_id is not None
+    return os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK
 
 
 def test_the_thread_of_a_serial_bus_is_real_time_where_it_may() -> None:
-    with PtySlave([Slave(1, {0: 1})]) as line:
-        wiring = settings.Bus(name="b1", port=line.port)
-        policy = policy_of_bus(wiring, lambda: until(lambda: held(line.port)))
-    assert (policy == os.SCHED_FIFO) == may_be_real_time()
+    with TinyPlc() as plc, PtySlave([plc.slave]) as line, running(line.port, station()):
+        ready(plc)
+        assert (policy_of("bus b") == os.SCHED_FIFO) == may_be_real_time()
 
 
 def test_the_thread_of_a_bus_over_tcp_is_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as plc:
         plc.settimeout(5)
         port = plc.getsockname()[1]
-        wiring = settings.Bus(name="b1", protocol="modbus_tcp", host="127.0.0.1", tcp_port=port)
-        assert policy_of_bus(wiring, lambda: plc.accept()[0].close()) == os.SCHED_OTHER
+        wiring = settings.Bus(name="b", protocol="modbus_tcp", host="127.0.0.1", tcp_port=port)
+        bus = Bus(wiring, [], {})
+        bus.start()
+        try:
+            plc.accept()[0].close()
+            assert policy_of("bus b") == os.SCHED_OTHER
+        finally:
+            bus.close()
