@@ -46,7 +46,7 @@ def has_timescale(dsn: str) -> bool:
 @contextmanager
 def named_server(dsn: str) -> Iterator[NamedServer]:
     """That server with a migrated database `quanjian`, which is dropped at the end."""
-    place = {key: value for key, value in conninfo_to_dict(dsn).items() if key != "dbname"}
+    place = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if key != "dbname"}
     ours = f"{make_conninfo(**place)} dbname=quanjian"
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE DATABASE quanjian TEMPLATE template0")  # fails if it is in use
