@@ -12,6 +12,7 @@ are refused: they would fall through every comparison and look like a good part.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -109,14 +110,14 @@ def find(
         firsts = None
     if not (np.abs(corners) <= _FAR_PX).all():  # not so for NaN, either
         raise ModelError("the model gave a box that is not a number or far outside its input")
-    if not (corners[:, 2:] > corners[:, :2]).all():
-        corners = _opened(corners)
-    boxes = _in_frame(corners, placed)
     np.minimum(scores, 1.0, out=scores)  # half precision may round a little above
+    boxes = _in_frame(corners, placed)
     found = (boxes, scores, kinds, corners, coefficients)
-    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    if not visible.all():
-        found = _only(found, visible)
+    if not (boxes[:, 2:] > boxes[:, :2]).all():  # a box without width, turned round or not seen
+        corners = _opened(corners)
+        boxes = _in_frame(corners, placed)
+        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        found = _only((boxes, scores, kinds, corners, coefficients), visible)
         firsts = None if firsts is None else firsts[visible]
     if layout == "raw" and len(found[0]) > 1:
         found = _only(found, _kept(found, firsts, overlap))
@@ -136,7 +137,7 @@ def _raw_candidates(
     """
     every = rows[4 : 4 + classes]
     near = (every.max(axis=0) >= floor).nonzero()[0]
-    few = rows[:, near]
+    few = rows.take(near, axis=1)
     high = few[4 : 4 + classes]
     _check_range(every, high)
     chosen = high >= floor
@@ -188,48 +189,56 @@ def _opened(corners: Array) -> Array:
 
 def _in_frame(corners: Array, placed: Fit) -> Array:
     """Boxes in frame px, cut at the frame."""
-    scale_x, scale_y = placed.scale
-    offset = np.array([placed.left, placed.top, placed.left, placed.top], np.float32)
-    scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
-    width, height = placed.frame_width, placed.frame_height
+    offset, scale, most = _edges(placed)
     moved = corners - offset
     moved /= scale
     np.maximum(moved, 0, out=moved)
-    np.minimum(moved, np.array([width, height, width, height], np.float32), out=moved)
+    np.minimum(moved, most, out=moved)
     return moved
 
+
+@lru_cache
+def _edges(placed: Fit) -> tuple[Array, Array, Array]:
+    """Of a box's four edges: offset and scale in the input, largest value in the frame."""
+    width, height = placed.frame_width, placed.frame_height
+    pairs = (placed.left, placed.top), placed.scale, (width, height)
+    offset, scale, most = (np.array(pair * 2, np.float32) for pair in pairs)
+    return offset, scale, most
+
+
+_Places = npt.NDArray[np.intp]
 
 _Columns = tuple[Array, Array, npt.NDArray[np.int64], Array, Array]
 """Those of `Found`."""
 
 
-def _only(found: _Columns, chosen: npt.NDArray[np.bool_] | list[int]) -> _Columns:
+def _only(found: _Columns, chosen: _Places | npt.NDArray[np.bool_]) -> _Columns:
     boxes, scores, kinds, corners, coefficients = found
     return boxes[chosen], scores[chosen], kinds[chosen], corners[chosen], coefficients[chosen]
 
 
-def _kept(found: _Columns, firsts: npt.NDArray[np.bool_] | None, overlap: float) -> list[int]:
+def _kept(found: _Columns, firsts: npt.NDArray[np.bool_] | None, overlap: float) -> _Places:
     """What stays of a raw head's candidates: what would stay of the best classes alone, and of the
     second guesses what no better box of its class overlaps."""
     _boxes, scores, kinds, corners, _coefficients = found
     if firsts is None or firsts.all():
         return _without_overlaps(corners, scores, kinds, overlap)
 
-    def stay(some: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def stay(some: _Places) -> _Places:
         return some[_without_overlaps(corners[some], scores[some], kinds[some], overlap)]
 
-    own = stay(firsts.nonzero()[0])
-    kept: list[int] = np.union1d(own, stay(np.union1d(own, (~firsts).nonzero()[0]))).tolist()
-    return kept
+    kept = np.zeros(len(scores), np.bool_)
+    kept[stay(firsts.nonzero()[0])] = True
+    kept[stay((kept | ~firsts).nonzero()[0])] = True
+    return kept.nonzero()[0]
 
 
 def _without_overlaps(
     corners: Array, scores: Array, kinds: npt.NDArray[np.int64], overlap: float
-) -> list[int]:
+) -> _Places:
     """Non-maximum suppression per class; the order stays: best first."""
     sides = corners.astype(np.float64)
     sides[:, 2:] -= sides[:, :2]
     sides[:, :2] -= sides[:, :2].min()  # OpenCV lays the classes side by side from 0 on
-    return sorted(
-        cv2.dnn.NMSBoxesBatched(sides.tolist(), scores.tolist(), kinds.tolist(), -1.0, overlap)
-    )
+    kept = cv2.dnn.NMSBoxesBatched(sides.tolist(), scores, kinds.astype(np.int32), -1.0, overlap)
+    return np.sort(kept).astype(np.intp)
