@@ -116,7 +116,7 @@ def find(
     if not (boxes[:, 2:] > boxes[:, :2]).all():  # a box without width, turned round or not seen
         corners = _opened(corners)
         boxes = _in_frame(corners, placed)
-        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         found = _only((boxes, scores, kinds, corners, coefficients), visible)
         firsts = None if firsts is None else firsts[visible]
     if layout == "raw" and len(found[0]) > 1:
@@ -240,5 +240,5 @@ def _without_overlaps(
     sides = corners.astype(np.float64)
     sides[:, 2:] -= sides[:, :2]
     sides[:, :2] -= sides[:, :2].min()  # OpenCV lays the classes side by side from 0 on
-    kept = cv2.dnn.NMSBoxesBatched(sides.tolist(), scores, kinds.astype(np.int32), -1.0, overlap)
-    return np.sort(kept).astype(np.intp)
+    given = sides.tolist(), scores.tolist(), kinds.tolist()
+    return np.sort(np.asarray(cv2.dnn.NMSBoxesBatched(*given, -1.0, overlap), np.intp))
