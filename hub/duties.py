@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from hub import metrics
+from hub import metrics, signing
 from hub.chains import LATE_S, Chains
 from hub.errors import StoreError
 from hub.notify import notify
+from hub.purge import Purge
 from hub.settings import Settings
-from hub.store import partitions, session
+from hub.store import archive, partitions, session
 from hub.store.session import Connection
 
 log = logging.getLogger(__name__)
@@ -53,10 +54,14 @@ class Alarm:
 class Duties:
     """The rounds of the leader, on one connection; `checked` is what is known of the chains."""
 
-    def __init__(self, connection: Connection, settings: Settings, checked: Chains) -> None:
+    def __init__(
+        self, connection: Connection, settings: Settings, checked: Chains | None = None
+    ) -> None:
         self._connection = connection
         self._settings = settings
-        self._checked = checked
+        self._checked = checked or Chains(settings.duties.check_rows)
+        self._archivist = archive.Archivist(settings)
+        self._purge = Purge(settings)
 
     def lead(self) -> bool:
         """True if this connection leads, or has led since it asked first."""
@@ -74,12 +79,15 @@ class Duties:
         ):
             log.info("partition %s made", name)
         session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
-        alarms = [
-            *self._laws(now),
-            *self._silent(now),
-            *self._losses(),
-            *self._clocks(),
-            *self._chains(),
+        self._archivist.round(now)
+        self._purge.round(self._connection, now)
+        alarms = [*self._laws(now), *self._silent(now), *self._losses()]
+        alarms += [*self._clocks(), *self._chains()]
+        if self._archivist.trouble is not None:
+            alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
+        alarms += [
+            Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
+            for told in signing.work(self._connection, self._settings, now)
         ]
         self._show(alarms, now)
         return alarms

