@@ -93,10 +93,11 @@ class Duties:
         return alarms
 
     def _chains(self) -> Iterator[Alarm]:
-        for where, told in list(self._checked.broken.values()):
+        broken = dict(self._checked.broken)
+        for where, told in broken.values():
             yield Alarm(*where, "", "chain_broken", told)
-        for row in session.rows(self._connection, "unchecked_age"):
-            if row["age_s"] > LATE_S and row["stream"] not in self._checked.broken:
+        for row in session.rows(self._connection, "unchecked_age", but=list(broken)):
+            if row["age_s"] > LATE_S:
                 where = (row["plant"], row["line"], row["node"])
                 told = f"ledger {row['stream']}: rows not verified for more than a minute"
                 yield Alarm(*where, "", "chain_unchecked", told)

@@ -207,9 +207,11 @@ SELECT stream, plant, line, node, checked, next, checked_hash, unchecked_low, un
 FROM cursor WHERE checked < next ORDER BY unchecked_at NULLS FIRST, stream;
 
 -- name: unchecked_age
--- Per node: how long its oldest row waits that is not verified yet, in seconds.
-SELECT plant, line, node, stream, extract(epoch FROM now() - unchecked_at)::float AS age_s
-FROM cursor WHERE checked < next AND unchecked_at IS NOT NULL ORDER BY unchecked_at;
+-- How long the oldest row of each node waits that is not verified yet, in seconds, and its stream.
+SELECT DISTINCT ON (node) plant, line, node, stream,
+       extract(epoch FROM now() - unchecked_at)::float AS age_s
+FROM cursor WHERE checked < next AND unchecked_at IS NOT NULL AND stream <> ALL (%(but)s::text[])
+ORDER BY node, unchecked_at;
 
 -- name: chain_checked
 -- Rows [first, after) of a stream in order, of every table, hashed by the database as a node hashes
