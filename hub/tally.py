@@ -71,10 +71,23 @@ class Law:
     first_good: int | None = None
     first_rejected: int | None = None
     first_reject_confirmed: int | None = None
+    origin: str | None = None  # stream in which the epoch was opened; None = this one
+    elsewhere: int = 0  # parts that another stream of a restored ledger settled
+    reached: int | None = None  # counter that such a stream has sampled; not stored here
+
+    def carried_on(self, elsewhere: int) -> "Law":
+        """The same epoch in a branch of this stream: nothing counted yet, the last sample stands.
+
+        Args:
+            elsewhere: parts of it that were settled before the branch.
+        """
+        names = ("station", "epoch", "counted_by", "cause", "base", "plc_start", "opened_at")
+        sample = ("counter", "open", "settled", "sampled_at", "moved_at", "origin")
+        return Law(**{name: getattr(self, name) for name in names + sample}, elsewhere=elsewhere)
 
     def _total(self) -> int:
         judged = self.ok + self.ng + self.undecided
-        return judged + self.missed + self.bypassed + self.quarantined
+        return judged + self.missed + self.bypassed + self.quarantined + self.elsewhere
 
     def _after_base(self, first: int, last: int) -> int:
         """How many of the numbers first..last belong to the epoch."""
@@ -111,7 +124,8 @@ class Law:
 
     def sampled(self, row: CounterRow) -> int:
         """Take a sample of the PLC's counters; returns the triggers since the sample before it."""
-        before = self.base if self.counter is None else self.counter
+        known = [value for value in (self.counter, self.reached) if value is not None]
+        before = max(known, default=self.base)
         step = 0 if before is None else max(0, row.counter - before)
         at = moment(row.at_ms)
         if step or self.moved_at is None:
@@ -186,7 +200,9 @@ class Tally:
         """Count one row."""
         if isinstance(taken, Bad):
             if taken.station is not None and taken.epoch is not None:
-                self._law(taken.station, taken.epoch).quarantined += taken.parts
+                law = self._law(taken.station, taken.epoch)
+                law.quarantined += taken.parts
+                law.elsewhere += taken.elsewhere
             return
         self._count(taken.row, taken.seq)
 

@@ -5,6 +5,7 @@ is counted, gets the next sequence and its place in the hash chain, and stays un
 acknowledges it.
 """
 
+import secrets
 import sqlite3
 from collections.abc import Collection, Sequence
 
@@ -162,6 +163,18 @@ def acknowledge(db: sqlite3.Connection, next_seq: int) -> None:
     (digest,) = db.execute("SELECT hash FROM closed WHERE seq = ?", (next_seq - 1,)).fetchone()
     db.execute("DELETE FROM closed WHERE seq < ?", (next_seq,))
     db.execute("UPDATE ledger SET first = ?, first_prev = ?", (next_seq, digest))
+
+
+def begin_stream(db: sqlite3.Connection, from_seq: int) -> str:
+    """Go on as another stream, whose first row is `from_seq`; the hub has the rows before it.
+
+    Rows keep their sequences, bytes and hashes: the chain runs on through the branch. Returns the
+    new stream's id.
+    """
+    acknowledge(db, from_seq)
+    new = secrets.token_hex(16)
+    db.execute("UPDATE ledger SET follows = stream, stream = ?, begins = ?", (new, from_seq))
+    return new
 
 
 def _check_codes(row: PartRow) -> None:

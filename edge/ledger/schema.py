@@ -11,9 +11,9 @@ import sqlite3
 from pathlib import Path
 
 from edge.errors import LedgerError
+from edge.ledger.upgrade import SCHEMA_VERSION, upgrade
 from edge.mqtt.message import GENESIS
 
-SCHEMA_VERSION = 1
 BUSY_MS = 5000
 WAL_LIMIT_BYTES = 8 * 1024 * 1024
 
@@ -25,6 +25,8 @@ CREATE TABLE ledger (
     first_prev TEXT NOT NULL,    -- hash of row first-1, or GENESIS
     head INTEGER NOT NULL,       -- sequence the next closed row gets
     head_prev TEXT NOT NULL,     -- hash of row head-1, or GENESIS
+    follows TEXT,                -- the stream this one branched off from: a restored disk
+    begins INTEGER NOT NULL DEFAULT 1,  -- first sequence of this stream
     CHECK (first >= 1 AND head >= first)
 );
 CREATE TABLE closed (            -- rows waiting for the hub
@@ -112,7 +114,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if version == 0:
         _create(connection)
     elif version != SCHEMA_VERSION:
-        raise LedgerError(f"{path}: ledger of version {version}, expected {SCHEMA_VERSION}")
+        upgrade(connection, path, version)
     first, head = connection.execute("SELECT first, head FROM ledger").fetchone()
     low, high = connection.execute("SELECT min(seq), max(seq) FROM closed").fetchone()
     if (low or head, (high or head - 1) + 1) != (first, head):
@@ -126,7 +128,8 @@ def _create(connection: sqlite3.Connection) -> None:
     for statement in SCHEMA.split(";\n"):
         connection.execute(statement)
     connection.execute(
-        "INSERT INTO ledger VALUES (1, ?, 1, ?, 1, ?)", (secrets.token_hex(16), GENESIS, GENESIS)
+        "INSERT INTO ledger VALUES (1, ?, 1, ?, 1, ?, NULL, 1)",
+        (secrets.token_hex(16), GENESIS, GENESIS),
     )
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")

@@ -12,12 +12,21 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, Row, State, TagRow
+from edge.mqtt.message import (
+    Ack,
+    Batch,
+    Birth,
+    Notice,
+    PartRow,
+    Row,
+    State,
+    TagRow,
+)
 from hub.errors import RegistryError
 from hub.figures import Figure, Figures
 from hub.intake import LAST_MS, Bad, Good, Intake, Place, examine
 from hub.moments import moment
-from hub.store import session, sums
+from hub.store import branches, cursors, session, sums
 from hub.store.session import Connection, converted
 from hub.tally import Law, Tally
 
@@ -40,26 +49,21 @@ _OTHER = (
 _QUARANTINE = (
     ("stream", "text"), ("seq", "int8"), ("node", "text"), ("station", "text"),
     ("epoch", "int8"), ("parts", "int8"), ("reason", "text"), ("hash", "text"), ("raw", "bytea"),
+    ("elsewhere", "int8"), ("first_number", "int8"), ("last_number", "int8"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Born:
-    """The answer to a birth: `new` = a stream never seen, `lost` = rows nobody holds any more."""
+    """The answer to a birth: `new` = a stream never seen, `lost` = rows nobody holds any more.
+
+    `follows`: the stream of which this new one is a branch: its disk was restored or copied.
+    """
 
     ack: Ack
     new: bool
     lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a stream stands; `hash` is None right after a declared gap."""
-
-    next: int
-    hash: str | None
-    new: bool = False
-    lost: int = 0
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +88,24 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
     """
     with converted("birth"), connection.transaction():
         _registered(connection, place)
-        cursor = _cursor(connection, place, birth.stream, birth.next)
+        cursor = cursors.locked(
+            connection, place, birth.stream, birth.next, birth.follows, birth.begins
+        )
         following, digest, lost = cursor.next, cursor.hash, cursor.lost
+        compared = cursors.compared(connection, birth, cursor)
         if following < birth.next:
             lost = birth.next - following
-            _declare_gap(connection, birth.stream, following, birth.next - 1)
-            _moved(connection, birth.stream, birth.next, None)
+            cursors.declare_gap(connection, birth.stream, following, birth.next - 1)
+            cursors.moved(connection, birth.stream, birth.next, None)
             following, digest = birth.next, None
-    ack = Ack(v=1, stream=birth.stream, next=following, hash=_told(following, digest))
-    return Born(ack, cursor.new, lost)
+    ack = Ack(
+        v=1,
+        stream=birth.stream,
+        next=following,
+        hash=_told(following, digest),
+        compared=compared,
+    )
+    return Born(ack, cursor.new, lost, cursor.follows)
 
 
 def taken(
@@ -109,13 +122,15 @@ def taken(
     """
     with converted("batch"), connection.transaction():
         _registered(connection, place)
-        cursor = _cursor(connection, place, batch.stream, batch.first)
+        cursor = cursors.locked(connection, place, batch.stream, batch.first)
         intake = examine(batch, cursor.next, cursor.hash, condemned)
-        tally = _tallied(connection, batch.stream, intake)
+        if cursor.branched:
+            branches.alone(connection, cursor.root)
+        tally = _tallied(connection, place, batch.stream, cursor, intake)
         if intake.rows:
             _store(connection, place, batch.stream, intake)
             sums.add(connection, place, batch.stream, tally)
-            _moved(connection, batch.stream, intake.next, intake.hash)
+            cursors.moved(connection, batch.stream, intake.next, intake.hash)
             _tell(connection, place, intake, tally)
     good = [row for row in intake.rows if isinstance(row, Good)]
     return Taken(
@@ -192,42 +207,18 @@ def _registered(connection: Connection, place: Place) -> None:
         )
 
 
-def _cursor(connection: Connection, place: Place, stream: str, first: int) -> Cursor:
-    """Lock the stream's cursor; a stream never seen gets one that starts at row `first`."""
-    found = session.rows(connection, "cursor_locked", stream=stream)
-    new = not found
-    if new:
-        session.rows(
-            connection,
-            "stream_known",
-            stream=stream,
-            plant=place.plant,
-            line=place.line,
-            node=place.node,
-            next=first,
-            hash=GENESIS if first == 1 else None,
-        )
-        if first > 1:
-            _declare_gap(connection, stream, 1, first - 1)
-        found = session.rows(connection, "cursor_locked", stream=stream)
-    row = found[0]
-    if row["node"] != place.node:
-        raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
-    return Cursor(row["next"], row["hash"], new, first - 1 if new else 0)
-
-
-def _declare_gap(connection: Connection, stream: str, first: int, last: int) -> None:
-    session.rows(connection, "gap_declared", stream=stream, first=first, last=last)
-
-
-def _tallied(connection: Connection, stream: str, intake: Intake) -> Tally:
+def _tallied(
+    connection: Connection, place: Place, stream: str, cursor: cursors.Cursor, intake: Intake
+) -> Tally:
     """The sums of the new rows, on top of the laws as stored (locked by the cursor)."""
     touched = {_epoch_of(row) for row in intake.rows} - {None}
-    laws = {}
+    laws: dict[tuple[str, int], Law] = {}
     for station, epoch in filter(None, touched):
         found = session.rows(connection, "law_of", stream=stream, station=station, epoch=epoch)
         if found:
             laws[station, epoch] = Law(**found[0])
+    if cursor.branched:
+        branches.count_once(connection, place.node, stream, intake, laws)
     tally = Tally(laws, Figures(_figures(connection, stream, intake)))
     for row in intake.rows:
         tally.add(row)
@@ -263,7 +254,8 @@ def _store(connection: Connection, place: Place, stream: str, intake: Intake) ->
         if isinstance(row, Bad):
             reason = _clean(row.reason)[:500]
             where = (stream, row.seq, place.node, row.station, row.epoch, row.parts)
-            bad.append((*where, reason, row.hash, row.raw))
+            first, last = row.numbers or (None, None)
+            bad.append((*where, reason, row.hash, row.raw, row.elsewhere, first, last))
         elif isinstance(row.row, PartRow):
             parts.append(_part_columns(place, stream, row, row.row))
         else:
@@ -305,10 +297,6 @@ def _copy(
         copy.set_types([kind for _, kind in columns])
         for row in rows:
             copy.write_row(row)
-
-
-def _moved(connection: Connection, stream: str, following: int, head: str | None) -> None:
-    session.rows(connection, "cursor_moved", stream=stream, next=following, hash=head)
 
 
 def _tell(connection: Connection, place: Place, intake: Intake, tally: Tally) -> None:
