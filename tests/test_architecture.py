@@ -107,7 +107,7 @@ RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc", "tests"),
     "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
-    "sqlite3": (*LEDGER, "edge.pictures", "tests"),
+    "sqlite3": (*LEDGER, "edge.pictures", "bench", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
