@@ -79,7 +79,7 @@ class Outbox:
         Raises:
             LedgerError: another process has it open; it is damaged; the disk fails.
         """
-        self._path = path
+        self.path = path
         self._lock = Lock(path)
         self._ballast = Ballast(path, ballast_bytes)
         self._wanted = threading.Condition()
@@ -259,7 +259,7 @@ class Outbox:
         operation = _Operation(work, frees)
         with self._wanted:
             if self._closing:
-                raise LedgerError(f"{self._path}: the ledger is closed")
+                raise LedgerError(f"{self.path}: the ledger is closed")
             self._queue.append(operation)
             self._wanted.notify()
         while True:
@@ -269,7 +269,7 @@ class Outbox:
                 answer: Result = operation.answer.result()
                 return answer
             if not self._thread.is_alive():
-                raise LedgerError(f"{self._path}: the ledger's thread has stopped")
+                raise LedgerError(f"{self.path}: the ledger's thread has stopped")
 
     def close(self) -> None:
         """Commit what waits, close the file, let go of the lock. Safe to call twice."""
@@ -278,13 +278,13 @@ class Outbox:
             self._wanted.notify()
         self._thread.join(CLOSE_S)
         if self._thread.is_alive():
-            log.error("%s: the disk did not finish within %.0f s", self._path, CLOSE_S)
+            log.error("%s: the disk did not finish within %.0f s", self.path, CLOSE_S)
             return
         self._lock.release()
 
     def _serve(self, opened: "futures.Future[Ends]") -> None:
         try:
-            db = open_database(self._path)
+            db = open_database(self.path)
             ends = _ends(db)
         except (LedgerError, sqlite3.Error) as wrong:
             opened.set_exception(LedgerError(str(wrong)))
@@ -296,9 +296,9 @@ class Outbox:
                 self._commit(db, taken)
                 self._checkpoint(db)
             except Exception as wrong:
-                log.exception("%s: a transaction broke off", self._path)
+                log.exception("%s: a transaction broke off", self.path)
                 _roll_back(db)
-                _fail(taken, f"{self._path}: {wrong}")
+                _fail(taken, f"{self.path}: {wrong}")
         db.close()
 
     def _take(self) -> list[_Operation]:
@@ -315,7 +315,7 @@ class Outbox:
         except sqlite3.Error as wrong:
             _roll_back(db)
             freeing = [op for op in taken if op.frees and _is_full(wrong)]
-            _fail([op for op in taken if op not in freeing], f"{self._path}: {wrong}")
+            _fail([op for op in taken if op not in freeing], f"{self.path}: {wrong}")
             if freeing:
                 self._commit_freeing(db, freeing, wrong)
 
@@ -330,20 +330,20 @@ class Outbox:
         try:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as wrong:
-            log.warning("%s: rows stay in the WAL: %s", self._path, wrong)
+            log.warning("%s: rows stay in the WAL: %s", self.path, wrong)
 
     def _commit_freeing(
         self, db: sqlite3.Connection, taken: list[_Operation], full: sqlite3.Error
     ) -> None:
         """The disk is full: deletions get the ballast, and the WAL's space is given back after."""
         if self._ballast.release():
-            log.error("%s: the disk is full; ballast released to delete rows", self._path)
+            log.error("%s: the disk is full; ballast released to delete rows", self.path)
         try:
             self._transaction(db, taken)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as wrong:
             _roll_back(db)
-            _fail(taken, f"{self._path}: {full}, and with the ballast released: {wrong}")
+            _fail(taken, f"{self.path}: {full}, and with the ballast released: {wrong}")
 
     def _transaction(self, db: sqlite3.Connection, taken: list[_Operation]) -> None:
         answers: list[tuple[Any, LedgerError | None]] = []

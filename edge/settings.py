@@ -48,6 +48,7 @@ class Node(Section, frozen=True, kw_only=True):
     line: Name
     name: Name
     data_dir: str  # ledger and pictures, on a local disk
+    pictures_dir: str | None = None  # may be a disk of its own; None: "pictures" in data_dir
     max_pictures_mb: Annotated[int, Meta(ge=10)] = 2000  # oldest pictures go first beyond this
 
 
@@ -371,12 +372,13 @@ def resolve(settings: Settings, folder: Path) -> Settings:
     if hub is not None and hub.token_file is not None:
         hub = replace(hub, token_file=str(folder / hub.token_file))
     data_dir = folder / settings.node.data_dir
+    pictures_dir = folder / (settings.node.pictures_dir or data_dir / "pictures")
     engine_dir = data_dir / "engines"
     if settings.runtime.engine_dir is not None:
         engine_dir = folder / settings.runtime.engine_dir
     return replace(
         settings,
-        node=replace(settings.node, data_dir=str(data_dir)),
+        node=replace(settings.node, data_dir=str(data_dir), pictures_dir=str(pictures_dir)),
         hub=hub,
         runtime=replace(settings.runtime, engine_dir=str(engine_dir)),
         camera=tuple(

@@ -14,6 +14,7 @@ import msgspec
 from edge.errors import LedgerError
 from edge.ledger import epochs as ledger_epochs
 from edge.ledger.epochs import refused, stored_part
+from edge.ledger.evictions import hour_of
 from edge.mqtt.message import (
     GENESIS,
     MAX_BATCH_BYTES,
@@ -199,17 +200,16 @@ def _name_pictures(db: sqlite3.Connection, row: PartRow, seq: int | None) -> Non
     code = row.computed if seq is None else row.code
     named = [(view.picture, "ok" if code is Code.OK else "not_ok") for view in row.views]
     named += [(view.thumbnail, "thumbnail") for view in row.views]
+    defect = row.defect or (row.reason.value if row.reason else "")
+    part = (row.station, row.epoch, row.number, seq, defect, hour_of(row.boot, row.mono_ms))
     db.executemany(
-        "INSERT INTO picture VALUES (?, ?, 'named', 0, ?, ?, ?, ?, ?)"
+        "INSERT INTO picture VALUES (?, ?, 'named', 0, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (sha256) DO UPDATE"
         " SET station = excluded.station, epoch = excluded.epoch, number = excluded.number,"
+        " defect = excluded.defect, hour = excluded.hour,"
         " seq = coalesce(seq, excluded.seq),"  # one committed row is enough for the hub
         " kind = CASE kind WHEN 'ok' THEN excluded.kind ELSE kind END",
-        [
-            (sha256, kind, row.at_ms, row.station, row.epoch, row.number, seq)
-            for sha256, kind in named
-            if sha256 is not None
-        ],
+        [(sha256, kind, *part) for sha256, kind in named if sha256 is not None],
     )
 
 

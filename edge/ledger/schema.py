@@ -71,13 +71,15 @@ CREATE TABLE picture (           -- a row may name a picture before its file is 
     kind TEXT NOT NULL,          -- ok, not_ok, thumbnail
     state TEXT NOT NULL,         -- named (no file yet), waiting, done, refused
     bytes INTEGER NOT NULL,
-    made_ms INTEGER NOT NULL,    -- UTC of the row or file, for "oldest first" only
     station TEXT,                -- of the latest part whose row names it; NULL = no row does
     epoch INTEGER,
     number INTEGER,
-    seq INTEGER                  -- of that row; NULL while it is open
+    seq INTEGER,                 -- of the first such row; NULL while it is open
+    defect TEXT NOT NULL DEFAULT '',  -- class or reason of that part
+    hour TEXT NOT NULL DEFAULT ''     -- boot and monotonic hour of that part
 ) WITHOUT ROWID;
-CREATE INDEX picture_by_age ON picture (kind, made_ms);
+CREATE INDEX picture_by_row ON picture (kind, seq);
+CREATE INDEX picture_alike ON picture (kind, defect, hour, seq);
 CREATE INDEX picture_to_send ON picture (state, kind, seq);
 """
 

@@ -191,7 +191,11 @@ class LineRow(Row, tag="line", frozen=True, kw_only=True):
 
 
 class EvictionRow(Row, tag="eviction", frozen=True, kw_only=True):
-    """A picture was deleted to make room; counts never are."""
+    """A picture was deleted; counts never are.
+
+    age: as the oldest of its class, to make place for newer ones. space: the cap was passed or the
+    disk was short of room, or the file was lost.
+    """
 
     picture: Sha256
     bytes: Count
