@@ -20,6 +20,7 @@ from edge.terms import Code
 from hub import metrics
 from hub.duties import Duties
 from hub.store import rows, session
+from hub.store.verify import verify
 from tests.ingest_peer import PLACE, asked
 from tests.ledger_rows import counter_row, epoch_row, missed_row, part_row
 from tests.test_duties import settings_of
@@ -136,6 +137,7 @@ def alarms(hub: session.Connection, dsn: str, later_s: float = 0.0) -> dict[str,
         found = duties.round(now)
     left = asked(dsn, "SELECT stream FROM cursor WHERE checked < next")
     assert not left, "chains are verified"
+    assert verify(hub, lambda told: None).wrong == []
     return {alarm.code: alarm.detail for alarm in found}
 
 

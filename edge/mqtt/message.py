@@ -275,6 +275,20 @@ class Ack(Wire, frozen=True, kw_only=True):
     compared: Compared | None = None  # in answer to a birth, for a row below `next`
 
 
+FaultWord = Literal[
+    "starting",
+    "camera",
+    "ledger",
+    "detector",
+    "overdue",
+    "plc",
+    "recipe",
+    "setup",
+    "change_over",
+]
+"""Why a station judges no parts: screens say it in their language."""
+
+
 class StationState(Wire, frozen=True, kw_only=True):
     """One station as it is now, for screens; never counted."""
 
@@ -285,7 +299,9 @@ class StationState(Wire, frozen=True, kw_only=True):
     triggers: Count
     recipe: Text
     trust: Trust
-    fault: Text | None = None
+    fault: Text | None = None  # for logs
+    fault_word: FaultWord | None = None
+    fault_about: Text = ""  # the camera's name, the recipe's number
 
 
 class State(Wire, frozen=True, kw_only=True):

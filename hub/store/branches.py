@@ -10,20 +10,21 @@ branched epoch is looked up in the family's other streams, and what they have is
 All functions run inside the transaction of hub.store.rows.
 """
 
-from collections.abc import MutableMapping, Sequence
+import json
+from collections.abc import MutableMapping, Sequence, Set
 
 from edge.mqtt.message import GENESIS, CounterRow, EpochRow
 from hub.intake import Bad, Good, Intake, Settled, numbers_of, once
 from hub.store import session
 from hub.store.session import Connection
-from hub.tally import Law
+from hub.tally import Law, Tally
 
 EpochKey = tuple[str, int]  # station and number of an epoch
 
 
 def row_hash(connection: Connection, stream: str, seq: int) -> str | None:
-    """The hash of a stored row; None if it is not here."""
-    found = session.rows(connection, "row_hash", stream=stream, seq=seq)
+    """The hash of a row that is stored, or the last of an archive; None if it is not here."""
+    found = session.rows(connection, "hash_of_row", stream=stream, seq=seq)
     return str(found[0]["hash"]) if found else None
 
 
@@ -44,9 +45,13 @@ def past_of(connection: Connection, follows: str | None, begins: int) -> str | N
     return row_hash(connection, follows, begins - 1)
 
 
-def alone(connection: Connection, root: str) -> None:
-    """Wait until no other stream of the family is being written; hold them off until the end."""
-    session.rows(connection, "family_alone", root=root)
+def alone(connection: Connection, roots: Set[str]) -> None:
+    """Wait until no other stream of these families is being written; hold them off until the end.
+
+    In one order, after every cursor is locked: two workers never wait for each other.
+    """
+    for root in sorted(roots):
+        session.rows(connection, "family_alone", root=root)
 
 
 def count_once(
@@ -54,14 +59,15 @@ def count_once(
     node: str,
     stream: str,
     intake: Intake,
-    laws: MutableMapping[EpochKey, Law],
+    tally: Tally,
 ) -> None:
     """Inherit the laws of epochs that a branch carries on, and set aside rows of settled parts.
 
     Args:
         intake: its rows whose parts another stream has become `Bad`.
-        laws: of the epochs that the rows touch, as stored; what is inherited is added.
+        tally: with the laws that the rows touch, as stored; what is inherited is added.
     """
+    laws = tally.laws
     counting: dict[EpochKey, list[int]] = {}  # -> places in intake.rows
     asked: set[EpochKey] = set(laws)  # an epoch opened here is nobody else's
     for place, taken in enumerate(intake.rows):
@@ -83,7 +89,8 @@ def count_once(
             station=law.station,
             epoch=law.epoch,
         )
-        law.reached = max((row["counter"] for row in others if row["counter"]), default=None)
+        told = [row["counter"] for row in others if row["counter"] is not None]
+        tally.reached[epoch] = max(told, default=0)
         streams = [row["stream"] for row in others]
         if streams and epoch in counting:
             _set_aside(connection, node, streams, epoch, intake, counting[epoch])
@@ -111,10 +118,11 @@ def _inherit(
         if branch["follows"] is None:
             break
         child = branch["follows"]
-        found = session.rows(connection, "law_of", stream=child, station=epoch[0], epoch=epoch[1])
+        wanted = [{"stream": child, "station": epoch[0], "epoch": epoch[1]}]
+        found = session.rows(connection, "laws_of", wanted=json.dumps(wanted))
         if not found:
             continue
-        law = Law(**found[0])
+        law = Law(**{name: found[0][name] for name in Law.__slots__})
         inherited = inherited or law
         [below] = session.rows(
             connection,

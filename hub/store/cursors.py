@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from edge.mqtt.message import Birth, Compared
 from hub.errors import RegistryError
-from hub.intake import Place
+from hub.intake import Arrival, Place
+from hub.moments import milliseconds, moment
 from hub.store import branches, session
 from hub.store.session import Connection
+from hub.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Cursor:
 
     next: int
     hash: str | None
+    arrival: Arrival
     root: str
     branched: bool  # another stream shares its past
     new: bool = False
@@ -76,9 +79,10 @@ def locked(
     row = found[0]
     if row["node"] != place.node:
         raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
+    arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
     lost = first - begins if new else 0
     return Cursor(
-        *(row["next"], row["hash"], row["root"], row["branched"], new, lost),
+        *(row["next"], row["hash"], arrival, row["root"], row["branched"], new, lost),
         follows if new else None,
     )
 
@@ -89,5 +93,19 @@ def declare_gap(
     session.rows(connection, "gap_declared", stream=stream, first=first, last=last, held_by=held_by)
 
 
-def moved(connection: Connection, stream: str, following: int, head: str | None) -> None:
-    session.rows(connection, "cursor_moved", stream=stream, next=following, hash=head)
+def moved(
+    connection: Connection, stream: str, following: int, head: str | None, tally: Tally
+) -> None:
+    """The cursor after rows that were stored, or after a gap."""
+    low = None if tally.first_ms is None else moment(tally.first_ms)
+    high = None if tally.first_ms is None else moment(tally.last_ms)
+    session.rows(
+        connection,
+        "cursor_moved",
+        stream=stream,
+        next=following,
+        hash=head,
+        low=low,
+        high=high,
+        misplaced=tally.misplaced,
+    )

@@ -12,14 +12,6 @@ SELECT stream FROM cursor WHERE root = %(root)s ORDER BY stream FOR UPDATE;
 -- One transaction of a family at a time, until it ends.
 SELECT pg_advisory_xact_lock(hashtextextended(%(root)s, 0));
 
--- name: row_hash
--- The hash of a stored row, if it is here.
-SELECT hash FROM part WHERE stream = %(stream)s AND seq = %(seq)s
-UNION ALL
-SELECT hash FROM ledger_row WHERE stream = %(stream)s AND seq = %(seq)s
-UNION ALL
-SELECT hash FROM quarantine WHERE stream = %(stream)s AND seq = %(seq)s;
-
 -- name: branch_of
 -- Where a stream branched off: follows, begins.
 SELECT follows, begins FROM cursor WHERE stream = %(stream)s;

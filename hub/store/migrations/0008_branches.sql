@@ -30,3 +30,8 @@ ALTER TABLE quarantine ADD COLUMN last_number bigint;
 
 CREATE INDEX ledger_row_passed ON ledger_row (node, station, epoch)
     WHERE kind IN ('missed', 'bypassed');
+
+ALTER TABLE law_hour ADD COLUMN elsewhere bigint NOT NULL DEFAULT 0;
+DROP INDEX law_wrong;
+CREATE INDEX law_wrong ON law (stream) WHERE counter - base <> settled + open
+    OR counter - base > ok + ng + undecided + missed + bypassed + quarantined + elsewhere;
