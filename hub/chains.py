@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edge.mqtt.message import GENESIS
 from hub.errors import StoreError
 from hub.store import session
 from hub.store.session import Connection
@@ -22,7 +23,6 @@ LATE_S = 60.0
 """A row that is unverified for longer is an alarm."""
 _BUDGET_S = 1.0
 _RETRY_S = 5.0
-_GENESIS = "0" * 64
 
 Where = tuple[str, str, str]
 """Plant, line and node of a stream."""
@@ -69,7 +69,7 @@ class Chains:
             self._move(connection, name, max(inside) + 1, None, None)
             return
         after = min(first + self._rows, stream["next"])
-        before = _GENESIS if first == 1 else stream["checked_hash"]
+        before = GENESIS if first == 1 else stream["checked_hash"]
         [found] = session.rows(
             connection,
             "chain_checked",

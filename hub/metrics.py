@@ -157,7 +157,7 @@ def day_law(row: Mapping[str, Any]) -> FirstLaw:
 
     `open` is what the day left under way less what it found so; it may be negative.
     """
-    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined")
+    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere")
     settled = sum(int(row[name]) for name in names)
     triggers = row["triggers"]
     residue = None if triggers is None else triggers - settled - row["open"]
@@ -175,7 +175,7 @@ def unsettled(row: Mapping[str, Any]) -> int:
     """
     if row["counter"] is None or row["base"] is None:
         return 0
-    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined")
+    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere")
     return max(0, int(row["counter"] - row["base"] - sum(row[name] for name in names)))
 
 

@@ -28,7 +28,7 @@ def test_the_days_of_a_line_add_up_to_its_ledger(played_hub: PlayedHub) -> None:
     assert plates["days"]
     assert {day["state"] for day in plates["days"]} == {"balanced"}
     assert {day["residue"] for day in plates["days"]} == {0}
-    settled = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "open")
+    settled = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere", "open")
     for day in plates["days"]:
         assert day["triggers"] == sum(day[name] for name in settled)
     assert "逐日台账" in played_hub.get("/kpi?period=quarter").text

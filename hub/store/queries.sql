@@ -94,7 +94,7 @@ SELECT DISTINCT ON (node, station) *
 FROM law
 WHERE (%(plant)s::text IS NULL OR plant = %(plant)s)
   AND (%(line)s::text IS NULL OR line = %(line)s)
-ORDER BY node, station, opened_at DESC NULLS LAST, epoch DESC;
+ORDER BY node, station, opened_at DESC NULLS LAST, epoch DESC, updated_at DESC;
 
 -- name: laws_between
 -- Every epoch that was updated in a period: for reports.
@@ -106,7 +106,7 @@ ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
 -- name: law_by_day
 -- The first law per station, epoch and day: what the counter rows of each day added, days cut in
--- `timezone`, of the days first..last. Settled is the sum of the six counts; `open` is how much more
+-- `timezone`, of the days first..last. Settled is the sum of the seven counts; `open` is how much more
 -- (or less) was under way at the day's last counter row than at the one before the day; base is NULL
 -- where the epoch's beginning is not known. hub.metrics.day_law takes a row of it.
 WITH ends AS (
@@ -124,6 +124,7 @@ SELECT l.plant, l.line, l.node, e.station, e.stream, e.epoch, e.day, l.counted_b
        e.missed - coalesce(b.missed, 0) AS missed,
        e.bypassed - coalesce(b.bypassed, 0) AS bypassed,
        e.quarantined - coalesce(b.quarantined, 0) AS quarantined,
+       e.elsewhere - coalesce(b.elsewhere, 0) AS elsewhere,
        e.open - coalesce(b.open, 0) AS open
 FROM ends e JOIN law l USING (stream, station, epoch)
 LEFT JOIN LATERAL (
@@ -149,14 +150,14 @@ WITH RECURSIVE place AS (
 ), newest AS (
     SELECT l.* FROM place, LATERAL (
         SELECT * FROM law WHERE law.node = place.node AND law.station = place.station
-        ORDER BY opened_at DESC NULLS LAST, epoch DESC LIMIT 1) AS l
+        ORDER BY opened_at DESC NULLS LAST, epoch DESC, updated_at DESC LIMIT 1) AS l
 )
 SELECT *, true AS newest FROM newest
 UNION ALL
 SELECT l.*, false FROM law l
 WHERE (l.counter - l.base <> l.settled + l.open
        OR l.counter - l.base
-          > l.ok + l.ng + l.undecided + l.missed + l.bypassed + l.quarantined)
+          > l.ok + l.ng + l.undecided + l.missed + l.bypassed + l.quarantined + l.elsewhere)
   AND NOT EXISTS (SELECT FROM newest n WHERE (n.stream, n.station, n.epoch)
                                            = (l.stream, l.station, l.epoch))
 ORDER BY plant, line, station, opened_at NULLS LAST, epoch;

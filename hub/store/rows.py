@@ -7,44 +7,37 @@ COPY. Every public function is one transaction; the answer to the node, and what
 are published only after it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, State, TagRow
+from edge.mqtt.message import Ack, Batch, Birth, Notice, State
 from hub.errors import RegistryError
-from hub.figures import Figure, Figures
-from hub.intake import LAST_MS, NOTHING_TOLD, Arrival, Bad, Good, Intake, Place, Told, examine
-from hub.moments import milliseconds, moment
-from hub.store import copied, session, sums
+from hub.figures import Figures
+from hub.intake import LAST_MS, NOTHING_TOLD, Bad, Place, Told, examine
+from hub.moments import moment
+from hub.store import branches, copied, cursors, session, sums
 from hub.store.copied import clean
-from hub.store.packed import PartPacker
 from hub.store.session import Connection, converted
-from hub.tally import Law, Tally
+from hub.store.taking import Laws, Tags, Work
+from hub.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Born:
-    """The answer to a birth: `new` = a stream never seen, `lost` = rows nobody holds any more."""
+    """The answer to a birth: `new` = a stream never seen, `lost` = rows nobody holds any more.
+
+    `follows`: the stream of which this new one is a branch: its disk was restored or copied.
+    """
 
     ack: Ack
     new: bool
     lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a stream stands; `hash` is None right after a declared gap."""
-
-    next: int
-    hash: str | None
-    arrival: Arrival
-    new: bool = False
-    lost: int = 0
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,48 +53,6 @@ class Taken:
     told: Told = NOTHING_TOLD
 
 
-@dataclass(slots=True)
-class _Work:
-    """One batch under way in a transaction."""
-
-    place: Place
-    stream: str
-    intake: Intake
-    laws: "_Laws"
-    tally: Tally
-    others: list[copied.Values] = field(default_factory=list)
-    bad: list[copied.Values] = field(default_factory=list)
-    parts: int = 0
-    later: list[Good | Bad] = field(default_factory=list)
-    """Rows that cannot be counted during the COPY, as their law or tag must be asked for first,
-    and those after them in the same law."""
-
-    def packed(self) -> Iterator[bytes]:
-        """The part rows, each as it is read and counted; the others for their own tables aside."""
-        packer, tally, later = PartPacker(self.place, self.stream), self.tally, self.later
-        waits = False
-        for row in self.intake.reading():
-            if type(row) is Good and isinstance(row.row, TagRow):
-                later.append(row)
-            elif waits or not self.laws.has_asked(row):
-                waits = True
-                later.append(row)
-            else:
-                tally.add(row)
-            if type(row) is Bad:
-                self.bad.append(copied.of_bad(self.place, self.stream, row))
-            elif isinstance(row.row, PartRow):
-                self.parts += 1
-                yield packer.pack(row, row.row)
-            else:
-                self.others.append(copied.of_other(self.place, self.stream, row, row.row))
-
-    @property
-    def stored(self) -> int:
-        """Rows that are no poison."""
-        return self.parts + len(self.others)
-
-
 def born(connection: Connection, place: Place, birth: Birth) -> Born:
     """Know the stream (a new one starts at its `next`) and say where to go on from.
 
@@ -112,15 +63,19 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
         StoreError: nothing was committed.
     """
     with converted("birth"), connection.transaction():
-        cursor = _cursor(connection, place, birth.stream, birth.next)
+        cursor = cursors.locked(
+            connection, place, birth.stream, birth.next, birth.follows, birth.begins
+        )
         following, digest, lost = cursor.next, cursor.hash, cursor.lost
+        compared = cursors.compared(connection, birth, cursor)
         if following < birth.next:
             lost = birth.next - following
-            _declare_gap(connection, birth.stream, following, birth.next - 1)
+            cursors.declare_gap(connection, birth.stream, following, birth.next - 1)
             sums.move(connection, birth.stream, sums.Moved(birth.next, None))
             following, digest = birth.next, None
-    ack = Ack(v=1, stream=birth.stream, next=following, hash=_told(following, digest))
-    return Born(ack, cursor.new, lost)
+    digest = _told(following, digest)
+    ack = Ack(v=1, stream=birth.stream, next=following, hash=digest, compared=compared)
+    return Born(ack, cursor.new, lost, cursor.follows)
 
 
 def taken(
@@ -161,14 +116,15 @@ def taken_many(
         works = []
         for place, batch in sorted(batches, key=lambda one: one[1].stream):
             try:
-                cursor = _cursor(connection, place, batch.stream, batch.first)
+                cursor = cursors.locked(connection, place, batch.stream, batch.first)
             except RegistryError as wrong:
                 outcomes[place.node] = wrong
                 continue
             intake = examine(batch, cursor.next, cursor.hash, condemned, cursor.arrival)
-            laws = _Laws(connection, batch.stream)
-            tally = Tally(laws, Figures(_Tags(connection, batch.stream)))
-            works.append(_Work(place, batch.stream, intake, laws, tally))
+            laws = Laws(connection, batch.stream)
+            tally = Tally(laws, Figures(Tags(connection, batch.stream)))
+            family = cursor.root if cursor.branched else None
+            works.append(Work(place, batch.stream, intake, laws, tally, family))
         _store(connection, [work for work in works if work.intake.new])
     outcomes |= {work.place.node: _became(work) for work in works}
     return [outcomes[place.node] for place, _ in batches]
@@ -181,7 +137,7 @@ def heard(connection: Connection, place: Place, state: State, retained: bool) ->
         RegistryError, StoreError: as `born`.
     """
     with converted("state"), connection.transaction():
-        _registered(connection, place)
+        cursors.registered(connection, place)
         session.rows(
             connection,
             "state_heard",
@@ -207,7 +163,7 @@ def noticed(connection: Connection, place: Place, notice: Notice) -> None:
         RegistryError, StoreError: as `born`.
     """
     with converted("notice"), connection.transaction():
-        _registered(connection, place)
+        cursors.registered(connection, place)
         _notify(connection, place, kind="notice", **msgspec.to_builtins(notice))
 
 
@@ -233,50 +189,11 @@ def refuse(connection: Connection, topic: str, reason: str, payload: bytes) -> N
         )
 
 
-def _registered(connection: Connection, place: Place) -> None:
-    if not session.rows(connection, "node_may_write", **asdict(place)):
-        raise _stranger(place)
-
-
-def _stranger(place: Place) -> RegistryError:
-    return RegistryError(
-        f"node {place.node} of {place.plant}/{place.line} is not registered or was revoked"
-    )
-
-
-def _cursor(connection: Connection, place: Place, stream: str, first: int) -> Cursor:
-    """Lock the stream's cursor; a stream never seen gets one that starts at row `first`.
-
-    Raises:
-        RegistryError: the node may not write, or not into this stream; nothing was written.
-    """
-    where = {"stream": stream, **asdict(place)}
-    found = session.rows(connection, "cursor_locked", **where)
-    new = not found
-    if new:
-        _registered(connection, place)
-        known = GENESIS if first == 1 else None
-        session.rows(connection, "stream_known", **where, next=first, hash=known)
-        if first > 1:
-            _declare_gap(connection, stream, 1, first - 1)
-        found = session.rows(connection, "cursor_locked", **where)
-    row = found[0]
-    if not row["may_write"]:
-        raise _stranger(place)
-    if row["node"] != place.node:
-        raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
-    arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
-    return Cursor(row["next"], row["hash"], arrival, new, first - 1 if new else 0)
-
-
-def _declare_gap(connection: Connection, stream: str, first: int, last: int) -> None:
-    session.rows(connection, "gap_declared", stream=stream, first=first, last=last)
-
-
-def _store(connection: Connection, works: list[_Work]) -> None:
+def _store(connection: Connection, works: list[Work]) -> None:
     """Rows, sums and cursors of batches that have new rows."""
     if not works:
         return
+    _count_branches_once(connection, [work for work in works if work.family is not None])
     for work in works:
         for station, epoch in work.intake.epochs():
             work.laws.ask(station, epoch)
@@ -294,52 +211,19 @@ def _store(connection: Connection, works: list[_Work]) -> None:
             sums.add(connection, work.place, work.stream, work.tally, moved)
 
 
-class _Laws(dict[tuple[str, int], Law]):
-    """The laws of a stream, read from the store before a row is counted in them."""
-
-    def __init__(self, connection: Connection, stream: str) -> None:
-        self._connection, self._stream = connection, stream
-        self._asked: set[tuple[str | None, int | None]] = set()
-
-    def has_asked(self, row: Good | Bad) -> bool:
-        """True if counting this row asks the store nothing."""
-        where = row if type(row) is Bad else row.row
-        return (where.station, where.epoch) in self._asked
-
-    def ask(self, station: str, epoch: int) -> None:
-        """Know the law of this epoch, if the store does."""
-        self._asked.add((station, epoch))
-        for found in session.rows(
-            self._connection, "law_of", stream=self._stream, station=station, epoch=epoch
-        ):
-            self[station, epoch] = Law(**found)
-
-    def __missing__(self, key: tuple[str, int]) -> Law:
-        if key not in self._asked:
-            self.ask(*key)
-            if key in self:
-                return self[key]
-        raise KeyError(key)
+def _count_branches_once(connection: Connection, works: list[Work]) -> None:
+    """Rows of streams that share a past are all read before: some may be set aside."""
+    branches.alone(connection, {work.family for work in works if work.family is not None})
+    for work in works:
+        for row in work.intake.rows:
+            if not work.laws.has_asked(row):
+                where = row if type(row) is Bad else row.row
+                if where.station is not None and where.epoch is not None:
+                    work.laws.ask(where.station, where.epoch)
+        branches.count_once(connection, work.place.node, work.stream, work.intake, work.tally)
 
 
-class _Tags(dict[tuple[str, str], Figure]):
-    """The tags of a stream, read from the store when a row first names them."""
-
-    def __init__(self, connection: Connection, stream: str) -> None:
-        self._connection, self._stream = connection, stream
-
-    def __missing__(self, key: tuple[str, str]) -> Figure:
-        station, tag = key
-        found = session.rows(
-            self._connection, "tag_of", stream=self._stream, station=station, tag=tag
-        )
-        if not found:
-            raise KeyError(key)
-        figure = self[key] = Figure(**found[0])
-        return figure
-
-
-def _became(work: _Work) -> Taken:
+def _became(work: Work) -> Taken:
     intake, tally, quarantined = work.intake, work.tally, len(work.bad)
     return Taken(
         ack=Ack(

@@ -47,7 +47,7 @@ class Ledger:
     residue: int  # sum over the epochs of what is missing
 
 
-SETTLED = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined")
+SETTLED = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere")
 
 
 @dataclass(frozen=True, slots=True)
