@@ -209,7 +209,7 @@ def test_the_bytes_of_a_row_do_not_change_by_accident() -> None:
     row = CounterRow(**stamp(), counter=7, open=1)
     expected = (
         b'{"kind":"counter","station":"s1","epoch":1,"at_ms":1000,"mono_ms":1000,'
-        b'"boot":"' + b"b" * 32 + b'","clock":"unsynced","counter":7,"open":1,"good":null,'
+        b'"boot":"' + b"b" * 32 + b'","clock":"synced","counter":7,"open":1,"good":null,'
         b'"rejected":null,"reject_confirmed":null,"bypassed":null,"reject_faults":null}'
     )
     assert encode(row) == expected
