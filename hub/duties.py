@@ -18,8 +18,9 @@ from edge.mqtt.message import chain
 from hub import metrics, signing
 from hub.errors import StoreError
 from hub.notify import notify
+from hub.purge import Purge
 from hub.settings import Settings
-from hub.store import partitions, session
+from hub.store import archive, partitions, session
 from hub.store.session import Connection
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Duties:
         self._connection = connection
         self._settings = settings
         self._broken: dict[str, Alarm] = {}  # stream: its chain, until the process ends
+        self._archivist = archive.Archivist(settings)
+        self._purge = Purge(settings)
 
     def lead(self) -> bool:
         """True if this connection leads, or has led since it asked first."""
@@ -72,7 +75,11 @@ class Duties:
             log.info("partition %s made", name)
         session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
         self._verify_chains(settings.check_rows)
+        self._archivist.round(now)
+        self._purge.round(self._connection, now)
         alarms = [*self._laws(now), *self._silent(now), *self._losses(), *self._broken.values()]
+        if self._archivist.trouble is not None:
+            alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
         alarms += [
             Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
             for told in signing.work(self._connection, self._settings, now)
@@ -126,7 +133,7 @@ class Duties:
         if not runs:  # parts between camera and gate when the PLC restarted belong to no count
             over = now - row["updated_at"] > timedelta(seconds=_OVER_S)
             lost = metrics.unsettled(row)
-            if over and lost:
+            if over and lost and row["continued_by"] is None:
                 yield Alarm(*where, "residue", f"{epoch}over, {lost} triggers never settled")
             return
         still_s = (now - row["moved_at"]).total_seconds() if row["moved_at"] else 0.0
@@ -150,6 +157,10 @@ class Duties:
             where = (row["plant"], row["line"], row["node"])
             lost = f"ledger {row['stream']}: rows {row['first']} to {row['last']}"
             yield Alarm(*where, "", "rows_lost", lost)
+        for row in session.rows(self._connection, "branches"):
+            where = (row["plant"], row["line"], row["node"])
+            told = f"ledger {row['follows']} was restored or copied: from row {row['begins']} on"
+            yield Alarm(*where, "", "stream_forked", f"{told} it is {row['stream']}")
         for row in session.rows(self._connection, "quarantined"):
             where = (row["plant"], row["line"], row["node"])
             told = f"ledger {row['stream']}: {row['rows']} rows, {row['parts']} parts"

@@ -35,6 +35,7 @@ from hub import enrolment, pictures
 from hub.authority import MAX_REQUEST_BYTES
 from hub.enrolment import RefusedError
 from hub.errors import AuthorityError, StoreError
+from hub.picture_folder import PictureFolder
 from hub.settings import Nodes
 from hub.store.pool import Store
 
@@ -70,7 +71,7 @@ class Renew(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signature: Hex
 
 
-def make_app(ca: bytes, folder: pictures.PictureFolder, store: Store, max_bytes: int) -> FastAPI:
+def make_app(ca: bytes, folder: PictureFolder, store: Store, max_bytes: int) -> FastAPI:
     """The application; `store` is open while it runs."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(pictures.uploads(folder, store, max_bytes))
@@ -166,7 +167,7 @@ class Gate:
     """The HTTPS server of the gate, in a thread beside the pages."""
 
     def __init__(
-        self, settings: Nodes, folder: pictures.PictureFolder, store: Store, max_bytes: int
+        self, settings: Nodes, folder: PictureFolder, store: Store, max_bytes: int
     ) -> None:
         """Raises AuthorityError: a file of [nodes] cannot be used."""
         try:

@@ -81,6 +81,23 @@ class Duties(Section, frozen=True, kw_only=True):
     round_s: Annotated[float, Meta(gt=0, le=20)] = 5.0  # between two rounds; the watchdog: 30 s
 
 
+class Pictures(Section, frozen=True, kw_only=True):
+    """[pictures] how long pictures stay in [web] pictures_dir; numbers stay as [retention] says."""
+
+    max_gb: Annotated[int, Meta(ge=1, le=1_000_000)] = 200  # of 10^9 bytes; then the oldest go
+    ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
+    not_ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 400
+    thumbnail_days: Annotated[int, Meta(ge=1, le=36_500)] = 1125
+
+
+class Retention(Section, frozen=True, kw_only=True):
+    """[retention] how long things stay; the floors are what the law asks of logs."""
+
+    rows_days: Annotated[int, Meta(ge=180, le=36_500)] = 1125  # 36 months and a month to report
+    logs_days: Annotated[int, Meta(ge=180, le=36_500)] = 400  # cleared alerts, refused messages
+    archive_dir: str | None = None  # sealed archives; without it every row stays
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """The whole of hub.toml."""
 
@@ -89,6 +106,8 @@ class Settings(Section, frozen=True, kw_only=True):
     broker: Broker
     web: Web
     duties: Duties = Duties()
+    retention: Retention = Retention()
+    pictures: Pictures = Pictures()
     nodes: Nodes | None = None
     authority: Authority | None = None
     shifts: Annotated[tuple[Clock, ...], Meta(min_length=1)] = ("08:00", "20:00")  # starts, local
@@ -119,6 +138,7 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         web=_absolute(settings.web, folder, "pictures_dir"),
         nodes=settings.nodes and _absolute(settings.nodes, folder, *tls),
         authority=settings.authority and _absolute(settings.authority, folder, "dir", "crl_file"),
+        retention=_absolute(settings.retention, folder, "archive_dir"),
     )
 
 

@@ -9,7 +9,7 @@ from edge.mqtt.identity import Files
 from hub import authority_folder, signing
 from hub.authority import Authority as CertificateAuthority
 from hub.gate import Gate
-from hub.pictures import PictureFolder
+from hub.picture_folder import PictureFolder
 from hub.registry import enrol
 from hub.settings import Authority, Broker, Database, Nodes, Settings, Web
 from hub.store import session

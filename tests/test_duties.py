@@ -1,7 +1,7 @@
 """Duties: one leads; partitions come before their day; every kind of loss becomes an alarm."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import psycopg
@@ -16,7 +16,6 @@ from hub.intake import Place
 from hub.settings import Broker, Database, Settings, Web
 from hub.settings import Duties as DutiesSettings
 from hub.store import rows, session
-from hub.store.partitions import make_ahead
 from tests.ledger_rows import counter_row, epoch_row, part_row, stamp
 from tests.loopback_peer import wait_for
 from tests.paper_ledger import PaperLedger
@@ -72,26 +71,6 @@ def test_exactly_one_process_leads_and_another_takes_over(database: str) -> None
             assert not Duties(second, settings).lead()
         standby = Duties(second, settings)
         wait_for(standby.lead, "the lock of a closed connection is given on")
-
-
-def test_partitions_are_made_ahead_once(connection: session.Connection, database: str) -> None:
-    today = date(2026, 11, 23)
-    assert make_ahead(connection, today, 2) == ["part_20261123", "part_20261124", "part_20261125"]
-    assert make_ahead(connection, today, 3) == ["part_20261126"]
-
-
-def test_a_part_goes_into_its_day_and_early_ones_move_along(
-    connection: session.Connection, database: str
-) -> None:
-    noon = int(datetime(2026, 11, 23, 12, tzinfo=timezone.utc).timestamp() * 1000)
-    ledger = PaperLedger()
-    ledger.write([part_row(1, at_ms=noon), part_row(2, at_ms=noon)])
-    where = "SELECT tableoid::regclass::text AS place FROM part ORDER BY seq"
-    rows.taken(connection, PLACE, ledger.batch(1, 2))
-    assert asked(database, where) == [{"place": "part_default"}]
-    make_ahead(connection, date(2026, 11, 23), 0)
-    rows.taken(connection, PLACE, ledger.batch(2, 3))
-    assert asked(database, where) == [{"place": "part_20261123"}] * 2
 
 
 def test_a_balanced_and_unbroken_hub_raises_nothing(
@@ -223,7 +202,7 @@ def test_lost_and_quarantined_rows_are_alarms_and_the_chain_is_checked_around_th
     assert asked(database, "SELECT checked FROM cursor") == [{"checked": 6}]
 
 
-def test_only_the_newest_refused_messages_are_kept(
+def test_only_the_newest_refused_messages_are_kept_and_the_others_are_counted(
     connection: session.Connection, database: str, now: datetime
 ) -> None:
     asked(
@@ -234,3 +213,5 @@ def test_only_the_newest_refused_messages_are_kept(
     Duties(connection, settings_of(database)).round(now)
     [kept] = asked(database, "SELECT count(*) AS n, min(reason::int) AS first FROM refused")
     assert kept == {"n": 1000, "first": 201}
+    [counted] = asked(database, "SELECT sum(times)::int AS n FROM refused_hour")
+    assert counted == {"n": 200}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.plc import punctual
+
 ROOT = Path(__file__).parent.parent
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 SERVICES = [unit for unit in UNITS if unit.name != "quanjian-broker-reload.service"]
@@ -109,3 +111,24 @@ def test_only_duties_can_read_the_authority() -> None:
         assert closed == (
             unit.name in ("quanjian-hub-serve.service", "quanjian-hub-ingest@.service")
         )
+
+
+def test_the_node_may_make_the_thread_of_a_port_real_time() -> None:
+    text = (ROOT / "systemd" / "quanjian-edge.service").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert f"LimitRTPRIO={punctual.PRIORITY}" in lines
+    assert "RestrictRealtime=no" in lines
+    calls = {
+        call for line in lines if line.startswith("SystemCallFilter=") for call in line.split()
+    }
+    assert {"sched_setscheduler", "sched_setattr", "setpriority"} <= calls
+
+
+def test_the_user_of_the_node_may_open_its_devices(tmp_path: Path) -> None:
+    made = ["systemd-sysusers", f"--root={tmp_path}", str(ROOT / "systemd/quanjian.sysusers.conf")]
+    (tmp_path / "etc").mkdir()
+    subprocess.run(made, capture_output=True, timeout=60, check=True)
+    groups = (tmp_path / "etc" / "group").read_text(encoding="utf-8").splitlines()
+    owners = {line.split(":")[0]: line.split(":")[3] for line in groups}
+    assert [owners.get(name) for name in ("dialout", "video", "render")] == ["quanjian-edge"] * 3
+    assert owners["quanjian-hub"] == ""

@@ -76,6 +76,18 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "state.bypass": ("旁路运行", "Bypass"),
     "state.offline": ("节点离线", "Node offline"),
     "state.silent": ("无数据", "No data"),
+    "fault.starting": ("正在启动", "Starting"),
+    "fault.camera": ("相机没有图像", "No pictures from the camera"),
+    "fault.ledger": ("台账写不进磁盘", "Ledger cannot be written"),
+    "fault.detector": ("检测器没有反应", "The detector does not react"),
+    "fault.overdue": ("有工件超时未判", "A part is past its deadline without a verdict"),
+    "fault.plc": ("PLC 或导线没有回答", "No answer from PLC or wires"),
+    "fault.recipe": ("配方不能用", "The recipe cannot be used"),
+    "fault.setup": ("正在设置相机", "The camera is being set up"),
+    "fault.change_over": (
+        "正在换型，先判完路上的工件",
+        "Change-over: parts on their way come first",
+    ),
     "mode": ("模式", "Mode"),
     "mode.auto": ("自动", "Automatic"),
     "mode.monitor": ("观察（只看不剔）", "Monitor (rejects nothing)"),
@@ -146,6 +158,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "picture.none": ("本件没有图片", "No picture of this part"),
     "picture.absent": ("无图片", "no picture"),
     "picture.evicted": ("图片已按保留策略删除", "The picture was deleted to make room"),
+    "picture.purged": ("图片已过期，已删除", "The picture has expired and was deleted"),
     "picture.of": ("{camera} 拍摄的图片", "Picture from {camera}"),
     # alerts: each code of edge.alerts and hub.duties, and what to do
     "alert.consecutive_ng": ("连续不合格", "Many NG in a row"),
@@ -177,6 +190,12 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "alert.ledger_fault.do": (
         "所有工件都会被剔除。清理或更换节点磁盘。",
         "Every part is rejected. Free or replace the node's disk.",
+    ),
+    "alert.ledger_restored": ("台账磁盘被还原或复制", "Ledger restored or copied"),
+    "alert.ledger_restored.do": (
+        "中心保存的台账比本节点新，已另起新册继续；重启节点后解除。请通知管理员。",
+        "The hub knew more of this ledger than its disk: it goes on as a new one. "
+        "Cleared by a restart. Tell the admin.",
     ),
     "alert.recipe_unknown": ("没有所需配方", "Recipe not here"),
     "alert.recipe_unknown.do": (
@@ -234,6 +253,17 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "节点已不再保存、中心也没有收到这些行。请通知管理员。",
         "The node no longer holds these rows and the hub never got them. Tell the admin.",
     ),
+    "alert.stream_forked": ("台账磁盘被还原或复制", "Ledger restored or copied"),
+    "alert.stream_forked.do": (
+        "节点磁盘曾被还原或复制，台账已另起新册，工件不会重复计数。请通知管理员确认没有第二台节点在用同一磁盘。",
+        "The node's disk was restored or copied; its ledger goes on as a new one, no part counts "
+        "twice. Tell the admin: no second node may run from that disk.",
+    ),
+    "alert.archive_failed": ("旧台账归档失败", "Old rows cannot be archived"),
+    "alert.archive_failed.do": (
+        "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
+        "The old rows stay in the database. Tell the admin to look at the archive folder.",
+    ),
     "alert.quarantine": ("有坏行待查", "Rows in quarantine"),
     "alert.quarantine.do": (
         "有无法读取的台账行，已单独存放。请通知管理员。",
@@ -259,6 +289,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "law.triggers": ("触发", "Triggers"),
     "law.open": ("在途", "In flight"),
     "law.quarantined": ("坏行待查", "Quarantined rows"),
+    "law.elsewhere": ("另册已计", "In the earlier ledger"),
     "law.balanced": ("平衡", "Balanced"),
     "law.unbalanced": ("不平衡，差 {residue}", "Out of balance by {residue}"),
     "law.self_counted": ("自计数，无独立核对", "Self-counted, no independent check"),
