@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from edge.mqtt.message import chain
-from hub import metrics, signing
+from hub import metrics, seals, signing
 from hub.errors import StoreError
 from hub.notify import notify
 from hub.purge import Purge
@@ -80,6 +80,7 @@ class Duties:
         alarms = [*self._laws(now), *self._silent(now), *self._losses(), *self._broken.values()]
         if self._archivist.trouble is not None:
             alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
+        alarms += self._seals()
         alarms += [
             Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
             for told in signing.work(self._connection, self._settings, now)
@@ -165,6 +166,12 @@ class Duties:
             where = (row["plant"], row["line"], row["node"])
             told = f"ledger {row['stream']}: {row['rows']} rows, {row['parts']} parts"
             yield Alarm(*where, "", "quarantine", told)
+
+    def _seals(self) -> Iterator[Alarm]:
+        seals.judge_new(self._connection)
+        for row in session.rows(self._connection, "seals_wrong"):
+            told = f"{row['day']}: row {row['sealed']} of ledger {row['stream']}"
+            yield Alarm(row["plant"], row["line"], row["node"], "", "seal_wrong", told)
 
     def _show(self, alarms: list[Alarm], now: datetime) -> None:
         standing = {

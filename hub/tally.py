@@ -19,6 +19,7 @@ from edge.mqtt.message import (
     LineRow,
     MissedRow,
     PartRow,
+    SealRow,
     TagRow,
 )
 from edge.terms import Code, Mode
@@ -222,6 +223,7 @@ class Tally:
     pictures: dict[str, Picture] = field(default_factory=dict)
     evicted: dict[str, datetime] = field(default_factory=dict)
     alerts: list[tuple[AlertRow, datetime]] = field(default_factory=list)
+    seals: list[tuple[SealRow, int, datetime]] = field(default_factory=list)  # sequence, time
     not_ok: int = 0
     misplaced: int = 0
     first_ms: int | None = None  # where the rows stand, from the first to the last
@@ -243,6 +245,8 @@ class Tally:
         if isinstance(row, PartRow):
             if self._law(row.station, row.epoch).part(row):
                 self._part(row, taken)
+        elif isinstance(row, SealRow):
+            self.seals.append((row, taken.seq, moment(taken.at_ms)))
         else:
             self._other(row, moment(taken.at_ms))
 

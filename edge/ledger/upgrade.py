@@ -15,10 +15,11 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 2
 
 STEPS: dict[int, tuple[str, ...]] = {
-    # 1 -> 2: branched streams; the order and worth of a picture no longer by the wall clock
+    # 1 -> 2: branched streams; seals; the order and worth of a picture no longer by the wall clock
     1: (
         "ALTER TABLE ledger ADD COLUMN follows TEXT",
         "ALTER TABLE ledger ADD COLUMN begins INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE ledger ADD COLUMN sealed TEXT",
         "DROP INDEX picture_by_age",
         "ALTER TABLE picture DROP COLUMN made_ms",
         "ALTER TABLE picture ADD COLUMN defect TEXT NOT NULL DEFAULT ''",
