@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from hub import metrics, signing
+from hub import metrics, seals, signing
 from hub.chains import LATE_S, Chains
 from hub.errors import StoreError
 from hub.notify import notify
@@ -85,6 +85,7 @@ class Duties:
         alarms += [*self._clocks(), *self._chains()]
         if self._archivist.trouble is not None:
             alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
+        alarms += self._seals()
         alarms += [
             Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
             for told in signing.work(self._connection, self._settings, now)
@@ -154,6 +155,12 @@ class Duties:
             where = (row["plant"], row["line"], row["node"])
             told = f"ledger {row['stream']}: {row['misplaced']} rows stand at their arrival"
             yield Alarm(*where, "", "clock_wrong", told)
+
+    def _seals(self) -> Iterator[Alarm]:
+        seals.judge_new(self._connection)
+        for row in session.rows(self._connection, "seals_wrong"):
+            told = f"{row['day']}: row {row['sealed']} of ledger {row['stream']}"
+            yield Alarm(row["plant"], row["line"], row["node"], "", "seal_wrong", told)
 
     def _show(self, alarms: list[Alarm], now: datetime) -> None:
         standing = {

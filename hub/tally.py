@@ -19,6 +19,7 @@ from edge.mqtt.message import (
     LineRow,
     MissedRow,
     PartRow,
+    SealRow,
     TagRow,
 )
 from edge.terms import Code, Mode
@@ -226,6 +227,7 @@ class Tally:
     pictures: dict[str, Picture] = field(default_factory=dict)
     evicted: dict[str, datetime] = field(default_factory=dict)
     alerts: list[tuple[AlertRow, datetime]] = field(default_factory=list)
+    seals: list[tuple[SealRow, int, datetime]] = field(default_factory=list)  # sequence, time
     not_ok: int = 0
     misplaced: int = 0
     _minute_ms: int = -_MINUTE_MS
@@ -248,6 +250,8 @@ class Tally:
             self.misplaced += 1
         if isinstance(row, PartRow):
             self._part(row, taken)
+        elif isinstance(row, SealRow):
+            self.seals.append((row, taken.seq, moment(at_ms)))
         else:
             self._other(row, moment(at_ms))
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from edge.mqtt.message import AlertRow
+from edge.mqtt.message import AlertRow, SealRow
 from hub.figures import Figures
 from hub.intake import Place
 from hub.store import session
@@ -53,6 +53,8 @@ def add(connection: Connection, place: Place, stream: str, tally: Tally, moved: 
         **_cursor(stream, moved, tally),
     )
     _put(connection, "pictures_evicted", gone)
+    seals = ({**own, **_seal(row), "seq": seq, "at": at} for row, seq, at in tally.seals)
+    _put(connection, "seals_kept", seals)
     for row, at in tally.alerts:
         _alert(connection, where, row, at)
     _figures(connection, own, tally.figures)
@@ -77,6 +79,17 @@ def _figures(connection: Connection, own: dict[str, str], figures: Figures) -> N
     grown = ({**own, **key._asdict(), "grown": n} for key, n in sorted(figures.growth.items()))
     _put(connection, "growth_added", grown)
     _put(connection, "lines_kept", ({**own, **asdict(line)} for line in figures.lines.values()))
+
+
+def _seal(row: SealRow) -> dict[str, Any]:
+    return {
+        "day": row.day,
+        "sealed_stream": row.stream,
+        "sealed": row.sealed,
+        "head": row.head,
+        "certificate": row.certificate,
+        "signature": row.signature,
+    }
 
 
 def _alert(connection: Connection, where: dict[str, str], row: AlertRow, at: datetime) -> None:

@@ -274,6 +274,12 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
         "The old rows stay in the database. Tell the admin to look at the archive folder.",
     ),
+    "alert.seal_wrong": ("台账封签不符", "A day's seal does not fit"),
+    "alert.seal_wrong.do": (
+        "节点封存的链头与中心的台账不符，或签名不对。请通知管理员。",
+        "The head that the node sealed is not the one here, or its signature is wrong. "
+        "Tell the admin.",
+    ),
     "alert.quarantine": ("有坏行待查", "Rows in quarantine"),
     "alert.quarantine.do": (
         "有无法读取的台账行，已单独存放。请通知管理员。",
