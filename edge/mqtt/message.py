@@ -248,6 +248,7 @@ class Batch(Wire, frozen=True, kw_only=True):
     first: Annotated[int, Meta(ge=1, lt=2**53)]
     prev: Sha256
     rows: Annotated[list[Entry], Meta(min_length=1, max_length=MAX_BATCH_ROWS)]
+    node: Name | None = None  # who sends it; another one than the topic's is refused
 
 
 class RowMark(Wire, frozen=True, kw_only=True):
@@ -272,6 +273,7 @@ class Birth(Wire, frozen=True, kw_only=True):
     follows: StreamId | None = None
     begins: Annotated[int, Meta(ge=1, lt=2**53)] = 1  # first sequence of this stream
     mark: RowMark | None = None  # a row the hub is to compare with its own; mostly head - 1
+    node: Name | None = None  # who sends it; another one than the topic's is refused
 
 
 class Compared(Wire, frozen=True, kw_only=True):
