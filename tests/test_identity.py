@@ -244,6 +244,28 @@ def test_check_says_when_the_certificate_ends_and_who_renews_it(
         trials["certificate"]()
 
 
+@pytest.mark.needs_mosquitto
+def test_check_greets_the_broker_with_the_certificate_and_says_why_it_is_refused(
+    plant: Plant, tmp_path: Path
+) -> None:
+    good, revoked = plant.node("node-1", folder="good"), plant.node("node-1", folder="bad")
+    rogue = Plant(tmp_path / "rogue").node("node-1")
+    plant.revoke(plant.serial(revoked))
+
+    def tried(files: Files) -> str:
+        config = edge_toml(tmp_path, peer.port, files, "https://hub:8443")
+        return dict(check.trials(settings.read(config), unsigned=True))["broker"]()
+
+    with shipped_broker(tmp_path, plant) as peer:
+        assert "takes this node's certificate, TLS 1.3" in tried(good)
+        with pytest.raises(LinkError, match=r"does not take this node's certificate: .*REVOKED"):
+            tried(revoked)
+        with pytest.raises(LinkError, match=r"the server's certificate: self-signed"):
+            tried(rogue)
+    with pytest.raises(LinkError, match="Connection refused"):
+        tried(good)
+
+
 def test_enrol_by_the_command_and_its_mistakes(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
