@@ -18,7 +18,7 @@ from edge.mqtt.identity import ClockError, Files
 from hub import registry, signing
 from hub.authority import fingerprint, requested
 from hub.errors import AuthorityError
-from hub.pictures import PictureFolder
+from hub.picture_folder import PictureFolder
 from hub.settings import Broker
 from hub.store import session
 from tests.gate_peer import GateHub
