@@ -259,18 +259,18 @@ def test_check_greets_the_broker_with_the_certificate_and_says_why_it_is_refused
     rogue = Plant(tmp_path / "rogue").node("node-1")
     plant.revoke(plant.serial(revoked))
 
-    def tried(files: Files) -> str:
-        config = edge_toml(tmp_path, peer.port, files, "https://hub:8443")
+    def tried(files: Files, port: int) -> str:
+        config = edge_toml(tmp_path, port, files, "https://hub:8443")
         return dict(check.trials(settings.read(config), unsigned=True))["broker"]()
 
-    with shipped_broker(tmp_path, plant) as peer:
-        assert "takes this node's certificate, TLS 1.3" in tried(good)
+    with shipped_broker(tmp_path, plant) as running:
+        assert "takes this node's certificate, TLS 1.3" in tried(good, running.port)
         with pytest.raises(LinkError, match=r"does not take this node's certificate: .*REVOKED"):
-            tried(revoked)
+            tried(revoked, running.port)
         with pytest.raises(LinkError, match=r"the server's certificate: self-signed"):
-            tried(rogue)
+            tried(rogue, running.port)
     with pytest.raises(LinkError, match="Connection refused"):
-        tried(good)
+        tried(good, running.port)
 
 
 def test_enrol_by_the_command_and_its_mistakes(
