@@ -26,8 +26,8 @@ START = datetime(2026, 10, 1, tzinfo=timezone.utc)  # a Thursday: three weeks of
 PARTS = 3 * 7 * 24 * 12
 NOW = START + timedelta(weeks=3)
 FILLED = f"""
-INSERT INTO cursor (stream, plant, line, node, next, checked)
-VALUES ('s', 'jinan', 'line-1', 'node-1', {PARTS + 21}, {PARTS + 21});
+INSERT INTO cursor (stream, plant, line, node, next, checked, root)
+VALUES ('s', 'jinan', 'line-1', 'node-1', {PARTS + 21}, {PARTS + 21}, 's');
 INSERT INTO part (stream, seq, at, received_at, plant, line, node, station, epoch, number, code,
                   reason, computed, defect, score, mode, recipe, model, trust, inspect_ms,
                   latency_ms, views, hash, raw)
@@ -64,7 +64,10 @@ ASKED: dict[str, dict[str, Any]] = {
     "last_not_ok": {"plant": "jinan", "line": "line-1", "limit": 5},
     "parts_page": {**PERIOD, **ANYWHERE, **PAGE, "after_stream": None, "not_ok": True, "limit": 40},
     "stream_rows": {"stream": "s"},
-    "chain_slice": {"stream": "s", "first": PARTS - 50, "count": 100},
+    "chain_checked": {
+        **{"stream": "s", "first": PARTS - 50, "after": PARTS + 21, "before": None},
+        **{"low": START, "high": NOW},
+    },
     "rows_stored": {},
     "week_counted": {"since": START, "until": START + timedelta(weeks=1)},
 }
@@ -213,8 +216,8 @@ def test_a_week_is_sealed_and_its_chunks_are_dropped(
     raw = b'{"kind":"part","number":1}'
     digest = chain(GENESIS, 1, raw)
     connection.execute(
-        "INSERT INTO cursor (stream, plant, line, node, next, checked) "
-        "VALUES ('old', 'jinan', 'line-1', 'node-1', 2, 2)"
+        "INSERT INTO cursor (stream, plant, line, node, next, checked, root) "
+        "VALUES ('old', 'jinan', 'line-1', 'node-1', 2, 2, 'old')"
     )
     connection.execute(
         "INSERT INTO part (stream, seq, at, received_at, plant, line, node, station, epoch, number,"
