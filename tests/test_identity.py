@@ -26,9 +26,6 @@ from tests.identity_peer import Plant, ShippedBroker, shipped_broker, utc
 from tests.ledger_rows import epoch_row, part_row
 from tests.small_line import EDGE
 
-GARBAGE = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-"""paho leaves a socket whose TLS greeting failed to the garbage collector, which closes it."""
-
 NODE = Node(plant="p", line="l", name="n1", data_dir="unused")
 
 
@@ -112,7 +109,6 @@ def test_a_certificate_that_the_broker_refuses_is_told_as_that(
     assert ledger.waiting == 1
 
 
-@GARBAGE
 @pytest.mark.needs_mosquitto
 def test_a_broker_of_another_authority_is_not_believed(
     peer: ShippedBroker, ledger: Outbox, caplog: pytest.LogCaptureFixture, tmp_path: Path
@@ -122,7 +118,6 @@ def test_a_broker_of_another_authority_is_not_believed(
     assert "the server's certificate: self-signed certificate" in said
 
 
-@GARBAGE
 @pytest.mark.needs_mosquitto
 def test_a_broker_of_another_name_is_not_believed(
     ledger: Outbox, caplog: pytest.LogCaptureFixture, tmp_path: Path
@@ -133,7 +128,6 @@ def test_a_broker_of_another_name_is_not_believed(
     assert "the server's certificate: IP address mismatch" in said
 
 
-@GARBAGE
 @pytest.mark.needs_mosquitto
 def test_a_plain_broker_is_not_spoken_to(
     peer: ShippedBroker, plant: Plant, ledger: Outbox, caplog: pytest.LogCaptureFixture

@@ -202,15 +202,8 @@ def test_a_revoked_node_is_thrown_out_of_the_broker_and_stays_out(
     plant = Plant(tmp_path / "plant")
     broker = ShippedBroker(tmp_path, plant)
     hub = GateHub(database, tmp_path / "hub", broker.hub)
-    (plant.folder / "ca.pem").write_bytes(hub.authority.certificate)
-    for name, content in zip(
-        ("server.pem", "server.key"), hub.authority.server(["127.0.0.1"], utc()), strict=True
-    ):
-        (plant.folder / name).write_bytes(content)
-    plant.crl.unlink()
-    plant.crl.symlink_to(tmp_path / "hub" / "crl.pem")
+    hub.rules(plant)
     with session.connect(database, "test") as connection:
-        signing.work(connection, hub.settings, utc())
         broker.start()
         try:
             issued(hub)

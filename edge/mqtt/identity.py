@@ -66,6 +66,19 @@ class ClockError(LinkError):
     hint = CLOCK_HINT
 
 
+class _Closing(ssl.SSLSocket):
+    """Closes itself when the greeting fails: paho forgets such a socket and leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 def files_of(hub: Hub) -> Files | None:
     """Where the identity lies; None: the node has none and speaks without TLS."""
     if hub.ca_file is None or hub.certificate_file is None or hub.key_file is None:
@@ -316,6 +329,7 @@ def believing(authority: str) -> ssl.SSLContext:
     except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
         raise LinkError(f"the authority's certificate cannot be used: {wrong}") from wrong
     made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.sslsocket_class = _Closing
     return made
 
 
