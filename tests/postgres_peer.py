@@ -30,19 +30,19 @@ def postgres() -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def empty_database(postgres: EmbeddedServer) -> Iterator[str]:
     """The dsn of a new database without tables."""
-    with _made(postgres, template="template0") as dsn:
+    with made(postgres, template="template0") as dsn:
         yield dsn
 
 
 @pytest.fixture
 def database(postgres: EmbeddedServer) -> Iterator[str]:
     """The dsn of a new database with the hub's schema and no rows."""
-    with _made(postgres, template="quanjian") as dsn:
+    with made(postgres, template="quanjian") as dsn:
         yield dsn
 
 
 @contextmanager
-def _made(server: EmbeddedServer, template: str) -> Iterator[str]:
+def made(server: EmbeddedServer, template: str) -> Iterator[str]:
     """A database that is dropped at the end, whoever is still connected."""
     name = f"test{next(_numbers)}"
     admin = server.dsn.replace("dbname=quanjian", "dbname=postgres")
