@@ -17,6 +17,18 @@ pytest_plugins = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--short", action="store_true", help="long fault runs with a fifth of parts")
+    parser.addoption(
+        "--chaos",
+        type=_runs,
+        default=(5, 60.0),
+        metavar="RUNSxSECONDS",
+        help="how many chaos runs, and how long each; 5x60",
+    )
+
+
+def _runs(text: str) -> tuple[int, float]:
+    runs, seconds = text.split("x")
+    return int(runs), float(seconds)
 
 
 @pytest.fixture

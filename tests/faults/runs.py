@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from hub.store.embedded import EmbeddedServer
+from hub.store.migrate import migrate
 from tests.faults import oracle
 from tests.faults.plant import PROGRAMS, Plant, reached
 from tests.faults.plc import PlayedPlc
-from tests.postgres_peer import made
 
 
 @contextmanager
-def plant_on(server: EmbeddedServer, folder: Path, **given: Any) -> Iterator[Plant]:
-    """A running plant with a database of its own on a shared server."""
+def plant_on(dsn: str, folder: Path, **given: Any) -> Iterator[Plant]:
+    """A running plant with this database; `given` are fields of Plant and PlayedPlc."""
     plc_of = {key: given.pop(key) for key in ("rate_per_s", "twins", "seed") if key in given}
     folder.mkdir(parents=True, exist_ok=True)
     with (
-        made(server, "quanjian") as dsn,
         PlayedPlc(folder / "registers", **plc_of) as plc,
         Plant(folder, dsn, plc, **given) as plant,
     ):
@@ -28,11 +27,12 @@ def plant_on(server: EmbeddedServer, folder: Path, **given: Any) -> Iterator[Pla
 
 @contextmanager
 def own_server() -> Iterator[EmbeddedServer]:
-    """A PostgreSQL for one run, which may be killed; `nobody` can reach its folder."""
+    """A PostgreSQL with tables for one run, which may be killed; `nobody` can reach its folder."""
     with tempfile.TemporaryDirectory(prefix="qj-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
         with EmbeddedServer(folder) as server:
+            migrate(server.dsn)
             yield server
 
 

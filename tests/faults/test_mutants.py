@@ -19,6 +19,7 @@ from tests.faults import oracle
 from tests.faults.echo import Echo
 from tests.faults.plant import INGESTS, ROOT, Plant, lines, reached
 from tests.faults.runs import ended, plant_on
+from tests.postgres_peer import made
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -74,7 +75,10 @@ def trouble(plant: Plant) -> list[str]:
 def run(name: str, server: EmbeddedServer, folder: Path) -> list[str]:
     """One short run of a tree with this bug."""
     tree = planted(name, folder / "tree")
-    with plant_on(server, folder / "run", tree=tree, rate_per_s=30.0, twins=0.05) as plant:
+    with (
+        made(server, "quanjian") as dsn,
+        plant_on(dsn, folder / "run", tree=tree, rate_per_s=30.0, twins=0.05) as plant,
+    ):
         found = trouble(plant)
         broken = lines(plant.log("node") + plant.log("ingest-1"), ["SyntaxError", "ImportError"])
     assert broken == [], f"{name}: the copy does not even run"
