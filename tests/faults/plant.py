@@ -19,6 +19,7 @@ from types import TracebackType
 from hub import registry, tether
 from tests.broker_peer import Broker
 from tests.faults.plc import PlayedPlc
+from tests.faults.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 NODE = "node-1"
@@ -48,7 +49,7 @@ class Plant:
     plc: PlayedPlc
     tree: Path = ROOT
     ledger: Path | None = None  # where the node's disk is, if not in the folder
-    broker_port: int | None = None  # what the node is told: a proxy's port
+    proxied: bool = False  # the node reaches the broker through `proxy` only
     node_environment: Mapping[str, str] = field(default_factory=dict)
     node_before: tuple[str, ...] = ()  # what runs the node: strace with its options
     hub_environment: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Plant:
     def __post_init__(self) -> None:
         self.began_s = time.monotonic()
         self.broker = Broker(self.folder, self.broker_settings)
+        self.proxy = Proxy(self.broker.port) if self.proxied else None
         self.data = self.ledger or self.folder / "node"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         (self.folder / "hub.toml").write_text(
@@ -70,6 +72,8 @@ class Plant:
     def __enter__(self) -> "Plant":
         registry.add(self.dsn, "jinan", "line-1", NODE)
         self.broker.start()
+        if self.proxy is not None:
+            self.proxy.__enter__()
         for name in PROGRAMS:
             self.start(name)
         return self
@@ -79,6 +83,8 @@ class Plant:
     ) -> None:
         for name in PROGRAMS:
             self._end(name)
+        if self.proxy is not None:
+            self.proxy.__exit__(None, None, None)
         self.broker.kill()
 
     # -- programs -----------------------------------------------------------------------------
@@ -87,7 +93,7 @@ class Plant:
         """Start a program, to die at `point` if one is given."""
         if name == "node":
             module = ["tests.faults.driver", self.data, self.plc.path]
-            module.append(str(self.broker_port or self.broker.port))
+            module.append(str(self.proxy.port if self.proxy else self.broker.port))
         else:
             module = ["hub", name.split("-")[0], "--config", self.folder / "hub.toml"]
         armed = []
@@ -125,9 +131,8 @@ class Plant:
 
     def stop(self, name: str) -> int:
         """Ask it to end, wait; its exit code."""
-        process = self._running[name]
-        process.send_signal(signal.SIGTERM)
-        return process.wait(STOP_S)
+        self.signal(name, signal.SIGTERM)
+        return self._running[name].wait(STOP_S)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send its whole group a signal."""
