@@ -49,7 +49,7 @@ def test_a_disk_whose_calls_fail_now_and_then_loses_nothing(
     strace = ("strace", "-fqq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}")
     with plant_on(database, tmp_path, rate_per_s=30.0, node_before=strace) as plant:
         plant.feed(120)
-        wait_until(lambda: "Check the disk" in plant.log("node"), "the ledger's fault is said")
+        wait_until(lambda: "until then every part is rejected" in plant.log("node"), "a fault")
         plant.kill("node")
         plant.node_before = ()
         assert ended(plant) == []

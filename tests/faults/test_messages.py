@@ -35,7 +35,6 @@ POISON = (
 def stranger(port: int, name: str = "") -> Iterator[paho.Client]:
     """Any client of the broker."""
     client = paho.Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)
-    client.max_queued_messages_set(0)
     listening = threading.Event()
     client.on_connect = lambda *_: listening.set()
     client.connect("127.0.0.1", port)
