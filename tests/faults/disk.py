@@ -53,12 +53,11 @@ class Disk:
 
     def fill(self) -> None:
         """Leave not one block free."""
-        with (self.place / "filler").open("wb") as filler:
+        with (self.place / "filler").open("wb", buffering=0) as filler:
             for size in (1 << 20, 1 << 12, 512):
                 try:
                     while True:
                         filler.write(bytes(size))
-                        filler.flush()
                 except OSError:
                     continue
 

@@ -84,10 +84,11 @@ class PlayedJudging:
             self._thread.join(5)
 
     def _run(self) -> None:
+        pause = threading.Event()  # libfaketime spoils time.sleep
         while (flight := self._flights.get()) is not None:
             started_s = time.monotonic()
             slow = self._random.random() < SLOW
-            time.sleep(2.2 if slow else self._random.uniform(0.005, 0.03))
+            pause.wait(2.2 if slow else self._random.uniform(0.005, 0.03))
             verdict = verdict_of(flight.trigger.part.number)
             if time.monotonic() > flight.deadline_s:
                 verdict = Verdict(Code.UNDECIDED, Reason.LATE)
