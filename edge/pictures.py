@@ -15,7 +15,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -117,9 +117,21 @@ class PictureStore:
 
     # -- towards the hub ------------------------------------------------------------------------
 
-    def to_send(self, limit: int) -> list[str]:
-        """Pictures whose row the hub has: thumbnails first, then not-OK parts, then OK ones."""
-        return self._outbox.transact(lambda db: _to_send(db, limit))
+    def to_send(self, kinds: Sequence[Kind], limit: int) -> list[str]:
+        """Pictures whose row the hub has, in the order of `kinds`, the oldest of each first."""
+        return self._outbox.transact(lambda db: _to_send(db, kinds, limit))
+
+    def on_sendable(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called after every commit by which the hub's rows became more."""
+        seen = [self._outbox.first]
+
+        def look() -> None:  # called in the ledger's thread alone
+            first = self._outbox.first
+            if first != seen[0]:
+                seen[0] = first
+                wake()
+
+        self._outbox.on_rows(look)
 
     def settle(self, sha256: str, outcome: Outcome) -> None:
         """What became of a picture: it is at the hub, the hub does not want it, or it is lost."""
@@ -262,9 +274,9 @@ def _keep(db: sqlite3.Connection, sha256: str, kind: str, size: int, made_ms: in
     return found is not None and found[0] != "named"
 
 
-def _to_send(db: sqlite3.Connection, limit: int) -> list[str]:
+def _to_send(db: sqlite3.Connection, kinds: Sequence[Kind], limit: int) -> list[str]:
     found: list[str] = []
-    for kind in ("thumbnail", "not_ok", "ok"):
+    for kind in kinds:
         found += [
             sha256
             for (sha256,) in db.execute(

@@ -16,7 +16,7 @@ from edge import stopping
 from edge.alerts import AlertBoard, AlertCode, Change
 from edge.eye import Eye, Look
 from edge.flights import Flights
-from edge.mqtt.message import PartRow, StateWord, StationState, Trust
+from edge.mqtt.message import FaultWord, PartRow, StateWord, StationState, Trust
 from edge.plc.blocks import StatusFlags
 from edge.release import Loaded
 from edge.terms import Code, Mode
@@ -35,6 +35,15 @@ CountedBy = Literal["plc", "self"]
 """Who counts the parts: without a PLC nobody checks the count."""
 
 WORDS = ("ok", "ng", "undecided", "missed", "bypassed", "samples")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why parts cannot be judged: a word for screens, whom it is about, a sentence for logs."""
+
+    word: FaultWord
+    text: str
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,6 @@ class Standing:
         self.plc_fault: str | None = "no answer from the PLC yet"
         self.ready = False  # parts can be judged
         self.alive = False  # the heartbeat may run
-        self.fault: str | None = "starting"
         self.counts: Counter[str] = Counter()  # of this run, by verdict; missed and bypassed too
         self.last_not_ok: LastNotOk | None = None
         self.epoch = 0
@@ -85,6 +93,7 @@ class Standing:
         self._run = stopping.Run()
         self._warned = False  # of a run of bad parts, until somebody resets it
         self.error_code = 0  # 1 camera, 2 ledger, 3 detector, 4 part overdue, 5 recipe
+        self._fault: Fault | None = Fault("starting", "starting")
         self._state: StateWord = "preoperational"
         self._told: tuple[StateWord, Mode, str | None] | None = None
         self._lock = threading.Lock()
@@ -94,6 +103,11 @@ class Standing:
         self._line_running, self._mode, self._wanted = line_running, mode, recipe_wanted
 
     @property
+    def fault(self) -> str | None:
+        """Why parts cannot be judged; None: they can."""
+        return self._fault.text if self._fault is not None else None
+
+    @property
     def bypassed(self) -> bool:
         """The PLC's key switch lets parts pass uninspected."""
         return self._mode is Mode.BYPASS
@@ -101,7 +115,12 @@ class Standing:
     @property
     def camera_fault(self) -> str | None:
         """Why one of the cameras gives no pictures; None: all do."""
-        return next((fault for eye in self.eyes if (fault := eye.capture.fault)), None)
+        return lost.text if (lost := self._lost_camera()) is not None else None
+
+    def _lost_camera(self) -> Fault | None:
+        captures = (eye.capture for eye in self.eyes)
+        lost = (Fault("camera", c.fault, c.name) for c in captures if c.fault)
+        return next(lost, None)
 
     @property
     def active_recipe(self) -> int:
@@ -135,18 +154,23 @@ class Standing:
             stopping: the node takes no new part.
             failed: recipes whose golden pictures went wrong.
         """
-        lost = self.camera_fault
         silent_ledger = "ledger silent" if now_s - ledger_s > PROOF_S else None
         silent = "detector silent" if self.recipes and now_s - detector_s > PROOF_S else None
         late = "a part is past its deadline without a verdict" if overdue else None
-        faults = (lost, ledger_fault or silent_ledger, silent, late)
+        faults = (
+            self._lost_camera(),
+            _fault("ledger", ledger_fault or silent_ledger),
+            _fault("detector", silent),
+            _fault("overdue", late),
+        )
         own = next((fault for fault in faults if fault), None)
         self._failed = failed
         self.alive = own is None
         changing = self._changing_over()
-        self.fault = own or self.plc_fault or self._recipe_fault() or changing
+        refused = _fault("recipe", self._recipe_fault(), f"{self._wanted}")
+        self._fault = own or _fault("plc", self.plc_fault) or refused or changing
         self.ready = self.alive and self.active_recipe != 0 and not stopping and not changing
-        recipe = 5 if own is None and self._recipe_fault() else 0
+        recipe = 5 if own is None and refused else 0
         self.error_code = next((n for n, fault in enumerate(faults, 1) if fault), recipe)
         self._state = self._word()
 
@@ -166,16 +190,17 @@ class Standing:
             log.info("%s: recipe %d after recipe %d", self.name, number, self._active)
             self._active = number
 
-    def _changing_over(self) -> str | None:
+    def _changing_over(self) -> Fault | None:
         """What is still to be done before parts can be judged by the recipe that the PLC wants."""
         number = self._wanted
         if not self._usable(number):
             return None
         waiting = next((e.capture.name for e in self.eyes if not e.is_prepared(number)), None)
         if waiting is not None:
-            return f"{waiting}: being set up for recipe {number}"
+            return Fault("setup", f"{waiting}: being set up for recipe {number}", waiting)
         if number != self._active:
-            return f"change-over to recipe {number}: parts on their way come first"
+            text = f"change-over to recipe {number}: parts on their way come first"
+            return Fault("change_over", text, f"{number}")
         return None
 
     def _recipe_fault(self) -> str | None:
@@ -269,7 +294,7 @@ class Standing:
     def state(self) -> StationState:
         """As told to the hub."""
         trust: Trust = "unsigned" if self.unsigned else "pinned"
-        active = self.recipes.get(self.active_recipe)
+        active, fault = self.recipes.get(self.active_recipe), self._fault
         return StationState(
             station=self.name,
             state=self._state,
@@ -278,7 +303,9 @@ class Standing:
             triggers=self.triggers,
             recipe=active.recipe.name if active else "",
             trust=trust,
-            fault=self.fault[:200] if self.fault else None,
+            fault=fault.text[:200] if fault else None,
+            fault_word=fault.word if fault else None,
+            fault_about=fault.about if fault else "",
         )
 
     def flags(self) -> StatusFlags:
@@ -314,3 +341,8 @@ class Standing:
     def unsigned(self) -> bool:
         """Does any recipe or model run without a pin?"""
         return any(loaded.trust == "unsigned" for loaded in self.recipes.values())
+
+
+def _fault(word: FaultWord, text: str | None, about: str = "") -> Fault | None:
+    """The fault of this text, if there is one."""
+    return Fault(word, text, about) if text else None

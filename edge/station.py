@@ -1,7 +1,7 @@
 """The station page: state, last not-OK part and counts on the node's own screen, without the hub.
 
-Read-only, loopback only, stdlib only. `GET /`, `/state.json`, `/last/{station}.jpg` and the page's
-files.
+Read-only, loopback only, stdlib only. `GET /`, `/state.json`, `/metrics` for Prometheus,
+`/last/{station}.jpg` and the page's files.
 """
 
 import functools
@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from edge import exposition
 from edge.errors import EdgeError, LinkError
 from edge.standing import WORDS, Standing
 from edge.vision import annotate
@@ -82,6 +83,8 @@ class StationPage:
         if path in FILES:
             name, kind = FILES[path]
             return resources.files("edge").joinpath("page", name).read_bytes(), kind
+        if path == "/metrics":
+            return exposition.exposition(self._state()), exposition.CONTENT_TYPE
         if path == "/state.json":
             return json.dumps(self._state()).encode(), "application/json"
         if path.startswith("/last/") and path.endswith(".jpg"):
@@ -114,7 +117,7 @@ def _station(standing: Standing) -> dict[str, Any]:
         "name": standing.name,
         "state": told.state,
         "mode": told.mode.value,
-        "fault": told.fault,
+        "fault": {"word": told.fault_word, "about": told.fault_about},
         "epoch": told.epoch,
         "triggers": told.triggers,
         "counted_by": standing.counted_by,

@@ -47,6 +47,14 @@ def parser() -> argparse.ArgumentParser:
     ):
         example = f"example: quanjian-hub {name} --config {DEFAULT_PATH}"
         _configured(commands.add_parser(name, help=told, description=told, epilog=example))
+    for name, told in (
+        ("backup", "write the whole database into a new folder, while everything goes on"),
+        ("restore", "read a backup into an empty database and check it"),
+    ):
+        example = f"example: quanjian-hub {name} --config {DEFAULT_PATH} /mnt/backup/2026-12-01"
+        command = commands.add_parser(name, help=told, description=told, epilog=example)
+        command.add_argument("folder", type=Path)
+        _configured(command)
     _node(commands.add_parser("node", help="the nodes that may write, and their tokens"))
     demo = commands.add_parser(
         "demo",
@@ -152,6 +160,10 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
         _registry(asked, settings)
     elif asked.command == "serve":
         return _serve(settings)
+    elif asked.command in ("backup", "restore"):
+        from hub import commands_store
+
+        return commands_store.run(asked.command, settings, asked.folder)
     elif asked.command == "ingest":
         from hub import ingest
 

@@ -18,8 +18,9 @@ from edge.mqtt.message import chain
 from hub import metrics
 from hub.errors import StoreError
 from hub.notify import notify
+from hub.purge import Purge
 from hub.settings import Settings
-from hub.store import partitions, session
+from hub.store import archive, partitions, session
 from hub.store.session import Connection
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Duties:
         self._connection = connection
         self._settings = settings
         self._broken: dict[str, Alarm] = {}  # stream: its chain, until the process ends
+        self._archivist = archive.Archivist(settings)
+        self._purge = Purge(settings)
 
     def lead(self) -> bool:
         """True if this connection leads, or has led since it asked first."""
@@ -72,7 +75,11 @@ class Duties:
             log.info("partition %s made", name)
         session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
         self._verify_chains(settings.check_rows)
+        self._archivist.round(now)
+        self._purge.round(self._connection, now)
         alarms = [*self._laws(now), *self._silent(now), *self._losses(), *self._broken.values()]
+        if self._archivist.trouble is not None:
+            alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
         self._show(alarms, now)
         return alarms
 

@@ -68,3 +68,21 @@ class PictureError(HubError):
     """A picture cannot be kept: disk full or failing, folder not ours. Rows are not affected."""
 
     hint = "Free space in [web] pictures_dir and check that the hub may write there."
+
+
+class ArchiveError(HubError):
+    """A week of rows could not be archived; it stays in the database until it can."""
+
+    hint = "Look at [retention] archive_dir: space, rights, a failing disk. Nothing was dropped."
+
+
+class HoldError(HubError):
+    """Rows cannot be held: they have left the database."""
+
+    hint = "The rows are in the named files of [retention] archive_dir."
+
+
+class BackupError(HubError):
+    """A backup was not made, is not whole, or cannot be restored here."""
+
+    hint = "Correct what is named and start again; a database that was there is as it was."

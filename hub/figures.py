@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from edge.mqtt.message import LineRow, TagRow
-from hub.moments import minute_of, moment
+from hub.moments import minute_of
 
 
 @dataclass(slots=True)
@@ -30,14 +30,14 @@ class Figure:
     fault: str | None
     at: datetime
 
-    def then(self, row: TagRow) -> int:
+    def then(self, row: TagRow, at: datetime) -> int:
         """Take the next row; returns what the count grew."""
         same = (row.exponent, row.unit) == (self.exponent, self.unit)
         before = self.known if same else None
         self.title, self.value, self.word, self.fault = row.title, row.value, row.word, row.fault
         self.exponent, self.unit, self.counts = row.exponent, row.unit, row.counts
         self.known = before if row.value is None else row.value
-        self.at = moment(row.at_ms)
+        self.at = at
         if not row.counts or row.value is None or before is None:
             return 0
         return max(0, row.value - before)
@@ -72,20 +72,18 @@ class Figures:
     growth: Counter[GrowthKey] = field(default_factory=Counter)
     lines: dict[str, Line] = field(default_factory=dict)
 
-    def tag(self, row: TagRow) -> None:
-        """One more reading."""
-        at = moment(row.at_ms)
+    def tag(self, row: TagRow, at: datetime) -> None:
+        """One more reading, and where it stands."""
         new = Figure(
             row.station, row.name, None, None, None, row.exponent, row.unit, row.counts, None, None,
             at,
         )  # fmt: skip
         figure = self.tags.setdefault((row.station, row.name), new)
-        grown = figure.then(row)
+        grown = figure.then(row, at)
         if grown:
             key = GrowthKey(row.station, row.name, row.exponent, row.unit, minute_of(at))
             self.growth[key] += grown
 
-    def line(self, row: LineRow) -> None:
+    def line(self, row: LineRow, at: datetime) -> None:
         """The line runs or stands otherwise than before."""
-        at = moment(row.at_ms)
         self.lines[row.station] = Line(row.station, row.state, row.cause, row.word, at)

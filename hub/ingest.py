@@ -1,8 +1,9 @@
 """quanjian-hub ingest: takes what nodes publish into the store, and acknowledges after the commit.
 
 Any number may run; none keeps anything. A lost database is tried again with the same message, so
-nothing is acknowledged that was not committed. A message that cannot be used is counted, kept aside
-and never stops the others; one row that the database refuses goes to quarantine by itself.
+nothing is acknowledged that was not committed. Batches of several nodes that wait together share
+a transaction. A message that cannot be used is counted, kept aside and never stops the others; one
+row that the database refuses goes to quarantine by itself.
 """
 
 import logging
@@ -14,13 +15,24 @@ from collections.abc import Callable
 
 import msgspec
 
-from edge.mqtt.message import Ack, Batch, Birth, Notice, State, decode_batch, encode, topic
+from edge.mqtt.message import (
+    MAX_BATCH_BYTES,
+    Ack,
+    Batch,
+    Birth,
+    Notice,
+    State,
+    decode_batch,
+    encode,
+    topic,
+)
 from hub.broker.link import Link, Message
 from hub.errors import RegistryError, StatementError, StoreError
 from hub.intake import Place
 from hub.notify import notify
 from hub.settings import Settings
 from hub.store import rows, session
+from hub.tellings import Tellings
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +42,9 @@ _notices = msgspec.json.Decoder(Notice)
 
 _REPORT_S = 60.0
 _LONGEST_PAUSE_S = 5.0
+_TOGETHER = 16
+_TOGETHER_BYTES = 2 * MAX_BATCH_BYTES
+"""Batches that share a transaction, at most: they wait for each other's answers."""
 _JITTER = random.Random()
 
 
@@ -41,13 +56,15 @@ class Ingest:
         self._stop = stop
         self._link = Link(settings.broker)
         self._database: session.Connection | None = None
+        self._held: Message | None = None  # taken off the queue, next in line
+        self._tellings = Tellings()
         self.connected = self._link.connected
         self.counts: Counter[str] = Counter()  # messages, rows, parts, duplicates, ... so far
 
     @property
     def waiting(self) -> int:
         """Messages that came and were not taken yet."""
-        return self._link.waiting
+        return self._link.waiting + (self._held is not None)
 
     def run(self) -> None:
         """Work until `stop` is set, then finish what was already received.
@@ -60,28 +77,65 @@ class Ingest:
         report_at = time.monotonic() + _REPORT_S
         with self._link:
             notify("READY=1")
-            while not self._stop.is_set() or self._link.waiting:
-                message = self._link.next(timeout_s=0.5)
-                if message is not None and not self._survive(message):
+            while not self._stop.is_set() or self.waiting:
+                messages = self._next()
+                if messages and not self._survive(messages):
                     break
+                self._tell(time.monotonic())
                 notify("WATCHDOG=1")
                 if time.monotonic() >= report_at:
                     report_at += _REPORT_S
                     log.info("last minute: %s", self._report())
+        self._tell(float("inf"))
         self._forget_database()
 
-    def _survive(self, message: Message) -> bool:
+    def _next(self) -> list[Message]:
+        """What to take next: one message, or the batches of several nodes that wait already."""
+        wait_s = self._tellings.wait_s(time.monotonic())
+        first, self._held = self._held, None
+        if first is None:
+            first = self._link.next(0.5 if wait_s is None else max(0.001, wait_s))
+        if first is None:
+            return []
+        messages = {_place(first).node: first}
+        while _is_batch(first) and len(messages) < _TOGETHER:
+            if sum(len(message.payload) for message in messages.values()) > _TOGETHER_BYTES:
+                break
+            more = self._link.next(0)
+            if more is None:
+                break
+            node = _place(more).node
+            if not _is_batch(more) or node in messages:  # in the order in which they came
+                self._held = more
+                break
+            messages[node] = more
+        return list(messages.values())
+
+    def _tell(self, now_s: float) -> None:
+        """Tell the pages what was committed; without a database they ask again by themselves."""
+        due = self._tellings.due(now_s)
+        if due:
+            try:
+                rows.tell(self._connection(), due)
+            except StoreError as wrong:
+                log.warning("pages not told: %s", wrong)
+                self._forget_database()
+            self._tellings.was_told(now_s)
+
+    def _survive(self, messages: list[Message]) -> bool:
         """No message ends the service: what nobody foresaw is logged once and left to the node.
 
         Returns:
             False if `stop` is set and the database cannot be reached.
         """
         try:
-            return self._until_done(message)
+            return self._until_done(messages)
         except Exception:
-            self.counts["failed"] += 1
-            log.exception("%s: not taken, by a fault of ours", message.topic)
             self._forget_database()
+            if len(messages) > 1:  # the others must not suffer by one
+                return all(self._survive([message]) for message in messages)
+            self.counts["failed"] += 1
+            log.exception("%s: not taken, by a fault of ours", messages[0].topic)
             return True
 
     def _report(self) -> str:
@@ -89,12 +143,12 @@ class Ingest:
         self.counts.clear()
         return (told or "nothing came") + f", dropped so far {self._link.dropped}"
 
-    def _until_done(self, message: Message) -> bool:
-        """Try one message until the database has taken or refused it (True), or `stop` is set."""
+    def _until_done(self, messages: list[Message]) -> bool:
+        """Try until the database has taken or refused the messages (True), or `stop` is set."""
         pause_s = 0.2
         while True:
             try:
-                self._take(message)
+                self._take(messages)
                 return True
             except StoreError as wrong:
                 self._forget_database()
@@ -114,23 +168,30 @@ class Ingest:
             self._database.close()
             self._database = None
 
-    def _take(self, message: Message) -> None:
-        self.counts["messages"] += 1
-        levels = message.topic.split("/")
-        place, leaf = Place(*levels[2:5]), levels[5]
+    def _take(self, messages: list[Message]) -> None:
+        self.counts["messages"] += len(messages)
+        try:
+            if _is_batch(messages[0]):
+                self._parts(messages)
+            else:
+                self._say(messages[0])
+        except RegistryError as wrong:
+            self._refuse_node(messages[0], wrong)
+        except (msgspec.MsgspecError, UnicodeDecodeError, StatementError) as wrong:
+            self._refuse(messages[0], str(wrong))
+
+    def _say(self, message: Message) -> None:
+        """Anything but a batch."""
         takers: dict[str, Callable[[Place, Message], None]] = {
-            "parts": self._parts,
             "birth": self._birth,
             "state": self._state,
             "notice": self._notice,
         }
-        try:
-            takers[leaf](place, message)
-        except RegistryError as wrong:
-            self._refuse(message, str(wrong))
-            self._answer_refusal(place, message, str(wrong))
-        except (msgspec.MsgspecError, UnicodeDecodeError, StatementError) as wrong:
-            self._refuse(message, str(wrong))
+        takers[message.topic.split("/")[5]](_place(message), message)
+
+    def _refuse_node(self, message: Message, wrong: RegistryError) -> None:
+        self._refuse(message, str(wrong))
+        self._answer_refusal(message, str(wrong))
 
     def _refuse(self, message: Message, reason: str) -> None:
         self.counts["refused"] += 1
@@ -140,14 +201,15 @@ class Ingest:
         except StatementError as wrong:
             log.warning("%s: not kept either: %s", message.topic, wrong)
 
-    def _answer_refusal(self, place: Place, message: Message, reason: str) -> None:
+    def _answer_refusal(self, message: Message, reason: str) -> None:
         """Tell the node why, if its message names a stream; next = 1 acknowledges nothing."""
         try:
             told = msgspec.json.decode(message.payload, type=_Streamed)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return
         if len(told.stream) == 32:
-            self._answer(place, Ack(v=1, stream=told.stream, next=1, refused=reason[:200]))
+            ack = Ack(v=1, stream=told.stream, next=1, refused=reason[:200])
+            self._answer(_place(message), ack)
 
     def _birth(self, place: Place, message: Message) -> None:
         birth = _births.decode(message.payload)
@@ -162,21 +224,49 @@ class Ingest:
             )  # fmt: skip
         self._answer(place, born.ack)
 
-    def _parts(self, place: Place, message: Message) -> None:
-        batch = decode_batch(message.payload)
+    def _parts(self, messages: list[Message]) -> None:
+        """Batches of different nodes: taken together, answered once that is committed."""
+        decoded = [(message, batch) for message in messages if (batch := self._decoded(message))]
+        if not decoded:
+            return
         try:
-            taken = rows.taken(self._connection(), place, batch)
+            outcomes = rows.taken_many(
+                self._connection(), [(_place(message), batch) for message, batch in decoded]
+            )
         except StatementError as wrong:
+            if len(decoded) > 1:
+                for message, _ in decoded:
+                    self._parts([message])
+                return
+            [(message, batch)] = decoded
             log.warning("%s: taken row by row, because: %s", message.topic, wrong)
-            taken = self._one_by_one(place, batch)
+            outcomes = [self._one_by_one(_place(message), batch)]
+        for (message, _), outcome in zip(decoded, outcomes, strict=True):
+            if isinstance(outcome, RegistryError):
+                self._refuse_node(message, outcome)
+            else:
+                self._became(message, outcome)
+
+    def _decoded(self, message: Message) -> Batch | None:
+        try:
+            return decode_batch(message.payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+            self._refuse(message, str(wrong))
+            return None
+
+    def _became(self, message: Message, taken: rows.Taken) -> None:
+        """Count what became of a batch, and answer its node."""
         self.counts["rows"] += taken.stored
         self.counts["parts"] += taken.parts
         self.counts["duplicates"] += taken.duplicates
         self.counts["quarantined"] += taken.quarantined
+        self.counts["misplaced"] += taken.misplaced
         if taken.quarantined:
             log.warning("%s: %d rows went to quarantine", message.topic, taken.quarantined)
         if taken.ack.refused:
             self._refuse(message, taken.ack.refused)
+        place = _place(message)
+        self._tellings.add(place, taken.told)
         self._answer(place, taken.ack)
 
     def _one_by_one(self, place: Place, batch: Batch) -> rows.Taken:
@@ -206,6 +296,14 @@ class Ingest:
         self._link.publish(topic(place.plant, place.line, place.node, "ack"), encode(ack))
 
 
+def _is_batch(message: Message) -> bool:
+    return message.topic.endswith("/parts")
+
+
+def _place(message: Message) -> Place:
+    return Place(*message.topic.split("/")[2:5])
+
+
 class _Streamed(msgspec.Struct):
     """Any message that names a stream."""
 
@@ -219,6 +317,8 @@ def _sum(one: rows.Taken, other: rows.Taken) -> rows.Taken:
         duplicates=one.duplicates + other.duplicates,
         quarantined=one.quarantined + other.quarantined,
         parts=one.parts + other.parts,
+        misplaced=one.misplaced + other.misplaced,
+        told=one.told.and_then(other.told),
     )
 
 

@@ -2,10 +2,12 @@
 
 A batch is taken row by row. A row below the cursor was stored before and is dropped; a wrong hash
 stops the batch, and what came before it is still taken; a row whose hash is right but whose bytes
-cannot be read is kept apart in quarantine, because the chain has to go on through it.
+cannot be read is kept apart in quarantine, because the chain has to go on through it. A row whose
+time cannot be true has its place by the time it arrived, as no minute of 1970 is looked at again.
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +17,7 @@ from edge.mqtt.message import (
     AnyRow,
     Batch,
     BypassedRow,
+    Entry,
     MissedRow,
     PartRow,
     chain,
@@ -24,6 +27,9 @@ from edge.terms import Code
 
 _NAME = re.compile("[a-z0-9-]{1,32}")
 LAST_MS = 4_102_444_800_000  # 2100-01-01; near year 9999 a time zone leaves what Python can tell
+NEAR_MS = 24 * 3_600_000
+"""A node's clock is believed this far ahead of ours, and an unset one this far before the first
+word of its ledger."""
 _MOST_PARTS = 2**32  # numbers are a PLC's u32
 _LONGEST_MS = 2**31
 
@@ -38,17 +44,54 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Good:
-    """A row that decodes and can be stored."""
+class Told:
+    """What pages are told of rows that were committed."""
+
+    stations: frozenset[str] = frozenset()
+    rows: int = 0
+    not_ok: int = 0
+    alerts: int = 0
+
+    def and_then(self, other: "Told") -> "Told":
+        """Both as one."""
+        return Told(
+            self.stations | other.stations,
+            self.rows + other.rows,
+            self.not_ok + other.not_ok,
+            self.alerts + other.alerts,
+        )
+
+
+NOTHING_TOLD = Told()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When a batch came and when the hub first heard of its stream: ms since 1970, our clock."""
+
+    at_ms: int
+    began_ms: int
+
+    def place(self, row: AnyRow) -> int:
+        """Where a row stands: at its own time, or where that cannot be true at its arrival."""
+        if row.at_ms > self.at_ms + NEAR_MS:
+            return self.at_ms
+        if row.clock == "unsynced" and row.at_ms < self.began_ms - NEAR_MS:
+            return self.at_ms
+        return row.at_ms
+
+
+class Good(msgspec.Struct, frozen=True, gc=False):
+    """A row that decodes and can be stored. `at_ms` is where it stands, see Arrival."""
 
     seq: int
     hash: str
     raw: bytes
     row: AnyRow
+    at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(msgspec.Struct, frozen=True, gc=False):
     """A chained row that cannot be used, with as much of it as could be read."""
 
     seq: int
@@ -62,16 +105,63 @@ class Bad:
 
 @dataclass(slots=True)
 class Intake:
-    """What to store of one batch: rows in order, and the cursor after them."""
+    """What to store of one batch, row by row, and the cursor after the rows read so far."""
 
     next: int
     hash: str | None
-    rows: list[Good | Bad] = field(default_factory=list)
     duplicates: int = 0
     refused: str | None = None
+    read: list[Good | Bad] = field(default_factory=list)
+    new: Sequence[Entry] = ()  # entries not stored before
+    condemned: str | None = None
+    arrival: Arrival | None = None
+
+    def reading(self) -> Iterator[Good | Bad]:
+        """Read on: each row that fits, as it is read; `refused` says why it ended before the end.
+
+        The store copies one row while the next is read, which is why this is no list.
+        """
+        seq, before, read = self.next, self.hash, self.read
+        for entry in self.new[len(read) :]:
+            raw = bytes(entry.row)
+            if chain(before or GENESIS, seq, raw) != entry.hash:
+                self.refused = f"row {seq}: its hash does not follow from the row before it"
+                return
+            before = entry.hash
+            row = self._read(seq, before, raw)
+            seq += 1
+            self.next, self.hash = seq, before
+            read.append(row)
+            yield row
+
+    @property
+    def rows(self) -> list[Good | Bad]:
+        """Every row that is to be stored."""
+        for _ in self.reading():
+            pass
+        return self.read
+
+    def _read(self, seq: int, digest: str, raw: bytes) -> Good | Bad:
+        if self.condemned is not None:
+            return _bad(seq, digest, raw, self.condemned)
+        try:
+            row = decode_row(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+            return _bad(seq, digest, raw, str(wrong))
+        reason = unfit(row, raw)
+        if reason is not None:
+            return _bad(seq, digest, raw, reason)
+        arrival = self.arrival
+        return Good(seq, digest, raw, row, row.at_ms if arrival is None else arrival.place(row))
 
 
-def examine(batch: Batch, next_seq: int, head: str | None, condemned: str | None = None) -> Intake:
+def examine(
+    batch: Batch,
+    next_seq: int,
+    head: str | None,
+    condemned: str | None = None,
+    arrival: Arrival | None = None,
+) -> Intake:
     """Decide what of a batch to store.
 
     Args:
@@ -79,11 +169,13 @@ def examine(batch: Batch, next_seq: int, head: str | None, condemned: str | None
         next_seq: the first sequence not stored yet.
         head: hash of row next_seq - 1; None = not known (after a declared gap), the batch tells.
         condemned: a reason for which every new row goes to quarantine: the store refused it.
+        arrival: when it came; None = the times of its rows are believed, whatever they are.
 
     Returns:
-        The rows to store and the cursor after them. `refused` says why the rest was not taken.
+        The rows to store, to be read, and the cursor after them. `refused` says why the rest was
+        not taken.
     """
-    intake = Intake(next=next_seq, hash=head)
+    intake = Intake(next=next_seq, hash=head, condemned=condemned, arrival=arrival)
     if batch.first > next_seq:
         intake.refused = f"expected row {next_seq}, got rows from {batch.first}"
         return intake
@@ -95,14 +187,7 @@ def examine(batch: Batch, next_seq: int, head: str | None, condemned: str | None
         )
         return intake
     intake.hash = head or met
-    for entry in batch.rows[intake.duplicates :]:
-        raw = bytes(entry.row)
-        if chain(intake.hash or GENESIS, intake.next, raw) != entry.hash:
-            intake.refused = f"row {intake.next}: its hash does not follow from the row before it"
-            return intake
-        intake.rows.append(_read(intake.next, entry.hash, raw, condemned))
-        intake.next += 1
-        intake.hash = entry.hash
+    intake.new = batch.rows[intake.duplicates :]
     return intake
 
 
@@ -112,17 +197,6 @@ def _joint(batch: Batch, next_seq: int) -> str | None:
     if before >= len(batch.rows):
         return None
     return batch.prev if before < 0 else batch.rows[before].hash
-
-
-def _read(seq: int, digest: str, raw: bytes, condemned: str | None) -> Good | Bad:
-    if condemned is not None:
-        return _bad(seq, digest, raw, condemned)
-    try:
-        row = decode_row(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
-        return _bad(seq, digest, raw, str(wrong))
-    reason = unfit(row, raw)
-    return Good(seq, digest, raw, row) if reason is None else _bad(seq, digest, raw, reason)
 
 
 def unfit(row: AnyRow, raw: bytes) -> str | None:

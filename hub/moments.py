@@ -13,3 +13,8 @@ def moment(at_ms: int) -> datetime:
 def minute_of(at: datetime) -> datetime:
     """The minute a time lies in."""
     return at.replace(second=0, microsecond=0)
+
+
+def milliseconds(at: datetime) -> int:
+    """A time as whole milliseconds since 1970."""
+    return (at - _START) // timedelta(milliseconds=1)

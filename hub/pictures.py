@@ -1,7 +1,7 @@
 """Pictures at the hub: nodes PUT them by their sha256, pages GET them; kept as files by hash.
 
     PUT /pictures/{sha256}   Authorization: Bearer TOKEN, body = JPEG
-        201 stored   200 was here already
+        201 stored   200 was here before, perhaps so long ago that it was deleted since
         401 no such token   409 no committed row of this node names it: try again later
         413 too large   415 not a JPEG   422 other bytes than the hash says   503 try again later
     GET /pictures/{sha256}.jpg   never changes, so browsers may keep it for ever
@@ -13,10 +13,7 @@ folder holds nothing that the ledger does not know.
 import asyncio
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Request
@@ -25,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from hub.errors import PictureError
+from hub.picture_folder import PictureFolder
 from hub.store.pool import Store
 
 MAX_THUMBNAIL_BYTES = 64 * 1024
@@ -35,46 +33,6 @@ FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
 log = logging.getLogger(__name__)
-
-
-class PictureFolder:
-    """JPEG files named by their sha256, spread over 256 folders."""
-
-    def __init__(self, root: FilePath) -> None:
-        self._root = root
-
-    def path(self, sha256: str) -> FilePath:
-        """Where this picture lies or would lie; `sha256` is 64 hex digits."""
-        return self._root / sha256[:2] / f"{sha256}.jpg"
-
-    def has(self, sha256: str) -> bool:
-        """Whether the file is here."""
-        return self.path(sha256).is_file()
-
-    def put(self, sha256: str, jpeg: bytes) -> None:
-        """Keep a picture: after return it survives a power cut, and no reader ever saw half of it.
-
-        Raises:
-            PictureError: the disk is full or failing; nothing is kept.
-        """
-        final = self.path(sha256)
-        part: FilePath | None = None
-        try:
-            folder = final.parent
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=final.parent, suffix=".part", delete=False
-            ) as file:
-                part = FilePath(file.name)
-                file.write(jpeg)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(final)
-            _sync_folder(folder)
-        except OSError as wrong:
-            if part is not None:
-                part.unlink(missing_ok=True)
-            raise PictureError(f"{final}: cannot be written: {wrong}") from wrong
 
 
 class UploadRefusedError(PictureError):
@@ -162,6 +120,8 @@ def _take(folder: PictureFolder, store: Store, node: str, sha256: str, jpeg: byt
         raise UploadRefusedError(
             409, f"no committed row of {node} names this picture yet; try again later"
         )
+    if named["purged_at"] is not None:  # it was here, and its time is over
+        return 200
     here = folder.has(sha256)
     if here and named["received_at"] is not None:
         return 200
@@ -176,12 +136,3 @@ def _take(folder: PictureFolder, store: Store, node: str, sha256: str, jpeg: byt
     # File first: a row that says "received" always has its file, also after a power cut between.
     store.rows("picture_arrived", sha256=sha256, node=node, bytes=len(jpeg))
     return 201
-
-
-def _sync_folder(folder: FilePath) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

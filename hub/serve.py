@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
@@ -21,8 +22,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
-from hub import pictures
+from hub import pictures, telemetry
 from hub.notify import notify
+from hub.picture_folder import PictureFolder
 from hub.settings import Settings
 from hub.store.pool import Store
 from hub.web import bureau, engineer, operator, refusals
@@ -77,12 +79,17 @@ def make_app(settings: Settings, store: Store) -> FastAPI:
     app.state.feed = feed
     app.add_middleware(Shield)
     refusals.install(app, pages)
-    folder = pictures.PictureFolder(Path(settings.web.pictures_dir))
+    folder = PictureFolder(Path(settings.web.pictures_dir))
     app.include_router(operator.routes(boards, feed, pages))
     app.include_router(engineer.routes(engineer.Quality(store, pages)))
     app.include_router(bureau.routes(bureau.Reports(store, pages), settings.timezone))
     app.include_router(pictures.routes(folder, store, settings.web.max_picture_kb * 1024))
     app.mount("/static", Static(directory=FOLDER / "static"))
+
+    @app.get("/metrics")
+    def figures() -> Response:
+        told = telemetry.exposition(store, datetime.now(timezone.utc))
+        return Response(told, media_type=telemetry.CONTENT_TYPE)
 
     @app.get("/healthz")
     def health() -> PlainTextResponse:

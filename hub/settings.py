@@ -63,6 +63,23 @@ class Duties(Section, frozen=True, kw_only=True):
     round_s: Annotated[float, Meta(gt=0, le=20)] = 5.0  # between two rounds; the watchdog: 30 s
 
 
+class Pictures(Section, frozen=True, kw_only=True):
+    """[pictures] how long pictures stay in [web] pictures_dir; numbers stay as [retention] says."""
+
+    max_gb: Annotated[int, Meta(ge=1, le=1_000_000)] = 200  # of 10^9 bytes; then the oldest go
+    ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
+    not_ok_days: Annotated[int, Meta(ge=1, le=36_500)] = 400
+    thumbnail_days: Annotated[int, Meta(ge=1, le=36_500)] = 1125
+
+
+class Retention(Section, frozen=True, kw_only=True):
+    """[retention] how long things stay; the floors are what the law asks of logs."""
+
+    rows_days: Annotated[int, Meta(ge=180, le=36_500)] = 1125  # 36 months and a month to report
+    logs_days: Annotated[int, Meta(ge=180, le=36_500)] = 400  # cleared alerts, refused messages
+    archive_dir: str | None = None  # sealed archives; without it every row stays
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """The whole of hub.toml."""
 
@@ -71,6 +88,8 @@ class Settings(Section, frozen=True, kw_only=True):
     broker: Broker
     web: Web
     duties: Duties = Duties()
+    retention: Retention = Retention()
+    pictures: Pictures = Pictures()
     shifts: Annotated[tuple[Clock, ...], Meta(min_length=1)] = ("08:00", "20:00")  # starts, local
 
 
@@ -99,7 +118,11 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         settings.web, pictures_dir=str(folder / settings.web.pictures_dir)
     )
     broker = msgspec.structs.replace(settings.broker, **files)
-    return msgspec.structs.replace(settings, broker=broker, web=web)
+    retention = settings.retention
+    if retention.archive_dir is not None:
+        archive_dir = str(folder / retention.archive_dir)
+        retention = msgspec.structs.replace(retention, archive_dir=archive_dir)
+    return msgspec.structs.replace(settings, broker=broker, web=web, retention=retention)
 
 
 def crossed(settings: Settings) -> list[str]:

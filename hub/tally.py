@@ -24,7 +24,9 @@ from edge.mqtt.message import (
 from edge.terms import Code, Mode
 from hub.figures import Figures
 from hub.intake import Bad, Good
-from hub.moments import minute_of, moment
+from hub.moments import moment
+
+_MINUTE_MS = 60_000
 
 
 def _let_pass(row: PartRow) -> bool:
@@ -81,10 +83,10 @@ class Law:
         low = first if self.base is None else max(first, self.base + 1)
         return max(0, last - low + 1)
 
-    def opened(self, row: EpochRow) -> None:
+    def opened(self, row: EpochRow, at: datetime) -> None:
         self.counted_by, self.cause = row.counted_by, row.cause
         self.base, self.plc_start = row.base, row.plc_start
-        self.opened_at = moment(row.at_ms)
+        self.opened_at = at
 
     def part(self, row: PartRow) -> int:
         """Count one part; returns 0 if its number is not of this epoch."""
@@ -109,11 +111,10 @@ class Law:
             self.released += count
         return count
 
-    def sampled(self, row: CounterRow) -> int:
+    def sampled(self, row: CounterRow, at: datetime) -> int:
         """Take a sample of the PLC's counters; returns the triggers since the sample before it."""
         before = self.base if self.counter is None else self.counter
         step = 0 if before is None else max(0, row.counter - before)
-        at = moment(row.at_ms)
         if step or self.moved_at is None:
             self.moved_at = at
         self.counter, self.open, self.sampled_at = row.counter, row.open, at
@@ -168,6 +169,27 @@ class Picture(NamedTuple):
     at: datetime
 
 
+class HourKey(NamedTuple):
+    """Where the law of an epoch is kept as it was at the last counter row of an hour."""
+
+    station: str
+    epoch: int
+    hour: datetime
+
+
+class HourCount(NamedTuple):
+    """The law as it was there; days are cut between two of them."""
+
+    ok: int
+    ng: int
+    undecided: int
+    missed: int
+    bypassed: int
+    quarantined: int
+    counter: int
+    open: int
+
+
 @dataclass(slots=True)
 class Tally:
     """What one batch adds. `laws` must hold every law its rows touch, as stored before."""
@@ -176,11 +198,17 @@ class Tally:
     figures: Figures = field(default_factory=lambda: Figures({}))
     minutes: dict[MinuteKey, MinuteCount] = field(default_factory=dict)
     causes: Counter[tuple[MinuteKey, str, str]] = field(default_factory=Counter)
+    hours: dict[HourKey, HourCount] = field(default_factory=dict)
     seen: set[datetime] = field(default_factory=set)
     pictures: dict[str, Picture] = field(default_factory=dict)
     evicted: dict[str, datetime] = field(default_factory=dict)
-    alerts: list[AlertRow] = field(default_factory=list)
+    alerts: list[tuple[AlertRow, datetime]] = field(default_factory=list)
     not_ok: int = 0
+    misplaced: int = 0
+    first_ms: int | None = None  # where the rows stand, from the first to the last
+    last_ms: int = 0
+    _minute_ms: int = -1
+    _minute: datetime = field(default_factory=lambda: moment(0))
 
     def add(self, taken: Good | Bad) -> None:
         """Count one row."""
@@ -188,69 +216,105 @@ class Tally:
             if taken.station is not None and taken.epoch is not None:
                 self._law(taken.station, taken.epoch).quarantined += taken.parts
             return
-        self._count(taken.row, taken.seq)
-
-    def _law(self, station: str, epoch: int) -> Law:
-        return self.laws.setdefault((station, epoch), Law(station, epoch))
-
-    def _count(self, row: AnyRow, seq: int) -> None:
-        at = moment(row.at_ms)
-        self.seen.add(minute_of(at))
+        self._stand(taken.at_ms)
+        self.misplaced += taken.at_ms != taken.row.at_ms
+        row = taken.row
         if isinstance(row, PartRow):
             if self._law(row.station, row.epoch).part(row):
-                self._part(row, seq, at)
-        elif isinstance(row, MissedRow | BypassedRow):
-            self._gone(row, at)
+                self._part(row, taken)
+        else:
+            self._other(row, moment(taken.at_ms))
+
+    def _stand(self, at_ms: int) -> None:
+        """Rows follow each other within a minute: its time is made once."""
+        minute_ms = at_ms - at_ms % _MINUTE_MS
+        if minute_ms != self._minute_ms:
+            self._minute_ms, self._minute = minute_ms, moment(minute_ms)
+            self.seen.add(self._minute)
+        if self.first_ms is None or at_ms < self.first_ms:
+            self.first_ms = at_ms
+        self.last_ms = max(self.last_ms, at_ms)
+
+    def _law(self, station: str, epoch: int) -> Law:
+        law = self.laws.get((station, epoch))
+        if law is None:
+            law = self.laws[station, epoch] = Law(station, epoch)
+        return law
+
+    def _other(self, row: AnyRow, at: datetime) -> None:
+        if isinstance(row, MissedRow | BypassedRow):
+            self._gone(row)
         elif isinstance(row, EpochRow):
-            self._law(row.station, row.epoch).opened(row)
+            self._law(row.station, row.epoch).opened(row, at)
         elif isinstance(row, CounterRow):
-            step = self._law(row.station, row.epoch).sampled(row)
-            self._plain(row.station, at).triggers += step
+            self._sampled(row, at)
         elif isinstance(row, EvictionRow):
             self.evicted[row.picture] = at
         elif isinstance(row, AlertRow):
-            self.alerts.append(row)
+            self.alerts.append((row, at))
         elif isinstance(row, TagRow):
-            self.figures.tag(row)
+            self.figures.tag(row, at)
         elif isinstance(row, LineRow):
-            self.figures.line(row)
+            self.figures.line(row, at)
 
-    def _gone(self, row: MissedRow | BypassedRow, at: datetime) -> None:
+    def _sampled(self, row: CounterRow, at: datetime) -> None:
+        law = self._law(row.station, row.epoch)
+        self._plain(row.station).triggers += law.sampled(row, at)
+        hour = HourKey(row.station, row.epoch, at.replace(minute=0, second=0, microsecond=0))
+        self.hours[hour] = HourCount(
+            *(law.ok, law.ng, law.undecided, law.missed, law.bypassed, law.quarantined),
+            *(row.counter, row.open),
+        )
+
+    def _gone(self, row: MissedRow | BypassedRow) -> None:
         count = self._law(row.station, row.epoch).gone(row)
+        plain = self._plain(row.station)
         if isinstance(row, BypassedRow):
-            self._plain(row.station, at).bypassed += count
+            plain.bypassed += count
             return
-        self._plain(row.station, at).missed += count
-        key = MinuteKey(row.station, "", "", "", minute_of(at))
+        plain.missed += count
+        key = MinuteKey(row.station, "", "", "", self._minute)
         self._cause(key, "missed", row.cause.value, count)
 
-    def _plain(self, station: str, at: datetime) -> MinuteCount:
-        return self.minutes.setdefault(MinuteKey(station, "", "", "", minute_of(at)), MinuteCount())
+    def _plain(self, station: str) -> MinuteCount:
+        return self._count(MinuteKey(station, "", "", "", self._minute))
+
+    def _count(self, key: MinuteKey) -> MinuteCount:
+        count = self.minutes.get(key)
+        if count is None:
+            count = self.minutes[key] = MinuteCount()
+        return count
 
     def _cause(self, key: MinuteKey, kind: str, label: str, parts: int) -> None:
         if parts:
             self.causes[key, kind, label] += parts
 
-    def _part(self, row: PartRow, seq: int, at: datetime) -> None:
+    def _part(self, row: PartRow, taken: Good) -> None:
         for view in row.views:
-            for sha256, kind in ((view.picture, "picture"), (view.thumbnail, "thumbnail")):
-                if sha256 is not None:
-                    self.pictures.setdefault(sha256, Picture(sha256, kind, seq, at))
+            if view.picture is not None:
+                self._picture(view.picture, "picture", taken)
+            if view.thumbnail is not None:
+                self._picture(view.thumbnail, "thumbnail", taken)
         if row.mode is Mode.SAMPLE:  # a golden sample is in the law and in no KPI
-            self._plain(row.station, at).samples += 1
+            self._plain(row.station).samples += 1
             return
-        self.not_ok += row.code is not Code.OK
-        key = MinuteKey(row.station, row.recipe, row.model or "", row.mode.value, minute_of(at))
-        count = self.minutes.setdefault(key, MinuteCount())
+        key = MinuteKey(row.station, row.recipe, row.model or "", row.mode.value, self._minute)
+        count = self._count(key)
         if row.code is Code.OK:
             count.ok += 1
-        elif row.code is Code.NG:
-            count.ng += 1
-            self._cause(key, "defect", row.defect or "", 1)
         else:
-            count.undecided += 1
-            self._cause(key, "undecided", row.reason.value if row.reason else "", 1)
+            self.not_ok += 1
+            if row.code is Code.NG:
+                count.ng += 1
+                self._cause(key, "defect", row.defect or "", 1)
+            else:
+                count.undecided += 1
+                self._cause(key, "undecided", row.reason.value if row.reason else "", 1)
         if row.latency_ms is not None:
             count.latency_count += 1
             count.latency_sum_ms += row.latency_ms
             count.latency_max_ms = max(count.latency_max_ms, row.latency_ms)
+
+    def _picture(self, sha256: str, kind: str, taken: Good) -> None:
+        if sha256 not in self.pictures:
+            self.pictures[sha256] = Picture(sha256, kind, taken.seq, moment(taken.at_ms))

@@ -15,10 +15,16 @@ from msgspec.structs import replace
 from edge import settings
 from edge.commissioning.journal import Record, Step
 from edge.commissioning.made_with import site
-from edge.commissioning.points import POINTS
 from edge.commissioning.rules import STEPS
 from edge.commissioning.store import Store
-from edge.plc.blocks import Control, PlcBlock, Result, verdict_word
+from edge.plc.blocks import (
+    Control,
+    LineCounters,
+    PlcBlock,
+    Result,
+    StatusFlags,
+    verdict_word,
+)
 from edge.plc.slave import PtySlave, Slave
 from edge.terms import MAP_VERSION
 from tests.serial_peers import until
@@ -171,15 +177,22 @@ class PlayedStation:
         echoing: bool = True,
         running: bool = False,
         watching: bool = True,
+        bins: bool = False,
     ) -> None:
-        """`watching`: it takes no verdict of a node whose heartbeat stands for a second."""
+        """`watching`: it takes no verdict of a node whose heartbeat stands for a second.
+
+        `bins`: it has sensors at both.
+        """
         self._beating, self._echoing, self._watching = beating, echoing, watching
         self._control = Control.ENABLE | (Control.LINE_RUNNING if running else Control(0))
         self._parts, self._beats, self._latched = 5, 0, _AUTO
         self._lock = threading.Lock()
         self._part_s = time.monotonic()
-        registers = dict.fromkeys([*range(12), *range(100, 110)], 0)
+        self._bins, self._good, self._rejected = bins, 0, 0
+        counters = range(20, 30) if bins else ()
+        registers = dict.fromkeys([*range(12), *counters, *range(100, 110)], 0)
         self._unit = Slave(1, registers)
+        self.told = StatusFlags(0)  # every status bit that the node ever set
         self._slave = PtySlave([self._unit], link=link)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="played station")
@@ -191,17 +204,33 @@ class PlayedStation:
             self._parts += count
             self._latched = control
 
+    def press_reset(self) -> None:
+        """The button, held until it is let go by the next part."""
+        with self._lock:
+            self._latched = Control.RESET
+
+    def lands(self, good: bool) -> None:
+        """The part falls into this bin."""
+        with self._lock:
+            self._good += good
+            self._rejected += not good
+
     def _run(self) -> None:
         taken, heard, heard_s = (0, 0), 0, 0.0
         while not self._stop.wait(0.01):
             self._beats += self._beating
             with self._lock:
                 parts, control = self._parts, self._control | self._latched
+                fallen = LineCounters(self._good, self._rejected, self._rejected, 0, 0)
                 age_ms = min(0xFFFF, int((time.monotonic() - self._part_s) * 1000))
             block = PlcBlock(
                 control, parts, 1, age_ms, parts, self._beats & 0xFFFF, MAP_VERSION, *taken, 3, 1
             )
-            image = self._unit.exchange(dict(enumerate(block.encode())))
+            outputs = dict(enumerate(block.encode()))
+            if self._bins:
+                outputs |= dict(enumerate(fallen.encode(), 20))
+            image = self._unit.exchange(outputs)
+            self.told |= StatusFlags(image[100])
             result = Result.decode([image[n] for n in range(105, 110)])
             if image[101] != heard:
                 heard, heard_s = image[101], time.monotonic()
@@ -230,8 +259,8 @@ def done_before(folder: Path, step: Step) -> None:
         for subject in here.subjects(one):
             points: list[tuple[str, dict[str, str]]]
             points = [("", {})]
-            if one == "plc" and subject not in here.by_hand:
-                points = [(point.name, {}) for point in POINTS]
+            if one == "plc" and here.points(subject):
+                points = [(point.name, {}) for point in here.points(subject)]
             if one == "golden":
                 points = [("good-1", {"expect": "good"}), ("bad-1", {"expect": "bad"})]
             for point, figures in points:

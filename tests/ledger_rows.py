@@ -30,7 +30,7 @@ def stamp(epoch: int = 1, at_ms: int = 1_000, station: str = STATION) -> dict[st
         "at_ms": at_ms,
         "mono_ms": at_ms,
         "boot": BOOT,
-        "clock": "unsynced",
+        "clock": "synced",
     }
 
 

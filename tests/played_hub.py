@@ -31,6 +31,7 @@ from hub.settings import Broker, Database, Settings, Web
 from hub.store import rows, session
 from hub.store.embedded import EmbeddedServer
 from hub.store.pool import Store
+from hub.tellings import payload
 from tests.played_shift import WATCH_MIN, PlayedStation, short_shift, station_now
 
 SITE_WORDS = ("电能", "缺料")
@@ -71,6 +72,7 @@ class Node:
             batch = Batch(v=1, stream=self.stream, first=start, prev=prev, rows=entries)
             taken = rows.taken(self.connection, self.place, batch)
             assert (taken.ack.next, taken.quarantined) == (self.next, 0), taken
+            rows.tell(self.connection, [payload(self.place, taken.told)])
 
     def say(self, *stations: StationState, online: bool = True, waiting: int = 0) -> None:
         """Publish the node's State."""

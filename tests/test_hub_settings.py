@@ -51,12 +51,17 @@ prot = 1883
 host = "0.0.0.0"
 [duties]
 check_rows = 0
+[retention]
+rows_days = 179
+logs_days = 179
 """
     assert problems_of(text, tmp_path) == [
         "[broker] port: got 70000, expected a whole number from 1 to 65535",
         "[broker] prot: unknown key",
         "[database] dsn: got 5, expected text, at least 1 of them",
         "[duties] check_rows: got 0, expected a whole number from 1 to 100000",
+        "[retention] logs_days: got 179, expected a whole number from 180 to 36500",
+        "[retention] rows_days: got 179, expected a whole number from 180 to 36500",
         "[web] host: got '0.0.0.0', expected one of '127.0.0.1', '::1', 'localhost'",
         "[web] pictures_dir: missing; expected text",
         "shifts: got ['08:00', '25:00'], expected a list of text matching "
@@ -96,5 +101,10 @@ def test_a_file_that_is_missing_or_no_toml_is_one_sentence(tmp_path: Path) -> No
 
 def test_relative_files_are_taken_from_the_folder_of_the_file(tmp_path: Path) -> None:
     config = tmp_path / "hub.toml"
-    config.write_text(GOOD.replace("/var/lib/quanjian/pictures", "pictures"))
-    assert read(config).web.pictures_dir == str(tmp_path / "pictures")
+    config.write_text(
+        GOOD.replace("/var/lib/quanjian/pictures", "pictures")
+        + '[retention]\narchive_dir = "archive"\n'
+    )
+    settings = read(config)
+    assert settings.web.pictures_dir == str(tmp_path / "pictures")
+    assert settings.retention.archive_dir == str(tmp_path / "archive")

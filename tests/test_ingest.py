@@ -6,6 +6,7 @@ from datetime import timedelta, timezone
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from edge.mqtt.message import (
     AlertRow,
@@ -226,9 +227,7 @@ def test_the_newest_state_of_a_node_stands_and_its_last_will_keeps_the_stations(
     assert (state["waiting"], state["stations"][0]["triggers"]) == (3, 7)
 
 
-def test_pages_are_told_of_rows_in_the_same_transaction_and_of_notices(
-    wired: Settings, node: PlayedNode
-) -> None:
+def test_pages_are_told_of_committed_rows_and_of_notices(wired: Settings, node: PlayedNode) -> None:
     ledger = PaperLedger()
     shift_of_rows(ledger)
     notice = Notice(v=1, station="s1", epoch=1, number=8, code=Code.NG, at_ms=1)
@@ -274,14 +273,37 @@ def test_pictures_alerts_and_evictions_are_known_by_what_their_rows_say(
     assert part["views"][0]["marks"][0]["box"] == [1, 2, 3, 4]
 
 
-def test_a_part_from_a_node_with_a_wrong_clock_finds_a_place(
+def test_a_part_whose_time_cannot_be_true_stands_at_its_arrival_and_says_so(
     direct: session.Connection, database: str
 ) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    yesterday = now_ms - 86_400_000
     ledger = PaperLedger()
-    ledger.write([part_row(1, at_ms=0), part_row(2, at_ms=4_102_444_800_000)])
-    rows.taken(direct, PLACE, ledger.batch(1, 3))
-    found = asked(database, "SELECT extract(year FROM at)::int AS year FROM part ORDER BY seq")
-    assert [row["year"] for row in found] == [1970, 2100]
+    ledger.write(
+        [
+            epoch_row(),
+            replace(part_row(1, at_ms=0), clock="unsynced"),
+            part_row(2, at_ms=now_ms + 2 * 86_400_000),
+            part_row(3, at_ms=yesterday),
+        ]
+    )
+    assert rows.taken(direct, PLACE, ledger.batch(1, 5)).misplaced == 2
+    found = asked(
+        database,
+        "SELECT number, extract(epoch FROM at) * 1000 AS at, extract(epoch FROM node_at) AS told "
+        "FROM part ORDER BY seq",
+    )
+    arrival = found[0]["at"]
+    assert abs(arrival - now_ms) < 3_600_000
+    assert [(row["at"], row["told"] is not None) for row in found] == [
+        (arrival, True), (arrival, True), (yesterday, False),
+    ]  # fmt: skip
+    assert found[0]["told"] == 0
+    [sums] = asked(database, "SELECT min(minute) AS first, sum(ok) AS ok FROM minute_count")
+    assert (sums["first"].timestamp() * 1000 // 60_000, sums["ok"]) == (yesterday // 60_000, 3)
+    assert asked(database, "SELECT misplaced, misplaced_at IS NOT NULL AS at FROM cursor") == [
+        {"misplaced": 2, "at": True}
+    ]
 
 
 def test_bypassed_parts_are_in_the_law_and_the_minute(

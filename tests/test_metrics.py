@@ -86,7 +86,7 @@ def law_after(*rows: AnyRow | Bad) -> dict[str, Any]:
     """The row of `law` after these rows of station s1, epoch 1."""
     tally = Tally({})
     for seq, row in enumerate(rows, 1):
-        tally.add(row if isinstance(row, Bad) else Good(seq, "", b"", row))
+        tally.add(row if isinstance(row, Bad) else Good(seq, "", b"", row, row.at_ms))
     law = tally.laws["s1", 1]
     return {field: getattr(law, field) for field in Law.__dataclass_fields__}
 
@@ -199,7 +199,8 @@ def test_what_the_plc_lets_pass_depends_on_its_key_switch(
 
 def test_a_golden_sample_is_in_the_law_and_in_no_other_count() -> None:
     tally = Tally({})
-    tally.add(Good(1, "", b"", moded(Mode.SAMPLE, Code.NG)))
+    row = moded(Mode.SAMPLE, Code.NG)
+    tally.add(Good(1, "", b"", row, row.at_ms))
     [count] = tally.minutes.values()
     assert (count.samples, count.ng, count.undecided, tally.not_ok) == (1, 0, 0, 0)
     assert not tally.causes

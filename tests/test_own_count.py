@@ -169,7 +169,7 @@ def law(rows: list[AnyRow]) -> metrics.FirstLaw:
     """The first law of the newest epoch, as the hub judges it."""
     tally = Tally({})
     for seq, row in enumerate(rows, 1):
-        tally.add(Good(seq, "", b"", row))
+        tally.add(Good(seq, "", b"", row, row.at_ms))
     newest = max(tally.laws)
     found = tally.laws[newest]
     return metrics.first_law({name: getattr(found, name) for name in found.__slots__})

@@ -15,6 +15,7 @@ from edge.terms import Code, Reason
 from tests.ledger_rows import STATION, epoch_row, missed_row, part_row
 
 MB = 1_000_000
+KINDS: tuple[Kind, ...] = ("thumbnail", "not_ok", "ok")
 
 
 @pytest.fixture
@@ -85,13 +86,13 @@ def test_a_picture_is_sent_only_once_its_row_is_acknowledged(
         store.put(jpeg(1), "not_ok")
     judged(ledger, 1, Code.NG, name)
     if row_first:
-        assert store.to_send(10) == []
+        assert store.to_send(KINDS, 10) == []
         store.put(jpeg(1), "not_ok")
-    assert store.to_send(10) == []
+    assert store.to_send(KINDS, 10) == []
     ledger.acknowledge(ledger.head)
-    assert store.to_send(10) == [name]
+    assert store.to_send(KINDS, 10) == [name]
     store.settle(name, "done")
-    assert store.to_send(10) == []
+    assert store.to_send(KINDS, 10) == []
     assert store.read(name) == jpeg(1)
 
 
@@ -104,8 +105,8 @@ def test_thumbnails_of_bad_parts_are_sent_first_and_ok_parts_last(
     judged(ledger, 3, Code.UNDECIDED, store.put(jpeg(4), "not_ok"), store.put(jpeg(5), "thumbnail"))
     ledger.acknowledge(ledger.head)
     expected = [sha256(jpeg(number)) for number in (3, 5, 2, 4, 1)]
-    assert store.to_send(10) == expected
-    assert store.to_send(3) == expected[:3]
+    assert store.to_send(KINDS, 10) == expected
+    assert store.to_send(KINDS, 3) == expected[:3]
 
 
 def test_an_ok_that_was_not_delivered_has_a_bad_parts_picture(
@@ -186,7 +187,7 @@ def test_after_a_restart_pictures_are_counted_and_strays_are_gone(
     assert not store.path(stray).exists()
     assert not half.exists()
     ledger.acknowledge(ledger.head)
-    assert again.to_send(10) == [kept]
+    assert again.to_send(KINDS, 10) == [kept]
 
 
 def test_a_lost_picture_is_told_like_an_evicted_one(tmp_path: Path, ledger: Outbox) -> None:

@@ -4,8 +4,6 @@ What keeps an old OK from a new part stands on both sides; mutants of either sho
 side's is enough, and those of both that the test would see it.
 """
 
-from importlib import resources
-
 import pytest
 
 from edge.plc.blocks import NO_RESULT, Result, result_registers
@@ -13,7 +11,7 @@ from edge.plc.handshake import EpochOpened, Handshake, Missed, Taken, Triggered
 from edge.plc.images import Settled
 from edge.plc.images import Taken as PlcTook
 from edge.plc.lane import VerdictLane
-from edge.plc.program import program_code
+from edge.plc.program import program_code, shipped_text
 from edge.plc.structured_text.code import BlockCode
 from edge.terms import Code
 from tests import played_bus
@@ -60,7 +58,7 @@ RESTARTS = [
 
 def careless_plc(first: str) -> BlockCode:
     """The program without its guards; one that heeds a dead node is beyond the node's help."""
-    text = resources.files("edge.plc").joinpath("station.st").read_text(encoding="utf-8")
+    text = shipped_text()
     for guard, none in CARELESS[: 2 if first == "node that stays away" else 3]:
         assert text.count(guard) == 1
         text = text.replace(guard, none)

@@ -58,6 +58,33 @@ def test_a_station_that_cannot_prove_itself_stops_its_heart(
     assert (station.ready, station.alive, station.error_code) == (False, False, code)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "wanted", "word", "about"),
+    [
+        ({}, 1, None, ""),
+        ({"ledger_fault": "disk full"}, 1, "ledger", ""),
+        ({"detector_s": 94.0}, 1, "detector", ""),
+        ({"overdue": True}, 9, "overdue", ""),  # before what the PLC may put right
+        ({}, 9, "recipe", "9"),
+        ({}, 2, "change_over", "2"),
+    ],
+)
+def test_screens_hear_what_is_wrong_as_a_word(
+    wrong: dict[str, Any], wanted: int, word: str | None, about: str
+) -> None:
+    held = {n: SimpleNamespace(recipe=SimpleNamespace(name="r"), trust="pinned") for n in (1, 2)}
+    station = standing(held)
+    assert station.state().fault_word == "starting"
+    station.told(line_running=True, mode=Mode.AUTO, recipe_wanted=wanted)
+    station.judge_health(**(WELL | wrong))
+    told = station.state()
+    assert (told.fault_word, told.fault_about) == (word, about)
+    assert (told.fault is None) == (word is None)
+    station.plc_fault = "b1: no answer"
+    station.judge_health(**WELL)
+    assert station.state().fault_word == "plc"
+
+
 def test_a_recipe_that_failed_its_proof_is_never_ready_but_others_are() -> None:
     station = standing({1: object(), 2: object()})
     station.judge_health(**(WELL | {"failed": frozenset({1})}))

@@ -11,7 +11,7 @@ import pytest
 
 from edge.errors import LinkError
 from edge.mqtt.message import EvictionRow, View, decode_row
-from edge.mqtt.uploads import Uploads
+from edge.mqtt.uploads import LANES, Uploads
 from edge.outbox import Outbox
 from edge.pictures import PictureStore
 from edge.terms import Code
@@ -20,6 +20,7 @@ from tests.ledger_rows import STATION, epoch_row, part_row
 
 DEADLINE_S = 20.0
 TOKEN = "node-token"
+KINDS = [kind for kinds in LANES.values() for kind in kinds]
 
 
 class HubDouble:
@@ -31,6 +32,7 @@ class HubDouble:
         self.asked: list[tuple[str, int]] = []  # sha256, status, in order
         self.answers: dict[str, int] = {}  # sha256 -> status instead of 201
         self.answer_all: int | None = None
+        self.held: set[str] = set()  # these get no answer yet
         hub = self
 
         class Answers(http.server.BaseHTTPRequestHandler):
@@ -64,7 +66,14 @@ class HubDouble:
                 self.stored.append(sha256)
             self.asked.append((sha256, status))
             self.changed.notify_all()
+            self.changed.wait_for(lambda: sha256 not in self.held, DEADLINE_S)
         return status
+
+    def let_go(self) -> None:
+        """Answer what was held."""
+        with self.changed:
+            self.held.clear()
+            self.changed.notify_all()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.changed:
@@ -134,17 +143,43 @@ def judged(ledger: Outbox, store: PictureStore, number: int, code: Code = Code.O
 def test_pictures_follow_their_acknowledged_rows_most_wanted_first(
     hub: HubDouble, ledger: Outbox, store: PictureStore, start: Callable[[str], Uploads]
 ) -> None:
-    good = judged(ledger, store, 1)
-    bad = judged(ledger, store, 2, Code.NG)
+    (good,) = judged(ledger, store, 1)
+    bad_small, bad = judged(ledger, store, 2, Code.NG)
     acknowledged = ledger.head
-    unknown = judged(ledger, store, 3, Code.NG)
+    unknown_small, unknown = judged(ledger, store, 3, Code.NG)
     ledger.acknowledge(acknowledged)
     start(hub.url)
-    hub.wait_for(lambda: hub.stored == bad + good)
+    hub.wait_for(lambda: len(hub.stored) == 3)
     ledger.acknowledge(ledger.head)
-    hub.wait_for(lambda: hub.stored == bad + good + unknown)
-    until(lambda: store.to_send(10) == [])
+    hub.wait_for(lambda: len(hub.stored) == 5)
+    until(lambda: store.to_send(KINDS, 10) == [])
     assert len(hub.asked) == 5
+    small = [bad_small, unknown_small]
+    assert [name for name in hub.stored if name in small] == small
+    assert [name for name in hub.stored if name not in small] == [bad, good, unknown]
+
+
+def test_a_thumbnail_overtakes_a_picture_under_way_as_soon_as_its_row_is_acknowledged(
+    hub: HubDouble,
+    ledger: Outbox,
+    store: PictureStore,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (large,) = judged(ledger, store, 1)
+    hub.held = {large}
+    ledger.acknowledge(ledger.head)
+    (tmp_path / "token").write_text(TOKEN)
+    uploads = Uploads(hub.url, tmp_path / "token", store, poll_s=600)
+    uploads.start()
+    hub.wait_for(lambda: hub.stored == [large])
+    thumbnail, picture = judged(ledger, store, 2, Code.NG)
+    ledger.acknowledge(ledger.head)  # it alone wakes the lane: nobody looks for ten minutes
+    hub.wait_for(lambda: hub.stored == [large, thumbnail])
+    assert not caplog.records, "the large one was still under way, not given up"
+    hub.let_go()
+    hub.wait_for(lambda: hub.stored == [large, thumbnail, picture])
+    uploads.close()
 
 
 @pytest.mark.parametrize("status", [404, 409])
@@ -179,7 +214,7 @@ def test_a_picture_the_hub_does_not_want_is_sent_once(
     hub.answers[unwanted] = status
     start(hub.url)
     hub.wait_for(lambda: hub.stored == [other])
-    until(lambda: store.to_send(10) == [])
+    until(lambda: store.to_send(KINDS, 10) == [])
     assert hub.asked == [(unwanted, status), (other, 201)]
     assert sum(unwanted in record.getMessage() for record in caplog.records) == 1
     assert store.read(unwanted), "it stays on the node"
@@ -253,7 +288,7 @@ def test_a_lost_picture_is_told_and_the_others_go_on(
     ledger.acknowledge(ledger.head)
     start(hub.url)
     hub.wait_for(lambda: hub.stored == [other])
-    until(lambda: store.to_send(10) == [])
+    until(lambda: store.to_send(KINDS, 10) == [])
     batch = ledger.batch(ledger.first)
     assert batch is not None
     rows = [decode_row(entry.row) for entry in batch.rows]

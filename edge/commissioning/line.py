@@ -12,7 +12,7 @@ from edge import check
 from edge.commissioning.sentences import quoted
 from edge.errors import CommissioningError
 from edge.plc.blocks import LineCounters, StatusFlags
-from edge.plc.bus import Bus, LinkBack, LinkLost
+from edge.plc.bus import Bus, BusStation, LinkBack, LinkLost
 from edge.plc.handshake import (
     Bypassed,
     EpochOpened,
@@ -23,6 +23,7 @@ from edge.plc.handshake import (
     Triggered,
 )
 from edge.plc.turns import Seen
+from edge.plc.wires import Wires
 from edge.settings import Settings, Station
 from edge.terms import Cause, Code, Mode
 
@@ -30,7 +31,7 @@ ANSWER_S = 5.0  # the PLC's block must be known within this
 LOOK_S = 0.05
 FOREVER_S = float("inf")
 
-_BASE = StatusFlags.ONLINE
+BASE = StatusFlags.ONLINE
 
 
 class Line:
@@ -62,20 +63,14 @@ class Line:
         self._answers()
         own = next(bus for bus in self._wiring.bus if bus.name == self.station.bus)
         self._bus = Bus(own, [self.station], {})
-        self._line = self._bus.station(self.station.name)
+        self._line = self._opened(self._bus.station(self.station.name))
         self._bus.start()
-        self.tell(_BASE)
+        self.tell()
         self._line.alive(FOREVER_S)
-        if self.wait(lambda seen: isinstance(seen, Running), ANSWER_S) is None:
-            self._bus.close()
-            base = self.station.read_base
-            raise CommissioningError(
-                quoted(
-                    f"工位 {self.station.name}：PLC 有回答，但 {ANSWER_S:g} 秒内数都不可信："
-                    f"查触发编号（寄存器 {base + 1}）是否就是计数的低字（寄存器 {base + 4}）",
-                    self.lost,
-                )
-            )
+        fault = self._contact_fault()
+        if fault is not None:
+            self._close()
+            raise CommissioningError(fault)
         return self
 
     def __exit__(
@@ -84,7 +79,7 @@ class Line:
         _wrong: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        self._bus.close()
+        self._close()
 
     @property
     def counters(self) -> LineCounters | None:
@@ -96,18 +91,18 @@ class Line:
         """Is the line in production?"""
         return self.running is not None and self.running.line_running
 
-    def tell(self, flags: StatusFlags = _BASE) -> None:
+    def tell(self, flags: StatusFlags = BASE) -> None:
         """What the status register shall say."""
-        recipe = self.running.recipe_wanted if self.running else 0
-        self._line.status(_BASE | flags, active_recipe=recipe)
+        self._line.status(BASE | flags, active_recipe=self._recipe)
 
     def ready(self, within_s: float) -> bool:
         """Say that parts can be judged; False when the PLC could not be told in time."""
-        self.tell(StatusFlags.TRIGGER_READY)
         deadline_s = time.monotonic() + within_s
-        while not self._line.ready and time.monotonic() < deadline_s:
+        self.tell(StatusFlags.TRIGGER_READY)
+        while not self._told_ready and time.monotonic() < deadline_s:
             self.wait(lambda _: False, LOOK_S)
-        return self._line.ready
+            self.tell(StatusFlags.TRIGGER_READY)  # anew: an I/O that was lost holds it back
+        return self._told_ready
 
     def hang(self, *, on: bool) -> None:
         """Play a node that hangs: heartbeat and TriggerReady stay as they are in the PLC."""
@@ -151,7 +146,7 @@ class Line:
         def settled(seen: Seen) -> bool:
             return isinstance(seen, Taken | Expired) and seen.number == place.number
 
-        seen = self.wait(settled, part.deadline_s - time.monotonic() + 1.0)
+        seen = self.wait(settled, self._settled_s(part) - time.monotonic() + 1.0)
         return seen if isinstance(seen, Taken) else None
 
     def counted(
@@ -165,6 +160,40 @@ class Line:
                 break
             self.wait(lambda _: False, LOOK_S)
         return self.counters
+
+    # -- what a station whose verdict goes by wire does otherwise ------------------------------
+
+    def _opened(self, bus_station: BusStation) -> BusStation | Wires:
+        """Where the station is talked to."""
+        return bus_station
+
+    def _close(self) -> None:
+        self._bus.close()
+
+    def _contact_fault(self) -> str | None:
+        """Why nothing can be tried; waits for the first contact."""
+        if self.wait(lambda seen: isinstance(seen, Running), ANSWER_S) is not None:
+            return None
+        base = self.station.read_base
+        return quoted(
+            f"工位 {self.station.name}：PLC 有回答，但 {ANSWER_S:g} 秒内数都不可信："
+            f"查触发编号（寄存器 {base + 1}）是否就是计数的低字（寄存器 {base + 4}）",
+            self.lost,
+        )
+
+    def _settled_s(self, part: Triggered) -> float:
+        """When it is known at the latest what became of the part's verdict (monotonic)."""
+        return part.deadline_s
+
+    # -- inside -------------------------------------------------------------------------------
+
+    @property
+    def _recipe(self) -> int:
+        return self.running.recipe_wanted if self.running else 0
+
+    @property
+    def _told_ready(self) -> bool:
+        return self._bus.station(self.station.name).ready
 
     def _next(self, within_s: float) -> Seen | None:
         try:

@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import fields, replace
 
+from edge.commissioning.points import POINTS, Point, beside_wires
 from edge.commissioning.rules import Site
-from edge.settings import Camera, Settings
+from edge.settings import OUTPUTS, Camera, Settings, Station
 
 UNREADABLE = "unreadable"
 
@@ -28,8 +29,17 @@ UNREADABLE = "unreadable"
 def site(wiring: Settings) -> Site:
     """Stations, cameras, and the hashes as they are now; a file that is not there is unreadable."""
     cameras = {one.name: one.cameras for one in wiring.station}
-    by_hand = frozenset(one.name for one in wiring.station if one.bus is None)
-    return Site(cameras, hashes(wiring), by_hand)
+    return Site(cameras, hashes(wiring), {one.name: points(wiring, one) for one in wiring.station})
+
+
+def points(wiring: Settings, station: Station) -> tuple[Point, ...]:
+    """The points of this station that are tried one by one."""
+    if station.bus is None:
+        return ()
+    if station.io is None:
+        return POINTS
+    io = next(one for one in wiring.io if one.name == station.io)
+    return beside_wires([role for role in OUTPUTS if getattr(io, role) is not None])
 
 
 def hashes(wiring: Settings) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The step of one station's PLC: its points, tried one by one with a person at the line."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from edge.commissioning import points
@@ -37,12 +37,18 @@ LAMPS = {
 class PlcStep:
     """The points of one station."""
 
+    _dead = "节点心跳已停"
+    _anyway = "节点会照样回答合格"
+    _seen = ("这件被剔除了？", "这件放行了？")  # by whether it passes
+    _reset_by = "控制位 2"
+    _silent_s = SILENT_S
+
     def __init__(self, line: Line, terminal: Terminal, within_s: float) -> None:
         """`within_s`: how long a person may take for what is asked."""
         self._line = line
         self._terminal = terminal
         self._within_s = within_s
-        self._ways: Mapping[str, Callable[[], Outcome]] = {
+        self._ways: dict[str, Callable[[], Outcome]] = {
             "plc-heartbeat": self._plc_heartbeat,
             "node-heartbeat": self._node_heartbeat,
             "trigger": self._trigger,
@@ -93,20 +99,23 @@ class PlcStep:
             return Outcome("failed", f"PLC 看不到节点心跳（寄存器 {register}）：查地址、写区映射")
         self._be_ready()
         line.hang(on=True)
-        line.wait(lambda _: False, SILENT_S)
-        if not self._terminal.confirms("节点心跳已停。PLC 报“节点离线”？"):
+        line.wait(lambda _: False, self._silent_s)
+        if not self._terminal.confirms(f"{self._dead}。PLC 报“节点离线”？"):
             return Outcome("failed", f"节点心跳停了 PLC 不知道：{_WATCH}")
         before = self._before()
-        part = self._part("心跳还停着。放一个件过去，节点会照样回答合格：它必须被剔除")
+        part = self._part(f"心跳还停着。放一个件过去，{self._anyway}：它必须被剔除")
         if part is None:
             return self._no_part()
-        if line.judge(part, Code.OK) is not None:
-            register = station.read_base + 8
-            return Outcome(
-                "failed", f"心跳停着，PLC 仍取走了“合格”（寄存器 {register} 有回写）：{_WATCH}"
-            )
-        fault = self._went(before, passes=False, question="这件被剔除了？")
+        fault = self._heeded_fault(line.judge(part, Code.OK))
+        fault = fault or self._went(before, passes=False)
         return judged(fault, "心跳停 1 秒后 PLC 判离线，不再取结论，工件被剔除")
+
+    def _heeded_fault(self, taken: Taken | None) -> str | None:
+        """Whether the PLC took the OK of a node that is dead to it."""
+        if taken is None:
+            return None
+        register = self._line.station.read_base + 8
+        return f"心跳停着，PLC 仍取走了“合格”（寄存器 {register} 有回写）：{_WATCH}"
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -132,11 +141,13 @@ class PlcStep:
         fault = self._echo_fault(code, taken)
         if fault is not None or taken is None:
             return Outcome("failed", fault or "")
-        passes = code is Code.OK
-        fault = self._went(before, passes, "这件放行了？" if passes else "这件被剔除了？")
+        text, figures = self._answered(word, part, taken)
+        return judged(self._went(before, code is Code.OK), text, number=taken.number, **figures)
+
+    def _answered(self, word: str, part: Triggered, taken: Taken) -> tuple[str, dict[str, int]]:
+        """How the PLC was told, in a sentence and in figures."""
         echo_ms = round((taken.taken_s - part.trigger.edge_s) * 1000)
-        text = f"PLC 取走并回写{word}，从触发到看见回写 {echo_ms} ms"
-        return judged(fault, text, number=taken.number, echo_ms=echo_ms)
+        return f"PLC 取走并回写{word}，从触发到看见回写 {echo_ms} ms", {"echo_ms": echo_ms}
 
     def _echo_fault(self, sent: Code, taken: Taken | None) -> str | None:
         station, echo = self._line.station, taken.code if taken is not None else None
@@ -195,8 +206,11 @@ class PlcStep:
             raise CommissioningError(f"料箱计数器（{base} 起 10 个）读不到：查 counters_base")
         return counters
 
-    def _went(self, before: LineCounters | None, passes: bool, question: str) -> str | None:
+    def _went(
+        self, before: LineCounters | None, passes: bool, question: str | None = None
+    ) -> str | None:
         """Did the part end where it should? By the sensors, else by the person."""
+        question = question or self._seen[passes]
         if before is None:
             return None if self._terminal.confirms(question) else f"人没有确认：{question}"
         return points.bin_fault(before, self._landed(before, self._within_s) or before, passes)
@@ -221,7 +235,7 @@ class PlcStep:
             return Outcome(
                 "failed", f"{self._within_s:g} 秒内没有{name}的工件触发：查钥匙接线、控制位、传感器"
             )
-        fault = self._went(before, passes=True, question="这件放行了？")
+        fault = self._went(before, passes=True, question="这件放行了？")  # without a verdict
         if fault is not None:
             return Outcome("failed", f"{name}时工件应放行。{fault}")
         self._line.forget()  # parts that came while the person looked are none of the next
@@ -251,12 +265,15 @@ class PlcStep:
         fault = self._echo_fault(Code.OK, taken) or self._went(
             before, passes=False, question="判了合格，标准件仍被剔除了？"
         )
-        return judged(fault, "标准件按钮看到了；PLC 取走了合格，标准件仍被剔除")
+        return judged(fault, self._kept_back())
+
+    def _kept_back(self) -> str:
+        return "标准件按钮看到了；PLC 取走了合格，标准件仍被剔除"
 
     def _reset(self) -> Outcome:
         self._terminal.say("按一下复位按钮")
         seen = self._line.wait(lambda seen: isinstance(seen, ResetPressed), self._within_s)
-        fault = f"{self._within_s:g} 秒内没有看到复位（控制位 2）：至少要保持 200 ms"
+        fault = f"{self._within_s:g} 秒内没有看到复位（{self._reset_by}）：至少要保持 200 ms"
         return judged(None if seen else fault, "复位看到了")
 
     def _lamp(self, flag: StatusFlags, there: str, gone: str) -> Outcome:

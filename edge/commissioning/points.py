@@ -4,6 +4,7 @@ A point that acts makes the PLC do something with the line (a verdict, a stop, a
 only while the line does not run. The others are only looked at.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edge.plc.blocks import LineCounters
@@ -35,7 +36,19 @@ POINTS = (
     Point("light", "报警灯", True),
 )
 
-BY_NAME = {point.name: point for point in POINTS}
+READY = Point("ready", "视觉就绪导线", True)
+BUZZER = Point("buzzer", "蜂鸣器", True)
+"""Only where the station's I/O has that output."""
+
+BY_NAME = {point.name: point for point in (*POINTS, READY, BUZZER)}
+
+
+def beside_wires(outputs: Collection[str]) -> tuple[Point, ...]:
+    """The points of a station with a bus whose verdict goes by wire, by the outputs wired."""
+    first = POINTS.index(BY_NAME["trigger"])
+    ready, buzzer = ((p,) if p.name in outputs else () for p in (READY, BUZZER))
+    return (*POINTS[:first], *ready, *POINTS[first:], *buzzer)
+
 
 VERDICTS = {"ok": Code.OK, "ng": Code.NG, "undecided": Code.UNDECIDED}
 """Points that send a verdict, with the code that the PLC must echo."""
@@ -72,6 +85,18 @@ def echo_fault(sent: Code, taken: Code | None, deadline_ms: int, read_base: int)
             "以及它是否看到节点心跳和“可触发”"
         )
     return f"写的是 {int(sent)}，PLC 在{where}回写的却是 {int(taken)}：查 PLC 程序"
+
+
+def wire_fault(sent: Code, taken: Code | None, output: str) -> str | None:
+    """Whether the wire said the verdict: a pulse read back for OK, nothing for another code."""
+    if taken is sent:
+        return None
+    if sent is Code.OK:
+        return (
+            f"导线上没有给出合格脉冲（输出 {output} 没有读回得电，或这件没有自己的到位沿）："
+            "查模块、part_present 的接线、ok_delay_ms"
+        )
+    return f"写的是 {int(sent)}，这件在它的窗口里却没有了结：查 gate_eye、part_present 的接线"
 
 
 def bin_fault(before: LineCounters, after: LineCounters, passes: bool) -> str | None:

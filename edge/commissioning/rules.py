@@ -9,10 +9,10 @@ says nothing of another camera, a golden part nothing of another model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.commissioning.journal import Journal, Record, Step
-from edge.commissioning.points import POINTS
+from edge.commissioning.points import POINTS, Point
 
 STEPS: tuple[Step, ...] = (
     *("camera", "focus", "region", "plc"),
@@ -51,7 +51,12 @@ class Site:
 
     cameras: Mapping[str, tuple[str, ...]]
     now: Mapping[str, str]  # keys as in `depends_on`
-    by_hand: frozenset[str] = frozenset()  # stations without a bus: nothing asks a PLC there
+    # of stations with other points than POINTS; without a bus there are none: no PLC to ask
+    own_points: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+
+    def points(self, station: str) -> tuple[Point, ...]:
+        """What is tried there one by one; none: a person answers for all of it."""
+        return self.own_points.get(station, POINTS)
 
     def subjects(self, step: Step) -> tuple[str, ...]:
         """Of whom the step is done: each camera, each station, or the node once."""
@@ -96,8 +101,8 @@ def open_fault(step: Step, subject: str, journal: Journal, site: Site) -> str | 
     """Why the step is not done, in a sentence; None = it is, and still holds."""
     name = f"“{NAMES[step]}”{f'（{subject}）' if subject else ''}"
     found = latest(journal.records, step, subject)
-    if step == "plc" and subject not in site.by_hand:
-        left = [point.zh for point in POINTS if not _held(found.get(point.name), site)]
+    if step == "plc" and (points := site.points(subject)):
+        left = [point.zh for point in points if not _held(found.get(point.name), site)]
         return f"{name}还有 {len(left)} 个点没有通过：{'、'.join(left)}" if left else None
     if step == "golden":
         return _golden_fault(name, found, site)

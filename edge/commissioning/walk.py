@@ -22,10 +22,11 @@ from edge.commissioning.made_with import site
 from edge.commissioning.options import Options
 from edge.commissioning.outcome import Outcome, judged
 from edge.commissioning.plc_step import PlcStep, by_hand
-from edge.commissioning.points import BY_NAME, POINTS
+from edge.commissioning.points import BY_NAME
 from edge.commissioning.store import Store
 from edge.commissioning.terminal import Terminal
 from edge.commissioning.trial import Trial
+from edge.commissioning.wired import WiredLine, WiredStep
 from edge.errors import EdgeError, LedgerError, SettingsError
 from edge.settings import Settings, Station
 
@@ -89,7 +90,7 @@ class Walk:
             yield Tried(step, subject, "", "refused", hindered, None)
         elif step == "sign":
             yield self._sign()
-        elif step == "plc" and subject not in self.site.by_hand:
+        elif step == "plc" and self.site.points(subject):
             yield from self._plc(subject)
         elif step == "golden":
             yield from self._golden(subject)
@@ -125,20 +126,22 @@ class Walk:
 
     def _plc(self, subject: str) -> Iterator[Tried]:
         """Every point that does not hold yet; the one asked for in any case."""
-        asked = self._options.point
+        asked, points = self._options.point, self.site.points(subject)
+        if asked and BY_NAME[asked] not in points:
+            names = ", ".join(point.name for point in points)
+            raise SettingsError("--point", [f"{asked}: station {subject} has {names}"])
         known = rules.latest(self._store.journal.records, "plc", subject)
         holds = {name for name, record in known.items() if self.site.holds(record)}
-        chosen = [BY_NAME[asked]] if asked else [p for p in POINTS if p.name not in holds]
+        chosen = [BY_NAME[asked]] if asked else [p for p in points if p.name not in holds]
         if not asked and holds:
             self._terminal.say(f"接着上次：{len(holds)} 个点已通过，还有 {len(chosen)} 个")
         with contextlib.ExitStack() as stack:
             try:
-                line = stack.enter_context(Line(self._wiring, self._station(subject)))
+                step = self._points_tried(subject, stack)
             except EdgeError as wrong:
                 yield Tried("plc", subject, "", "refused", sentences.of(wrong), None)
                 return
-            step = PlcStep(line, self._terminal, self._options.within_s)
-            for point in chosen or POINTS:
+            for point in chosen or points:
                 try:
                     outcome = step.attempt(point)
                 except EdgeError as wrong:
@@ -146,6 +149,20 @@ class Walk:
                 yield self._written("plc", subject, point.name, outcome)
                 if not outcome.passed:
                     return
+
+    def _points_tried(self, subject: str, stack: contextlib.ExitStack) -> PlcStep:
+        """The station's line, open as long as `stack` is, and the way to try its points.
+
+        Raises:
+            EdgeError: it cannot be opened.
+        """
+        station, within_s = self._station(subject), self._options.within_s
+        if station.io is None:
+            line = stack.enter_context(Line(self._wiring, station))
+            return PlcStep(line, self._terminal, within_s)
+        wired = WiredLine(self._wiring, station)
+        stack.enter_context(wired)
+        return WiredStep(wired, self._terminal, within_s)
 
     def _golden(self, subject: str) -> Iterator[Tried]:
         """One part by its options, or one after the other as the person names them."""

@@ -249,6 +249,20 @@ class Ack(Wire, frozen=True, kw_only=True):
     refused: Text | None = None  # why the last batch was not taken, in words
 
 
+FaultWord = Literal[
+    "starting",
+    "camera",
+    "ledger",
+    "detector",
+    "overdue",
+    "plc",
+    "recipe",
+    "setup",
+    "change_over",
+]
+"""Why a station judges no parts: screens say it in their language."""
+
+
 class StationState(Wire, frozen=True, kw_only=True):
     """One station as it is now, for screens; never counted."""
 
@@ -259,7 +273,9 @@ class StationState(Wire, frozen=True, kw_only=True):
     triggers: Count
     recipe: Text
     trust: Trust
-    fault: Text | None = None
+    fault: Text | None = None  # for logs
+    fault_word: FaultWord | None = None
+    fault_about: Text = ""  # the camera's name, the recipe's number
 
 
 class State(Wire, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@
     401, 403, 408, 429, 5xx     not the picture's fault: all later
     other 4xx                   not wanted: not again
 
-One thread, one picture at a time, at a bounded rate: pictures must never slow down the rows.
+Two lanes, each a thread with a connection of its own and one picture at a time: the thumbnails of
+parts that were not OK leave as soon as the hub has their rows, however large a picture is under
+way; the pictures themselves leave at a bounded rate, so that they never slow down the rows.
 """
 
 import http.client
@@ -14,6 +16,8 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
@@ -31,13 +35,20 @@ CLOSE_S = 5.0
 _NOT_ITS_FAULT = (401, 403, 408, 425, 429)
 
 Outcome = Literal["done", "refused", "lost"]
+Kind = Literal["thumbnail", "not_ok", "ok"]
+
+LANES: Mapping[str, tuple[Kind, ...]] = {"thumbnails": ("thumbnail",), "pictures": ("not_ok", "ok")}
+"""What each lane sends, the most wanted first."""
 
 
 class PictureSource(Protocol):
     """Where the pictures are: the picture store, which this package does not import."""
 
-    def to_send(self, limit: int) -> list[str]:
-        """sha256 of pictures the hub may have now, the most wanted first; raises LedgerError."""
+    def to_send(self, kinds: Sequence[Kind], limit: int) -> list[str]:
+        """sha256 of pictures the hub may have now, in the order of `kinds`; raises LedgerError."""
+
+    def on_sendable(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when the hub may have more of them; it must not block."""
 
     def read(self, sha256: str) -> bytes:
         """The picture; raises LedgerError if it is not there or damaged."""
@@ -60,19 +71,69 @@ class Uploads:
     ) -> None:
         """Prepare; `start` begins.
 
+        Args:
+            rate_bytes_per_s: of each lane.
+
         Raises:
             LinkError: `pictures_url` is not an http or https address.
         """
-        try:
-            address = urlsplit(pictures_url)
-            self._port = address.port
-        except ValueError as wrong:
-            raise LinkError(f"pictures_url {pictures_url}: {wrong}") from wrong
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise LinkError(f"pictures_url {pictures_url}: expected http://HOST:PORT or https://")
-        self._where = pictures_url
-        self._host, self._encrypted = address.hostname, address.scheme == "https"
-        self._prefix = address.path.rstrip("/")
+        where = _address(pictures_url)
+        self._lanes = [
+            _Lane(name, where, token_file, source, rate_bytes_per_s, poll_s, retry_s)
+            for name in LANES
+        ]
+
+    def start(self) -> None:
+        """Send pictures until `close`."""
+        for lane in self._lanes:
+            lane.start()
+
+    def close(self) -> None:
+        """Stop; what is not sent waits on disk. Safe to call twice."""
+        for lane in self._lanes:
+            lane.stop()
+        for lane in self._lanes:
+            lane.join()
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where a hub takes pictures."""
+
+    url: str
+    host: str
+    port: int | None
+    encrypted: bool
+    prefix: str  # of the path
+
+
+def _address(url: str) -> _Address:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as wrong:
+        raise LinkError(f"pictures_url {url}: {wrong}") from wrong
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise LinkError(f"pictures_url {url}: expected http://HOST:PORT or https://")
+    return _Address(url, parts.hostname, port, parts.scheme == "https", parts.path.rstrip("/"))
+
+
+class _Lane:
+    """Pictures of some kinds, one after the other."""
+
+    def __init__(
+        self,
+        name: str,
+        where: _Address,
+        token_file: Path,
+        source: PictureSource,
+        rate_bytes_per_s: int,
+        poll_s: float,
+        retry_s: tuple[float, float],
+    ) -> None:
+        self._name = name
+        self._kinds = LANES[name]
+        self._where = where
         self._token_file = token_file
         self._source = source
         self._rate_bytes_per_s = rate_bytes_per_s
@@ -83,15 +144,21 @@ class Uploads:
         self._told: str | None = None
         self._random = random.Random()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
+        self._sendable = threading.Event()  # set by the ledger's thread, and to stop
+        self._thread = threading.Thread(target=self._run, name=f"upload {name}", daemon=True)
 
     def start(self) -> None:
-        """Send pictures until `close`."""
+        """Send until `stop`."""
+        self._source.on_sendable(self._sendable.set)
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop; what is not sent waits on disk. Safe to call twice."""
+    def stop(self) -> None:
+        """No picture after the one under way."""
         self._stop.set()
+        self._sendable.set()
+
+    def join(self) -> None:
+        """Returns when the thread has ended, or soon after if the hub hangs."""
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
 
@@ -101,16 +168,18 @@ class Uploads:
                 pause_s = self._round()
             except EdgeError as wrong:
                 self._tell(f"{wrong}; {wrong.hint}")
-                pause_s = self._pause_s(self._failures)
+                self._stop.wait(self._pause_s(self._failures))
                 self._failures += 1
             except Exception:
-                log.exception("pictures to %s: a round broke off", self._where)
-                pause_s = self._retry_s[1]
-            self._stop.wait(pause_s)
+                log.exception("%s to %s: a round broke off", self._name, self._where.url)
+                self._stop.wait(self._retry_s[1])
+            else:
+                self._sendable.wait(pause_s)
 
     def _round(self) -> float:
-        """Send what is due; returns how long to rest."""
-        wanted = self._source.to_send(AT_ONCE + len(self._later))
+        """Send what is due; returns how long to rest, unless there is more."""
+        self._sendable.clear()
+        wanted = self._source.to_send(self._kinds, AT_ONCE + len(self._later))
         self._later = {sha256: self._later[sha256] for sha256 in wanted if sha256 in self._later}
         now_s = time.monotonic()
         due = [sha256 for sha256 in wanted if self._later.get(sha256, (0.0, 0))[0] <= now_s]
@@ -126,7 +195,7 @@ class Uploads:
         finally:
             connection.close()
         if self._failures:
-            log.info("pictures to %s: on their way again", self._where)
+            log.info("%s to %s: on their way again", self._name, self._where.url)
         self._failures, self._told = 0, None
         return 0.0
 
@@ -145,7 +214,8 @@ class Uploads:
             log.warning("%s; it will not be sent", wrong)
             self._source.settle(sha256, "lost")
             return 0
-        status, said = self._put(connection, f"{self._prefix}/pictures/{sha256}", jpeg, headers)
+        path = f"{self._where.prefix}/pictures/{sha256}"
+        status, said = self._put(connection, path, jpeg, headers)
         if status in (200, 201):
             self._later.pop(sha256, None)
             self._source.settle(sha256, "done")
@@ -181,8 +251,9 @@ class Uploads:
         return response.status, said
 
     def _connection(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._encrypted else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=TIMEOUT_S)
+        where = self._where
+        kind = http.client.HTTPSConnection if where.encrypted else http.client.HTTPConnection
+        return kind(where.host, where.port, timeout=TIMEOUT_S)
 
     def _token(self) -> str:
         """Read anew every round, so that a renewed token needs no restart."""
@@ -203,4 +274,4 @@ class Uploads:
         """Log a trouble once, until pictures move again or it is another."""
         if trouble != self._told:
             self._told = trouble
-            log.warning("pictures to %s: %s", self._where, trouble)
+            log.warning("%s to %s: %s", self._name, self._where.url, trouble)

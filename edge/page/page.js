@@ -18,8 +18,15 @@ const ALERTS = {
   bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行", stop_request: "请求停线",
 };
 const FAULTS = {
+  starting: "正在启动", camera: "相机没有图像", ledger: "台账写不进磁盘", detector: "检测器没有反应",
+  overdue: "有工件超时未判", plc: "PLC 或导线没有回答", recipe: "配方不能用", setup: "正在设置相机",
+  change_over: "正在换型，先判完路上的工件",
+};
+const BAD_IMAGE = {
   frozen: "画面冻结", repeated: "画面重复", dark: "过暗", saturated: "过曝", defocused: "失焦",
   moved: "位置偏移", "no reference": "没有参考图", "other size": "尺寸与参考图不同",
+  "empty or no 8-bit picture": "空图或格式不对",
+  "taken under another recipe's setup": "按别的配方拍的",
 };
 const byId = (id) => document.getElementById(id);
 
@@ -41,7 +48,8 @@ function show(station) {
   put(".state", word);
   node.querySelector(".state").className = `state ${look}`;
   put(".mode", MODES[station.mode] || station.mode);
-  put(".fault", station.fault || "");
+  const fault = FAULTS[station.fault.word];
+  put(".fault", !fault ? "" : station.fault.about ? `${fault}（${station.fault.about}）` : fault);
   node.querySelector(".own-count").hidden = station.counted_by !== "self";
   for (const [kind, count] of Object.entries(station.counts)) put(`.${kind} dd`, count);
   const last = station.last_not_ok;
@@ -50,7 +58,7 @@ function show(station) {
   if (last) {
     const sample = last.mode === "sample" ? "标准件，" : "";
     const why = last.defect || REASONS[last.reason] || "";
-    const seen = last.faults.map((fault) => FAULTS[fault.split(":")[0]]).filter(Boolean);
+    const seen = last.faults.map((said) => BAD_IMAGE[said.split(":")[0]]).filter(Boolean);
     const more = last.defect || !seen.length ? "" : `（${seen.join("，")}）`;
     put("figcaption", `${sample}第 ${last.number} 件：${VERDICTS[last.code]} ${why}${more}`);
     const url = `/last/${encodeURIComponent(station.name)}.jpg?part=${last.epoch}-${last.number}`;

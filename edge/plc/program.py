@@ -10,7 +10,7 @@ input interrupt would have filled. What the program decides stands only in the t
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 from edge.errors import PlcProgramError
 from edge.plc.images import (
@@ -117,11 +117,18 @@ def program_code(text: str, source: str) -> BlockCode:
     return code
 
 
+def shipped_text() -> str:
+    """docs/plc/station.st: in a wheel it lies beside this file, in the repository where it is."""
+    place = Path(__file__).with_name("station.st")
+    if not place.is_file():
+        place = Path(__file__).parents[2] / "docs" / "plc" / "station.st"
+    return place.read_text(encoding="utf-8")
+
+
 @functools.cache
 def shipped_code() -> BlockCode:
-    """docs/plc/station.st, which travels with the package."""
-    text = resources.files("edge.plc").joinpath("station.st").read_text(encoding="utf-8")
-    return program_code(text, "station.st")
+    """What the simulated line runs where no other program is given."""
+    return program_code(shipped_text(), "station.st")
 
 
 class Program:

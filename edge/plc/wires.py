@@ -53,6 +53,7 @@ class Wires:
         self._panel = Panel(self._lines.drops_itself)
         self._backoff = Backoff()
         self._flags = StatusFlags(0)
+        self._hung = False  # commissioning plays a node that hangs
         self._alive_until_s = float("-inf")
         self._on: frozenset[str] | None = None  # None = nobody knows: write it
         self._fault: str | None = "no answer yet"
@@ -82,13 +83,29 @@ class Wires:
         if self._bus is not None:
             self._bus.submit(epoch, number, code, defect, score, inspect_ms, now_s)
 
+    @property
+    def fault(self) -> str | None:
+        """Why the I/O cannot be used; None = it answers."""
+        return self._fault
+
     def status(self, flags: StatusFlags, active_recipe: int = 0, error_code: int = 0) -> None:
         """For the lamps, and for the status registers: not ready without the wire."""
+        shown = self.show(flags)
+        if self._bus is not None:
+            self._bus.status(shown, active_recipe, error_code)
+
+    def show(self, flags: StatusFlags) -> StatusFlags:
+        """For the lamps alone; what of it holds while the I/O is as it is."""
         if self._fault is not None:
             flags &= ~StatusFlags.TRIGGER_READY
         self._flags = flags
+        return flags
+
+    def hang(self, *, on: bool) -> None:
+        """For commissioning: `ready` drops as when the node hangs; pulses are still given."""
+        self._hung = on
         if self._bus is not None:
-            self._bus.status(flags, active_recipe, error_code)
+            self._bus.hang(on=on)
 
     def acquired(self, number: int) -> None:
         """All pictures of this part are taken: only a bus can say so."""
@@ -162,6 +179,8 @@ class Wires:
         shown = self._panel.on(self._flags, alive, now_s)
         if alive and pulses.wanted(now_s):
             shown.add("ok")
+        if self._hung:
+            shown.discard("ready")
         on = frozenset(role for role in shown if getattr(self._io, role) is not None)
         if on != self._on:
             self._on = None

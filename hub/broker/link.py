@@ -6,6 +6,7 @@ every node sends again what was not acknowledged. A lost broker is tried again w
 
 import logging
 import queue
+import socket
 import ssl
 import threading
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class Link:
         self._queue: queue.Queue[Message] = queue.Queue(_WAITING)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(1, 30)
+        self._client.on_socket_open = _send_at_once
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -175,3 +177,8 @@ class Link:
             self._queue.put_nowait(Message(message.topic, bytes(message.payload), message.retain))
         except queue.Full:
             self.dropped += 1
+
+
+def _send_at_once(_client: mqtt.Client, _data: Any, wire: Any) -> None:
+    """No Nagle: an answer behind a PUBACK would wait 40 ms for the other end's delayed TCP ack."""
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

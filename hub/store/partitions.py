@@ -1,16 +1,35 @@
-"""Daily partitions of the part table, made ahead; rows that came earlier are moved into theirs."""
+"""Weekly partitions of the tables of rows, made ahead; rows that came earlier move into theirs.
 
-from datetime import date, timedelta
+A week starts on 1970-01-01 or a seventh day after it (Thursdays, UTC), as TimescaleDB cuts its
+chunks. A table that TimescaleDB keeps needs none of this and is passed over.
+"""
 
+from datetime import date, datetime, timedelta
+
+import psycopg
+
+from hub.errors import StoreError
 from hub.store import session
 from hub.store.session import Connection, converted
 
+WEEK = timedelta(days=7)
+TIMES = {"part": "at", "ledger_row": "at", "quarantine": "received_at"}
+"""The tables of rows, and the time that places a row in its week."""
+
+_ORIGIN = date(1970, 1, 1)
+
+
+def week_of(day: date) -> date:
+    """The first day of the week that `day` is in."""
+    return day - timedelta(days=(day - _ORIGIN).days % WEEK.days)
+
 
 def make_ahead(connection: Connection, today: date, days: int) -> list[str]:
-    """Make the partitions of today and the `days` after it that do not exist yet.
+    """Make the partitions from the newest there is up to the week of `today` + `days`.
 
-    Parts of such a day that already lie in the default partition (a node whose clock is ahead, a
-    hub that was off) move along, in the same transaction.
+    Rows of such a week that already lie in the default partition (a node whose clock is ahead, a
+    hub that was off) move along, in the same transaction. A table that is in use, by a backup for
+    one, is left for the next round.
 
     Returns:
         The names of the partitions made now.
@@ -18,21 +37,34 @@ def make_ahead(connection: Connection, today: date, days: int) -> list[str]:
     Raises:
         StoreError: the database is away; what was made stays.
     """
-    known = {row["day"] for row in session.rows(connection, "partition_days")}
-    wanted = [today + timedelta(days=ahead) for ahead in range(days + 1)]
-    return [_make(connection, day) for day in wanted if day not in known]
+    made = []
+    for row in session.rows(connection, "partitioned"):
+        newest: datetime | None = row["newest"]
+        since = week_of(today) if newest is None else newest.date()
+        while since <= today + timedelta(days=days):
+            until = week_of(since) + WEEK
+            try:
+                made.append(_make(connection, row["relation"], since, until))
+            except StoreError as wrong:
+                if isinstance(wrong.__cause__, psycopg.errors.LockNotAvailable):
+                    return made
+                raise
+            since = until
+    return made
 
 
-def _make(connection: Connection, day: date) -> str:
-    name = f"part_{day:%Y%m%d}"
-    since, until = f"'{day} 00:00+00'", f"'{day + timedelta(days=1)} 00:00+00'"
+def _make(connection: Connection, table: str, first: date, after: date) -> str:
+    name = f"{table}_{first:%Y%m%d}"
+    column, since, until = TIMES[table], f"'{first} 00:00+00'", f"'{after} 00:00+00'"
+    inside = f"{column} >= {since} AND {column} < {until}"
     statements = (
+        "SET LOCAL lock_timeout = '500ms'",
         # nobody may write into the default partition between the move and the attachment
-        "LOCK TABLE part_default IN ACCESS EXCLUSIVE MODE",
-        f"CREATE TABLE {name} (LIKE part INCLUDING DEFAULTS)",
-        f"WITH moved AS (DELETE FROM part_default WHERE at >= {since} AND at < {until} RETURNING *)"
+        f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE",
+        f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS)",
+        f"WITH moved AS (DELETE FROM {table}_default WHERE {inside} RETURNING *)"
         f" INSERT INTO {name} SELECT * FROM moved",
-        f"ALTER TABLE part ATTACH PARTITION {name} FOR VALUES FROM ({since}) TO ({until})",
+        f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({since}) TO ({until})",
     )
     with converted(name), connection.transaction():
         for statement in statements:

@@ -135,8 +135,8 @@ SELECT * FROM part WHERE stream = %(stream)s AND seq = %(seq)s;
 SELECT node, plant, line FROM node WHERE token_hash = %(token_hash)s AND revoked_at IS NULL;
 
 -- name: picture
--- A picture that a committed row names: sha256, node, kind, bytes, received_at, evicted_at. Pass
--- node = NULL to look for it whoever sent it (pages); with node for an upload.
-SELECT sha256, node, kind, stream, seq, at, bytes, received_at, evicted_at FROM picture
+-- A picture that a committed row names: sha256, node, kind, bytes, received_at, evicted_at,
+-- purged_at. Pass node = NULL to look for it whoever sent it (pages); with node for an upload.
+SELECT sha256, node, kind, stream, seq, at, bytes, received_at, evicted_at, purged_at FROM picture
 WHERE sha256 = %(sha256)s AND (%(node)s::text IS NULL OR node = %(node)s)
 ORDER BY received_at NULLS LAST LIMIT 1;

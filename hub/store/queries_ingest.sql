@@ -23,7 +23,7 @@ UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s R
 
 -- name: cursor_locked
 -- The cursor of a stream, locked until the transaction ends.
-SELECT node, next, hash FROM cursor WHERE stream = %(stream)s FOR UPDATE;
+SELECT node, next, hash, started_at, now() AS now FROM cursor WHERE stream = %(stream)s FOR UPDATE;
 
 -- name: stream_known
 -- Makes the cursor of a new stream.
@@ -32,36 +32,38 @@ VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(next)s, %(next)s, %(hash)s)
 ON CONFLICT (stream) DO NOTHING;
 
 -- name: cursor_moved
--- The cursor after the rows of this transaction.
-UPDATE cursor SET next = %(next)s, hash = %(hash)s, updated_at = now() WHERE stream = %(stream)s;
+-- The cursor after the rows of this transaction, which stand between `low` and `high`; `misplaced` of
+-- them stand at their arrival. What chain checks have still to look at grows by them.
+UPDATE cursor SET next = %(next)s, hash = %(hash)s, updated_at = now(),
+    unchecked_at = coalesce(unchecked_at, now()),
+    unchecked_low = least(unchecked_low, %(low)s), unchecked_high = greatest(unchecked_high, %(high)s),
+    misplaced = misplaced + %(misplaced)s,
+    misplaced_at = CASE WHEN %(misplaced)s > 0 THEN now() ELSE misplaced_at END
+WHERE stream = %(stream)s;
 
 -- name: gap_declared
 -- Rows first..last of a stream are lost: the node no longer holds them and the hub never got them.
 INSERT INTO gap (stream, first, last) VALUES (%(stream)s, %(first)s, %(last)s)
 ON CONFLICT DO NOTHING;
 
--- name: law_of
--- The law of one epoch, with exactly the fields of hub.tally.Law.
-SELECT station, epoch, counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed,
-       bypassed, quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good,
-       rejected, reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-       first_good, first_rejected, first_reject_confirmed
-FROM law WHERE stream = %(stream)s AND station = %(station)s AND epoch = %(epoch)s;
+-- name: laws_of
+-- The laws that some rows touch, each with its stream. wanted: JSON, [{stream, station, epoch}, ...].
+SELECT l.* FROM json_to_recordset(%(wanted)s::json) AS w(stream text, station text, epoch bigint)
+JOIN law l USING (stream, station, epoch);
 
--- name: law_kept
--- Writes the law of one epoch; the cursor's lock makes this the only writer.
+-- name: laws_kept
+-- Writes laws; the cursor's lock makes this the only writer. rows: JSON, as in the table.
 INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
                  opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
                  open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
                  plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
                  first_good, first_rejected, first_reject_confirmed)
-VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(epoch)s, %(counted_by)s,
-        %(cause)s, %(base)s, %(plc_start)s, %(opened_at)s, %(ok)s, %(ng)s, %(undecided)s,
-        %(missed)s, %(bypassed)s, %(quarantined)s, %(released)s, %(counter)s, %(open)s,
-        %(settled)s, %(passed)s,
-        %(sampled_at)s, %(moved_at)s, %(good)s, %(rejected)s, %(reject_confirmed)s,
-        %(plc_bypassed)s, %(reject_faults)s, %(first_counter)s, %(first_settled)s,
-        %(first_passed)s, %(first_good)s, %(first_rejected)s, %(first_reject_confirmed)s)
+SELECT stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
+       opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
+       open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
+       plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+       first_good, first_rejected, first_reject_confirmed
+FROM json_populate_recordset(NULL::law, %(rows)s::json)
 ON CONFLICT (stream, station, epoch) DO UPDATE SET
     (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
      quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
@@ -69,20 +71,31 @@ ON CONFLICT (stream, station, epoch) DO UPDATE SET
      first_good, first_rejected, first_reject_confirmed, updated_at) =
     (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
      excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
-     excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled, excluded.passed,
-     excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
+     excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled,
+     excluded.passed, excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
      excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
      excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
      excluded.first_rejected, excluded.first_reject_confirmed, now());
 
--- name: minute_added
--- Adds the counts of one batch to one minute.
+-- name: hours_kept
+-- Laws as they were at the last counter row of an hour. rows: JSON, as in the table.
+INSERT INTO law_hour (stream, station, epoch, hour, ok, ng, undecided, missed, bypassed,
+                      quarantined, counter, open)
+SELECT stream, station, epoch, hour, ok, ng, undecided, missed, bypassed, quarantined, counter, open
+FROM json_populate_recordset(NULL::law_hour, %(rows)s::json)
+ON CONFLICT (stream, station, epoch, hour) DO UPDATE SET
+    (ok, ng, undecided, missed, bypassed, quarantined, counter, open) =
+    (excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
+     excluded.quarantined, excluded.counter, excluded.open);
+
+-- name: minutes_added
+-- Adds the counts of a batch to minutes. rows: JSON, as in the table.
 INSERT INTO minute_count AS m (plant, line, station, node, recipe, model, mode, minute, ok, ng,
                                undecided, missed, bypassed, samples, triggers, latency_count,
                                latency_sum_ms, latency_max_ms)
-VALUES (%(plant)s, %(line)s, %(station)s, %(node)s, %(recipe)s, %(model)s, %(mode)s, %(minute)s,
-        %(ok)s, %(ng)s, %(undecided)s, %(missed)s, %(bypassed)s, %(samples)s, %(triggers)s,
-        %(latency_count)s, %(latency_sum_ms)s, %(latency_max_ms)s)
+SELECT plant, line, station, node, recipe, model, mode, minute, ok, ng, undecided, missed, bypassed,
+       samples, triggers, latency_count, latency_sum_ms, latency_max_ms
+FROM json_populate_recordset(NULL::minute_count, %(rows)s::json)
 ON CONFLICT (plant, line, station, node, recipe, model, mode, minute) DO UPDATE SET
     ok = m.ok + excluded.ok,
     ng = m.ng + excluded.ng,
@@ -95,33 +108,39 @@ ON CONFLICT (plant, line, station, node, recipe, model, mode, minute) DO UPDATE 
     latency_sum_ms = m.latency_sum_ms + excluded.latency_sum_ms,
     latency_max_ms = greatest(m.latency_max_ms, excluded.latency_max_ms);
 
--- name: cause_added
--- Adds parts to one cause of one minute.
+-- name: causes_added
+-- Adds parts to causes of minutes. rows: JSON, as in the table.
 INSERT INTO minute_cause AS m (plant, line, station, node, recipe, model, mode, minute, kind, label,
                                parts)
-VALUES (%(plant)s, %(line)s, %(station)s, %(node)s, %(recipe)s, %(model)s, %(mode)s, %(minute)s,
-        %(kind)s, %(label)s, %(parts)s)
+SELECT plant, line, station, node, recipe, model, mode, minute, kind, label, parts
+FROM json_populate_recordset(NULL::minute_cause, %(rows)s::json)
 ON CONFLICT (plant, line, station, node, recipe, model, mode, minute, kind, label) DO UPDATE SET
     parts = m.parts + excluded.parts;
 
--- name: seen_minute
--- The node was alive in this minute.
+-- name: minutes_seen
+-- The node was alive in these minutes. rows: JSON, as in the table.
 INSERT INTO minute_seen (node, minute, plant, line)
-VALUES (%(node)s, %(minute)s, %(plant)s, %(line)s) ON CONFLICT DO NOTHING;
+SELECT node, minute, plant, line FROM json_populate_recordset(NULL::minute_seen, %(rows)s::json)
+ON CONFLICT DO NOTHING;
 
 -- name: seen_now
 -- The node is alive in this minute.
 INSERT INTO minute_seen (node, minute, plant, line)
 VALUES (%(node)s, date_trunc('minute', now()), %(plant)s, %(line)s) ON CONFLICT DO NOTHING;
 
--- name: picture_named
--- A committed row names this picture: from now on its node may upload it.
+-- name: pictures_named
+-- Committed rows name these pictures: from now on their node may upload them. rows: JSON, as in the
+-- table.
 INSERT INTO picture (sha256, node, kind, stream, seq, at)
-VALUES (%(sha256)s, %(node)s, %(kind)s, %(stream)s, %(seq)s, %(at)s) ON CONFLICT DO NOTHING;
+SELECT sha256, node, kind, stream, seq, at
+FROM json_populate_recordset(NULL::picture, %(rows)s::json)
+ON CONFLICT DO NOTHING;
 
--- name: picture_evicted
--- The node deleted a picture to make room.
-UPDATE picture SET evicted_at = %(at)s WHERE sha256 = %(sha256)s AND node = %(node)s;
+-- name: pictures_evicted
+-- The node deleted pictures to make room. rows: JSON, as in the table.
+UPDATE picture p SET evicted_at = r.evicted_at
+FROM json_populate_recordset(NULL::picture, %(rows)s::json) AS r
+WHERE p.sha256 = r.sha256 AND p.node = r.node;
 
 -- name: alert_raised
 -- An alert stands: a new one, or the same counted up.
@@ -157,18 +176,19 @@ ON CONFLICT (node) DO UPDATE SET
 INSERT INTO refused (topic, reason, head) VALUES (%(topic)s, %(reason)s, %(head)s);
 
 -- name: refused_trimmed
--- Keeps the newest messages only.
-DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - %(keep)s;
+-- Keeps the newest messages as they came and counts the older ones per hour, topic and reason.
+WITH older AS (
+    DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - %(keep)s
+    RETURNING date_trunc('hour', received_at) AS hour, left(topic, 200) AS topic,
+              left(reason, 80) AS reason
+)
+INSERT INTO refused_hour AS h (hour, topic, reason, times)
+SELECT hour, topic, reason, count(*) FROM older GROUP BY hour, topic, reason
+ON CONFLICT (hour, topic, reason) DO UPDATE SET times = h.times + excluded.times;
 
 -- name: duties_lead
 -- True if this session now leads the duties (until it ends).
 SELECT pg_try_advisory_lock(%(lock)s) AS lead;
-
--- name: partition_days
--- The days that have a partition of their own: day.
-SELECT to_date(substring(c.relname FROM 6), 'YYYYMMDD') AS day
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'part'::regclass AND c.relname ~ '^part_[0-9]{8}$' ORDER BY day;
 
 -- name: unchecked
 -- Streams whose rows were not all re-verified yet, the longest waiting first.
@@ -209,6 +229,10 @@ GROUP BY c.plant, c.line, c.node, q.stream ORDER BY c.node, q.stream;
 -- name: hub_alerts
 -- The hub's own standing alerts: node, station, code.
 SELECT plant, line, node, station, code, detail FROM alert WHERE active AND source = 'hub';
+
+-- name: lines_told
+-- Tells the pages of several lines at once.
+SELECT pg_notify('qj_line', told) FROM unnest(%(payloads)s::text[]) AS told;
 
 -- name: line_told
 -- Tells the pages that something about a line changed.

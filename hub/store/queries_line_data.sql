@@ -5,30 +5,32 @@
 SELECT station, name, title, value, known, exponent, unit, counts, word, fault, at
 FROM tag WHERE stream = %(stream)s AND station = %(station)s AND name = %(tag)s;
 
--- name: tag_kept
--- Writes a tag as it was read last; the cursor's lock makes this the only writer.
+-- name: tags_kept
+-- Writes tags as they were read last; the cursor's lock makes this the only writer. rows: JSON, as in
+-- the table.
 INSERT INTO tag (stream, plant, line, node, station, name, title, value, known, exponent, unit,
                  counts, word, fault, at)
-VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(name)s, %(title)s, %(value)s,
-        %(known)s, %(exponent)s, %(unit)s, %(counts)s, %(word)s, %(fault)s, %(at)s)
+SELECT stream, plant, line, node, station, name, title, value, known, exponent, unit, counts, word,
+       fault, at
+FROM json_populate_recordset(NULL::tag, %(rows)s::json)
 ON CONFLICT (stream, station, name) DO UPDATE SET
     (title, value, known, exponent, unit, counts, word, fault, at) =
     (excluded.title, excluded.value, excluded.known, excluded.exponent, excluded.unit,
      excluded.counts, excluded.word, excluded.fault, excluded.at);
 
 -- name: growth_added
--- Adds to what a count grew in one minute.
+-- Adds to what counts grew in minutes. rows: JSON, as in the table.
 INSERT INTO tag_growth AS g (plant, line, node, station, name, exponent, unit, minute, grown)
-VALUES (%(plant)s, %(line)s, %(node)s, %(station)s, %(name)s, %(exponent)s, %(unit)s, %(minute)s,
-        %(grown)s)
+SELECT plant, line, node, station, name, exponent, unit, minute, grown
+FROM json_populate_recordset(NULL::tag_growth, %(rows)s::json)
 ON CONFLICT (plant, line, node, station, name, exponent, unit, minute) DO UPDATE SET
     grown = g.grown + excluded.grown;
 
--- name: line_kept
--- Writes how the line of a station stands since when.
+-- name: lines_kept
+-- Writes how the lines of stations stand since when. rows: JSON, as in the table.
 INSERT INTO line_state (stream, plant, line, node, station, state, cause, word, at)
-VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(station)s, %(state)s, %(cause)s, %(word)s,
-        %(at)s)
+SELECT stream, plant, line, node, station, state, cause, word, at
+FROM json_populate_recordset(NULL::line_state, %(rows)s::json)
 ON CONFLICT (stream, station) DO UPDATE SET
     (state, cause, word, at) = (excluded.state, excluded.cause, excluded.word, excluded.at);
 

@@ -39,15 +39,21 @@ WHERE minute >= %(since)s AND minute < %(until)s AND label <> ''
 ORDER BY kind, label;
 
 -- name: pictures_of
--- What became of pictures, by their hashes: sha256, received (the file is here), evicted.
-SELECT sha256, bool_or(received_at IS NOT NULL) AS received, bool_or(evicted_at IS NOT NULL) AS evicted
+-- What became of pictures, by their hashes: sha256, received (the file is here), evicted (by the
+-- node), purged (by the hub).
+SELECT sha256, bool_or(received_at IS NOT NULL AND purged_at IS NULL) AS received,
+       bool_or(evicted_at IS NOT NULL) AS evicted, bool_or(purged_at IS NOT NULL) AS purged
 FROM picture WHERE sha256 = ANY(%(hashes)s) GROUP BY sha256;
 
 -- name: picture_arrived
--- The picture's file is on disk: sets bytes and received_at, and tells the screens of the node's
--- line; nothing if no row of that node names it.
+-- The picture's file is on disk: sets bytes, class and received_at, and tells the screens of the
+-- node's line; nothing if no row of that node names it.
 WITH arrived AS (
-    UPDATE picture SET bytes = %(bytes)s, received_at = coalesce(received_at, now())
+    UPDATE picture p SET bytes = %(bytes)s, received_at = coalesce(received_at, now()),
+        class = CASE WHEN kind = 'thumbnail' THEN 'thumbnail'
+                     WHEN EXISTS (SELECT FROM part q WHERE q.stream = p.stream AND q.seq = p.seq
+                                                       AND q.code = 1) THEN 'ok'
+                     ELSE 'not_ok' END
     WHERE sha256 = %(sha256)s AND node = %(node)s
     RETURNING sha256, node, kind, bytes, received_at
 )

@@ -1,46 +1,29 @@
 """The ingest transaction: rows, sums, law and cursor together or not at all.
 
 The cursor row of the stream is locked first, so any number of ingest workers may be given batches
-of one stream in any order. Rows go in by binary COPY. Every public function is one transaction; the
-answer to the node is published only after it.
+of one stream in any order. Batches of several nodes may share a transaction and its fsync; their
+cursors are locked in one order, so that two workers never wait for each other. Rows go in by binary
+COPY. Every public function is one transaction; the answer to the node, and what pages are told,
+are published only after it.
 """
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, Row, State, TagRow
+from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, State, TagRow
 from hub.errors import RegistryError
 from hub.figures import Figure, Figures
-from hub.intake import LAST_MS, Bad, Good, Intake, Place, examine
-from hub.moments import moment
-from hub.store import session, sums
+from hub.intake import LAST_MS, NOTHING_TOLD, Arrival, Bad, Good, Intake, Place, Told, examine
+from hub.moments import milliseconds, moment
+from hub.store import copied, session, sums
+from hub.store.copied import clean
 from hub.store.session import Connection, converted
 from hub.tally import Law, Tally
-
-CHANNEL = "qj_line"
-
-_PART = (
-    ("stream", "text"), ("seq", "int8"), ("at", "timestamptz"), ("plant", "text"),
-    ("line", "text"), ("node", "text"), ("station", "text"), ("epoch", "int8"),
-    ("number", "int8"), ("code", "int2"), ("reason", "text"), ("computed", "int2"),
-    ("computed_reason", "text"), ("defect", "text"), ("score", "int4"), ("mode", "text"),
-    ("recipe", "text"), ("model", "text"), ("trust", "text"), ("product", "text"),
-    ("batch", "text"), ("serial", "text"), ("inspect_ms", "int8"), ("latency_ms", "int8"),
-    ("views", "jsonb"), ("hash", "text"), ("raw", "bytea"),
-)  # fmt: skip
-_OTHER = (
-    ("stream", "text"), ("seq", "int8"), ("at", "timestamptz"), ("plant", "text"),
-    ("line", "text"), ("node", "text"), ("kind", "text"), ("station", "text"),
-    ("epoch", "int8"), ("body", "jsonb"), ("hash", "text"), ("raw", "bytea"),
-)  # fmt: skip
-_QUARANTINE = (
-    ("stream", "text"), ("seq", "int8"), ("node", "text"), ("station", "text"),
-    ("epoch", "int8"), ("parts", "int8"), ("reason", "text"), ("hash", "text"), ("raw", "bytea"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +41,7 @@ class Cursor:
 
     next: int
     hash: str | None
+    arrival: Arrival
     new: bool = False
     lost: int = 0
 
@@ -71,6 +55,18 @@ class Taken:
     duplicates: int = 0
     quarantined: int = 0
     parts: int = 0
+    misplaced: int = 0
+    told: Told = NOTHING_TOLD
+
+
+@dataclass(slots=True)
+class _Work:
+    """One batch under way in a transaction."""
+
+    place: Place
+    stream: str
+    intake: Intake
+    tally: Tally = field(default_factory=lambda: Tally({}))
 
 
 def born(connection: Connection, place: Place, birth: Birth) -> Born:
@@ -89,7 +85,7 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
         if following < birth.next:
             lost = birth.next - following
             _declare_gap(connection, birth.stream, following, birth.next - 1)
-            _moved(connection, birth.stream, birth.next, None)
+            _moved(connection, birth.stream, birth.next, None, Tally({}))
             following, digest = birth.next, None
     ack = Ack(v=1, stream=birth.stream, next=following, hash=_told(following, digest))
     return Born(ack, cursor.new, lost)
@@ -107,30 +103,42 @@ def taken(
         RegistryError: as `born`.
         StoreError, StatementError: nothing was committed.
     """
+    [outcome] = taken_many(connection, [(place, batch)], condemned)
+    if isinstance(outcome, RegistryError):
+        raise outcome
+    return outcome
+
+
+def taken_many(
+    connection: Connection,
+    batches: Sequence[tuple[Place, Batch]],
+    condemned: str | None = None,
+) -> list[Taken | RegistryError]:
+    """Store what is new of batches of different nodes, in one transaction, all of them or none.
+
+    Returns:
+        In the order of `batches`: what became of each, or why its node may not write. That one
+        stores nothing and does not keep the others from being stored.
+
+    Raises:
+        StoreError, StatementError: nothing was committed.
+    """
+    assert len({place.node for place, _ in batches}) == len(batches), "one batch of each node"
+    outcomes: dict[str, Taken | RegistryError] = {}
     with converted("batch"), connection.transaction():
-        _registered(connection, place)
-        cursor = _cursor(connection, place, batch.stream, batch.first)
-        intake = examine(batch, cursor.next, cursor.hash, condemned)
-        tally = _tallied(connection, batch.stream, intake)
-        if intake.rows:
-            _store(connection, place, batch.stream, intake)
-            sums.add(connection, place, batch.stream, tally)
-            _moved(connection, batch.stream, intake.next, intake.hash)
-            _tell(connection, place, intake, tally)
-    good = [row for row in intake.rows if isinstance(row, Good)]
-    return Taken(
-        ack=Ack(
-            v=1,
-            stream=batch.stream,
-            next=intake.next,
-            hash=_told(intake.next, intake.hash),
-            refused=_short(intake.refused),
-        ),
-        stored=len(good),
-        duplicates=intake.duplicates,
-        quarantined=len(intake.rows) - len(good),
-        parts=sum(isinstance(row.row, PartRow) for row in good),
-    )
+        works = []
+        for place, batch in sorted(batches, key=lambda one: one[1].stream):
+            try:
+                _registered(connection, place)
+                cursor = _cursor(connection, place, batch.stream, batch.first)
+            except RegistryError as wrong:
+                outcomes[place.node] = wrong
+                continue
+            intake = examine(batch, cursor.next, cursor.hash, condemned, cursor.arrival)
+            works.append(_Work(place, batch.stream, intake))
+        _store(connection, [work for work in works if work.intake.new])
+    outcomes |= {work.place.node: _became(work) for work in works}
+    return [outcomes[place.node] for place, _ in batches]
 
 
 def heard(connection: Connection, place: Place, state: State, retained: bool) -> None:
@@ -170,14 +178,24 @@ def noticed(connection: Connection, place: Place, notice: Notice) -> None:
         _notify(connection, place, kind="notice", **msgspec.to_builtins(notice))
 
 
+def tell(connection: Connection, told: Sequence[dict[str, Any]]) -> None:
+    """Tell the pages of batches that were committed. Not part of their transaction: NOTIFY takes
+    a lock that every other writer that notifies waits for, until that commit is on disk.
+
+    Raises:
+        StoreError: the database is away.
+    """
+    session.rows(connection, "lines_told", payloads=[_json(one) for one in told])
+
+
 def refuse(connection: Connection, topic: str, reason: str, payload: bytes) -> None:
     """Keep the beginning of a message that was not taken, for a person to look at."""
     with converted("refused"), connection.transaction():
         session.rows(
             connection,
             "refused_kept",
-            topic=_clean(topic),
-            reason=_clean(reason)[:500],
+            topic=clean(topic),
+            reason=clean(reason)[:500],
             head=payload[:4096],
         )
 
@@ -213,40 +231,104 @@ def _cursor(connection: Connection, place: Place, stream: str, first: int) -> Cu
     row = found[0]
     if row["node"] != place.node:
         raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
-    return Cursor(row["next"], row["hash"], new, first - 1 if new else 0)
+    arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
+    return Cursor(row["next"], row["hash"], arrival, new, first - 1 if new else 0)
 
 
 def _declare_gap(connection: Connection, stream: str, first: int, last: int) -> None:
     session.rows(connection, "gap_declared", stream=stream, first=first, last=last)
 
 
-def _tallied(connection: Connection, stream: str, intake: Intake) -> Tally:
-    """The sums of the new rows, on top of the laws as stored (locked by the cursor)."""
-    touched = {_epoch_of(row) for row in intake.rows} - {None}
-    laws = {}
-    for station, epoch in filter(None, touched):
-        found = session.rows(connection, "law_of", stream=stream, station=station, epoch=epoch)
-        if found:
-            laws[station, epoch] = Law(**found[0])
-    tally = Tally(laws, Figures(_figures(connection, stream, intake)))
-    for row in intake.rows:
-        tally.add(row)
-    return tally
+def _store(connection: Connection, works: list[_Work]) -> None:
+    """Rows, sums and cursors of batches that have new rows."""
+    if not works:
+        return
+    others: list[copied.Values] = []
+    bad: list[copied.Values] = []
+    parts = _columns(works, others, bad)
+    first = next(parts, None)
+    if first is not None:  # the rest is read while the server stores it
+        copied.copy(connection, "part", copied.PART, chain((first,), parts))
+    if others:
+        copied.copy(connection, "ledger_row", copied.OTHER, others)
+    if bad:
+        copied.copy(connection, "quarantine", copied.QUARANTINE, bad)
+    works = [work for work in works if work.intake.read]
+    _laws(connection, works)
+    _figures(connection, works)
+    for work in works:
+        for row in work.intake.read:
+            work.tally.add(row)
+    with connection.pipeline():
+        for work in works:
+            sums.add(connection, work.place, work.stream, work.tally)
+            _moved(connection, work.stream, work.intake.next, work.intake.hash, work.tally)
 
 
-def _figures(connection: Connection, stream: str, intake: Intake) -> dict[tuple[str, str], Figure]:
-    """The tags that the new rows name, as stored."""
-    named = {
-        (row.row.station, row.row.name)
-        for row in intake.rows
-        if isinstance(row, Good) and isinstance(row.row, TagRow)
-    }
-    known: dict[tuple[str, str], Figure] = {}
-    for station, name in named:
-        found = session.rows(connection, "tag_of", stream=stream, station=station, tag=name)
-        if found:
-            known[station, name] = Figure(**found[0])
-    return known
+def _columns(
+    works: list[_Work], others: list[copied.Values], bad: list[copied.Values]
+) -> Iterator[copied.Values]:
+    """The part rows as they are read; the others are put aside for their own tables."""
+    for work in works:
+        place, stream = work.place, work.stream
+        for row in work.intake.reading():
+            if isinstance(row, Bad):
+                bad.append(copied.of_bad(place, stream, row))
+            elif isinstance(row.row, PartRow):
+                yield copied.of_part(place, stream, row, row.row)
+            else:
+                others.append(copied.of_other(place, stream, row, row.row))
+
+
+def _became(work: _Work) -> Taken:
+    intake, tally = work.intake, work.tally
+    good = [row for row in intake.read if isinstance(row, Good)]
+    stations = frozenset(row.row.station for row in good)
+    return Taken(
+        ack=Ack(
+            v=1,
+            stream=work.stream,
+            next=intake.next,
+            hash=_told(intake.next, intake.hash),
+            refused=_short(intake.refused),
+        ),
+        stored=len(good),
+        duplicates=intake.duplicates,
+        quarantined=len(intake.read) - len(good),
+        parts=sum(isinstance(row.row, PartRow) for row in good),
+        misplaced=tally.misplaced,
+        told=Told(stations, len(intake.read), tally.not_ok, len(tally.alerts)),
+    )
+
+
+def _laws(connection: Connection, works: list[_Work]) -> None:
+    """Give each tally the laws that its rows touch, as stored (locked by the cursor)."""
+    asked = [
+        {"stream": work.stream, "station": station, "epoch": epoch}
+        for work in works
+        for station, epoch in filter(None, {_epoch_of(row) for row in work.intake.read})
+    ]
+    tallies = {work.stream: work.tally for work in works}
+    for row in session.rows(connection, "laws_of", wanted=_json(asked)):
+        law = Law(**{name: row[name] for name in Law.__slots__})
+        tallies[row["stream"]].laws[law.station, law.epoch] = law
+
+
+def _figures(connection: Connection, works: list[_Work]) -> None:
+    """Give each tally the tags that its rows name, as stored."""
+    for work in works:
+        named = {
+            (row.row.station, row.row.name)
+            for row in work.intake.read
+            if isinstance(row, Good) and isinstance(row.row, TagRow)
+        }
+        known: dict[tuple[str, str], Figure] = {}
+        for station, name in named:
+            for found in session.rows(
+                connection, "tag_of", stream=work.stream, station=station, tag=name
+            ):
+                known[station, name] = Figure(**found)
+        work.tally.figures = Figures(known)
 
 
 def _epoch_of(row: Good | Bad) -> tuple[str, int] | None:
@@ -255,89 +337,34 @@ def _epoch_of(row: Good | Bad) -> tuple[str, int] | None:
     return None if row.station is None or row.epoch is None else (row.station, row.epoch)
 
 
-def _store(connection: Connection, place: Place, stream: str, intake: Intake) -> None:
-    parts: list[tuple[Any, ...]] = []
-    others: list[tuple[Any, ...]] = []
-    bad: list[tuple[Any, ...]] = []
-    for row in intake.rows:
-        if isinstance(row, Bad):
-            reason = _clean(row.reason)[:500]
-            where = (stream, row.seq, place.node, row.station, row.epoch, row.parts)
-            bad.append((*where, reason, row.hash, row.raw))
-        elif isinstance(row.row, PartRow):
-            parts.append(_part_columns(place, stream, row, row.row))
-        else:
-            others.append(_other_columns(place, stream, row, row.row))
-    _copy(connection, "part", _PART, parts)
-    _copy(connection, "ledger_row", _OTHER, others)
-    _copy(connection, "quarantine", _QUARANTINE, bad)
-
-
-def _part_columns(place: Place, stream: str, good: Good, row: PartRow) -> tuple[Any, ...]:
-    return (
-        stream, good.seq, moment(row.at_ms), place.plant, place.line, place.node, row.station,
-        row.epoch, row.number, int(row.code), row.reason and row.reason.value, int(row.computed),
-        row.computed_reason and row.computed_reason.value, row.defect, row.score, row.mode.value,
-        row.recipe, row.model, row.trust, row.product, row.batch, row.serial, row.inspect_ms,
-        row.latency_ms, Jsonb(row.views, dumps=msgspec.json.encode), good.hash, good.raw,
-    )  # fmt: skip
-
-
-def _other_columns(place: Place, stream: str, good: Good, row: Row) -> tuple[Any, ...]:
-    kind = str(type(row).__struct_config__.tag)
-    return (
-        stream, good.seq, moment(row.at_ms), place.plant, place.line, place.node, kind,
-        row.station, row.epoch, Jsonb(row, dumps=msgspec.json.encode), good.hash, good.raw,
-    )  # fmt: skip
-
-
-def _copy(
-    connection: Connection,
-    table: str,
-    columns: tuple[tuple[str, str], ...],
-    rows: list[tuple[Any, ...]],
+def _moved(
+    connection: Connection, stream: str, following: int, head: str | None, tally: Tally
 ) -> None:
-    if not rows:
-        return
-    names = ", ".join(name for name, _ in columns)
-    statement = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
-    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        copy.set_types([kind for _, kind in columns])
-        for row in rows:
-            copy.write_row(row)
-
-
-def _moved(connection: Connection, stream: str, following: int, head: str | None) -> None:
-    session.rows(connection, "cursor_moved", stream=stream, next=following, hash=head)
-
-
-def _tell(connection: Connection, place: Place, intake: Intake, tally: Tally) -> None:
-    stations = {row.row.station for row in intake.rows if isinstance(row, Good)}
-    _notify(
+    low = None if tally.first_ms is None else moment(tally.first_ms)
+    high = None if tally.first_ms is None else moment(tally.last_ms)
+    session.rows(
         connection,
-        place,
-        kind="rows",
-        stations=sorted(stations)[:32],
-        rows=len(intake.rows),
-        not_ok=tally.not_ok,
-        alerts=len(tally.alerts),
+        "cursor_moved",
+        stream=stream,
+        next=following,
+        hash=head,
+        low=low,
+        high=high,
+        misplaced=tally.misplaced,
     )
 
 
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _notify(connection: Connection, place: Place, **told: Any) -> None:
-    told |= {"plant": place.plant, "line": place.line, "node": place.node}
-    payload = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+    tell(connection, [told | {"plant": place.plant, "line": place.line, "node": place.node}])
 
 
 def _told(following: int, digest: str | None) -> str | None:
     """The hash of the last row stored, as an acknowledgement tells it: none before row 1."""
     return digest if following > 1 else None
-
-
-def _clean(text: str) -> str:
-    """Text as PostgreSQL can store it."""
-    return text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
 
 
 def _short(text: str | None) -> str | None:

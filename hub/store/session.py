@@ -1,6 +1,6 @@
 """One connection to the database, for a worker thread; psycopg's errors become StoreError."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,3 +65,13 @@ def rows(connection: Connection, name: str, **parameters: Any) -> list[dict[str,
     with converted(name):
         cursor = connection.execute(query(name).sql.encode(), parameters)
         return cursor.fetchall() if cursor.description else []
+
+
+def each(connection: Connection, name: str, many: Iterable[Mapping[str, Any]]) -> None:
+    """One named statement for many rows, in one round trip; what it returns is not looked at.
+
+    Raises:
+        StoreError: as `rows`.
+    """
+    with converted(name), connection.cursor() as cursor:
+        cursor.executemany(query(name).sql.encode(), list(many))

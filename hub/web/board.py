@@ -5,10 +5,10 @@ stopped. Bypass and faults come before "running", because a person must act on t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from hub.web.part import Part
 from hub.web.periods import Shift
 from hub.web.words import WORDS
 
+One = TypeVar("One")
 Row = Mapping[str, Any]
 COUNTED = ("ok", "ng", "undecided", "missed", "bypassed")
 TREND_MINUTES = 60
@@ -36,6 +37,14 @@ class NodeNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a station judges no parts: a word of `words` and whom it is about, or as it came."""
+
+    word: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateNow:
     """The line in one word (`state.WORD` in `words`), and how it looks."""
 
@@ -44,7 +53,7 @@ class StateNow:
     icon: str
     modes: tuple[str, ...]
     recipes: tuple[str, ...]
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
     unsigned: bool
 
 
@@ -177,7 +186,11 @@ def state_of(nodes: Sequence[NodeNow]) -> StateNow:
         icon,
         modes,
         _distinct(station.recipe for station in stations if station.recipe),
-        _distinct(station.fault for station in stations if station.fault),
+        _distinct(
+            Fault(station.fault_word or station.fault, station.fault_about)
+            for station in stations
+            if station.fault
+        ),
         any(station.trust == "unsigned" for station in stations),
     )
 
@@ -282,5 +295,5 @@ def alert_of(row: Row) -> AlertNow:
     )
 
 
-def _distinct(words: Any) -> tuple[str, ...]:
+def _distinct(words: Iterable[One]) -> tuple[One, ...]:
     return tuple(dict.fromkeys(words))

@@ -11,7 +11,7 @@ from edge.mqtt.message import View
 from edge.terms import Code
 from hub.web import draw
 
-Picture = Literal["here", "waiting", "evicted", "none"]
+Picture = Literal["here", "waiting", "evicted", "purged", "none"]
 Arrivals = Mapping[str, Mapping[str, Any]]
 """Rows of the query pictures_of by sha256."""
 
@@ -112,9 +112,12 @@ def shown(view: View, arrivals: Arrivals, defect: str | None, small: bool) -> Sh
     named = [sha256 for sha256 in wanted if sha256 is not None]
     here = [sha256 for sha256 in named if arrivals.get(sha256, {}).get("received")]
     gone = [sha256 for sha256 in named if arrivals.get(sha256, {}).get("evicted")]
+    purged = any(arrivals.get(sha256, {}).get("purged") for sha256 in named)
     picture: Picture = "none"
     if here:
         picture = "here"
+    elif purged:
+        picture = "purged"
     elif named:
         picture = "evicted" if len(gone) == len(named) else "waiting"
     if here and not (view.width and view.height):

@@ -76,6 +76,18 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "state.bypass": ("旁路运行", "Bypass"),
     "state.offline": ("节点离线", "Node offline"),
     "state.silent": ("无数据", "No data"),
+    "fault.starting": ("正在启动", "Starting"),
+    "fault.camera": ("相机没有图像", "No pictures from the camera"),
+    "fault.ledger": ("台账写不进磁盘", "Ledger cannot be written"),
+    "fault.detector": ("检测器没有反应", "The detector does not react"),
+    "fault.overdue": ("有工件超时未判", "A part is past its deadline without a verdict"),
+    "fault.plc": ("PLC 或导线没有回答", "No answer from PLC or wires"),
+    "fault.recipe": ("配方不能用", "The recipe cannot be used"),
+    "fault.setup": ("正在设置相机", "The camera is being set up"),
+    "fault.change_over": (
+        "正在换型，先判完路上的工件",
+        "Change-over: parts on their way come first",
+    ),
     "mode": ("模式", "Mode"),
     "mode.auto": ("自动", "Automatic"),
     "mode.monitor": ("观察（只看不剔）", "Monitor (rejects nothing)"),
@@ -146,6 +158,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "picture.none": ("本件没有图片", "No picture of this part"),
     "picture.absent": ("无图片", "no picture"),
     "picture.evicted": ("图片已按保留策略删除", "The picture was deleted to make room"),
+    "picture.purged": ("图片已过期，已删除", "The picture has expired and was deleted"),
     "picture.of": ("{camera} 拍摄的图片", "Picture from {camera}"),
     # alerts: each code of edge.alerts and hub.duties, and what to do
     "alert.consecutive_ng": ("连续不合格", "Many NG in a row"),
@@ -233,6 +246,11 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "alert.rows_lost.do": (
         "节点已不再保存、中心也没有收到这些行。请通知管理员。",
         "The node no longer holds these rows and the hub never got them. Tell the admin.",
+    ),
+    "alert.archive_failed": ("旧台账归档失败", "Old rows cannot be archived"),
+    "alert.archive_failed.do": (
+        "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
+        "The old rows stay in the database. Tell the admin to look at the archive folder.",
     ),
     "alert.quarantine": ("有坏行待查", "Rows in quarantine"),
     "alert.quarantine.do": (

@@ -1,0 +1,154 @@
+"""Checks a whole database against itself: every chain from its first row, every law counted again.
+
+What duties do a slice at a time, for a database that came back from a backup. Rows in a sealed
+archive or a declared gap are passed over; the chain goes on from the hash that the archive ended
+with, and such a stream's law cannot be counted again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.mqtt.message import GENESIS, decode_row
+from edge.mqtt.message import chain as chained
+from hub.figures import Figures
+from hub.intake import Bad, Good
+from hub.store import chain, session
+from hub.store.queries import query
+from hub.store.session import Connection, converted
+from hub.tally import Law, Tally
+
+Skipped = Mapping[int, tuple[int, str | None]]
+"""First row that is not in the database: the last one with it, and its hash where it is known."""
+
+_FETCH = 5000  # rows at a time
+COUNTED = (
+    *("counted_by", "base", "ok", "ng", "undecided", "missed", "bypassed", "quarantined"),
+    *("released", "counter", "open", "settled", "passed"),
+)
+"""Columns of `law` that follow from the rows alone."""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was found; `wrong` is empty if everything is as it was acknowledged."""
+
+    streams: int
+    rows: int
+    laws: int  # counted again from the rows
+    wrong: list[str]
+
+
+def verify(connection: Connection, tell: Callable[[str], None]) -> Verified:
+    """Check chains, laws and the hub's own chain; `tell` gets a sentence per stream.
+
+    Raises:
+        StoreError: the database is away.
+    """
+    found = Verified(0, 0, 0, [])
+    broken = chain.broken_at(session.rows(connection, "hub_chain_entries"))
+    found.wrong += [broken] if broken is not None else []
+    streams = session.rows(connection, "streams")
+    for number, stream in enumerate(streams, 1):
+        name = stream["stream"]
+        skipped = _skipped(connection, name)
+        recount = Recount()
+        with (
+            converted("verify"),
+            connection.transaction(),
+            connection.cursor("stream_rows") as cursor,
+        ):
+            cursor.itersize = _FETCH
+            cursor.execute(query("stream_rows").sql.encode(), {"stream": name})
+            rows = recount.through(cursor)
+            wrong = broken_at(rows, stream["next"], skipped, stream["hash"])
+        found.streams += 1
+        found.rows += recount.rows
+        if wrong is not None:
+            found.wrong.append(f"ledger {name}: {wrong}")
+        elif not any(digest for _, digest in skipped.values()):
+            stored = session.rows(connection, "laws_of", stream=name)
+            found.laws += len(stored)
+            found.wrong += [f"ledger {name}: {told}" for told in recount.differs(stored)]
+        tell(f"ledger {number} of {len(streams)} of {stream['node']}: {recount.rows} rows")
+    return found
+
+
+def broken_at(
+    rows: Iterable[Mapping[str, Any]], after: int, skipped: Skipped, head: str | None
+) -> str | None:
+    """What is wrong with the rows 1 up to `after` of a stream, or None. Pure.
+
+    Args:
+        rows: seq, hash, raw of every stored row, in order.
+        after: the first row that was not acknowledged yet.
+        head: hash of row after - 1; None = not known.
+    """
+    expected, previous = 1, GENESIS
+
+    def skip() -> None:
+        nonlocal expected, previous
+        while expected in skipped:
+            last, digest = skipped[expected]
+            expected, previous = last + 1, digest or ""
+
+    for row in rows:
+        skip()
+        if row["seq"] != expected:
+            twice = row["seq"] < expected
+            return f"row {row['seq']} is stored twice" if twice else f"row {expected} is missing"
+        if previous and chained(previous, expected, bytes(row["raw"])) != row["hash"]:
+            return f"row {expected} is not what was acknowledged"
+        expected, previous = expected + 1, row["hash"]
+    skip()
+    if expected != after:
+        return f"row {expected} is missing" if expected < after else f"rows from {after} on are new"
+    if previous and head is not None and previous != head:
+        return f"row {after - 1} is not the one that was acknowledged last"
+    return None
+
+
+class Recount:
+    """Counts the laws of one stream again from its rows, as ingest counted them."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._laws: dict[tuple[str, int], Law] = {}
+
+    def through(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The same rows, counted as they pass."""
+        tally = Tally(self._laws, Figures({}))
+        for row in rows:
+            self.rows += 1
+            if self.rows % _FETCH == 0:  # keeps the laws, forgets the minutes
+                tally = Tally(self._laws, Figures({}))
+            tally.add(_counted(row))
+            yield row
+
+    def differs(self, stored: Iterable[Mapping[str, Any]]) -> list[str]:
+        """A sentence for each epoch whose stored law is not what its rows add up to."""
+        told = []
+        left = dict(self._laws)
+        for row in stored:
+            law = left.pop((row["station"], row["epoch"]), Law(row["station"], row["epoch"]))
+            told += [
+                f"{law.station} epoch {law.epoch}: {name} is {row[name]}, "
+                f"its rows say {getattr(law, name)}"
+                for name in COUNTED
+                if row[name] != getattr(law, name)
+            ]
+        return told + [f"{station} epoch {epoch}: has no law" for station, epoch in left]
+
+
+def _counted(row: Mapping[str, Any]) -> Good | Bad:
+    raw = bytes(row["raw"])
+    if row["parts"] is None:
+        return Good(row["seq"], row["hash"], raw, decode_row(raw))
+    where = (row["station"], row["epoch"], row["parts"])
+    return Bad(row["seq"], row["hash"], raw, "", *where)
+
+
+def _skipped(connection: Connection, stream: str) -> dict[int, tuple[int, str | None]]:
+    gaps = session.rows(connection, "gaps", stream=stream)
+    runs = session.rows(connection, "archived_runs", stream=stream)
+    return {row["first"]: (row["last"], row.get("hash")) for row in [*gaps, *runs]}
