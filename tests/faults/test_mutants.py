@@ -26,8 +26,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs_mosquitto]
-
 MUTANTS: dict[str, dict[str, Any]] = tomllib.loads(
     (Path(__file__).parent / "mutants.toml").read_text(encoding="utf-8")
 )
@@ -43,12 +41,20 @@ def planted(name: str, folder: Path) -> Path:
         shutil.copytree(
             ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
         )
-    for change in MUTANTS[name]["change"] if name != "none" else ():
-        path = folder / change["file"]
-        text = path.read_text(encoding="utf-8")
-        assert text.count(change["snippet"]) == 1, f"{name}: {change['file']}: {change['snippet']}"
-        path.write_text(text.replace(change["snippet"], change["becomes"]), encoding="utf-8")
+    for path, text in changed(name).items():
+        (folder / path).write_text(text, encoding="utf-8")
     return folder
+
+
+def changed(name: str) -> dict[str, str]:
+    """The files that this bug changes, with it; each snippet stands there exactly once."""
+    texts: dict[str, str] = {}
+    for change in MUTANTS[name]["change"] if name != "none" else ():
+        path, snippet = change["file"], change["snippet"]
+        text = texts.get(path) or (ROOT / path).read_text(encoding="utf-8")
+        assert text.count(snippet) == 1, f"{name}: {path}: not there once: {snippet}"
+        texts[path] = text.replace(snippet, change["becomes"])
+    return texts
 
 
 def trouble(plant: Plant) -> list[str]:
@@ -97,13 +103,23 @@ def found(
         yield {name: result.result() for name, result in results.items()}
 
 
+@pytest.mark.faults
+@pytest.mark.needs_mosquitto
 def test_a_copy_without_a_bug_holds_the_law(found: dict[str, list[str]]) -> None:
     assert found["none"] == []
 
 
+@pytest.mark.faults
+@pytest.mark.needs_mosquitto
 @pytest.mark.parametrize("name", [n for n, told in MUTANTS.items() if told["run"] == "kills"])
 def test_a_planted_bug_is_found(name: str, found: dict[str, list[str]]) -> None:
     assert found[name], f"nobody noticed: {MUTANTS[name]['bug']}"
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_bug_can_still_be_planted(name: str) -> None:
+    for path, text in changed(name).items():
+        compile(text, path, "exec")
 
 
 def test_there_are_eight() -> None:
