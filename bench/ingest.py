@@ -121,17 +121,23 @@ class Measuring:
         """`count` batches both ways, and once more as a node does that got no answer."""
         batches = [self._shifts[size].batch(size) for _ in range(count)]
         ready = [self._alone.ready(self._places[size], batch) for batch in batches]
-        sent = [encode(batch) for batch in batches] if size <= 500 else batches
+        sent: Sequence[Batch | bytes] = batches
+        if size <= 500:  # what the wire allows
+            sent = [encode(batch) for batch in batches]
         ours_s = alone_s = 0.0
         for number, (message, values) in enumerate(zip(sent, ready, strict=True)):
             for ours in (True, False) if (number % 2 == 0) is odd else (False, True):
                 if ours:
-                    ours_s += seconds(lambda m=message: self._take(size, m))
+                    ours_s += seconds(partial(self._take, size, message))
                 else:
-                    alone_s += seconds(lambda v=values: self._alone.copy(v))
+                    alone_s += seconds(partial(self._alone.copy, values))
         pairs.ours_s.append(ours_s)
         pairs.alone_s.append(alone_s)
-        pairs.replay_s.append(seconds(lambda: [self._take(size, message) for message in sent]))
+        pairs.replay_s.append(seconds(partial(self._take_all, size, sent)))
+
+    def _take_all(self, size: int, messages: Sequence[Batch | bytes]) -> None:
+        for message in messages:
+            self._take(size, message)
 
     def _take(self, size: int, message: Batch | bytes) -> None:
         batch = decode_batch(message) if isinstance(message, bytes) else message

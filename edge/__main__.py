@@ -11,6 +11,7 @@ from edge import (
     bus_check,
     cameras,
     check,
+    enrol_command,
     explain,
     inspect,
     prepare,
@@ -75,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, add, run in (
         ("run", "inspect until stopped", _add_run, _run),
         ("check", "find every mistake and try every device", _add_check, check.run),
+        (
+            "enrol",
+            "get this node's first certificate from the hub",
+            enrol_command.add_arguments,
+            enrol_command.run,
+        ),
         (
             "map",
             "the registers of this site, in Chinese",

@@ -5,6 +5,7 @@ from edge.errors import PlcError
 from edge.plc.codecs import data_bits_of
 from edge.plc.hindrances import braille_runs, hindrances
 from edge.plc.links import Link
+from edge.plc.punctual import obstacle
 from edge.plc.serial_port import device_of
 from edge.plc.system import LINUX, System
 from edge.plc.usb import adapters
@@ -54,4 +55,6 @@ def _described(bus: settings.Bus, system: System) -> str:
     device = device_of(bus, system).resolve()
     adapter = next((str(one) for one in adapters(system) if one.tty == device.name), "no USB")
     form = f"{bus.baudrate} {data_bits_of(bus)}{bus.parity}{bus.stop_bits}"
-    return f"{bus.place} is {device} ({adapter}), {bus.protocol} {form}"
+    refused = obstacle()
+    warning = f"\n       WARN   {refused}" if refused else ""
+    return f"{bus.place} is {device} ({adapter}), {bus.protocol} {form}{warning}"

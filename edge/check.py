@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from edge import bus_check, buses, check_io, motion, moving, settings, speed
 from edge import recipe as recipes
 from edge.commissioning import commissioned
 from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
+from edge.mqtt import identity
 from edge.plc import profile
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
 from edge.plc.light import LightController
@@ -94,6 +96,11 @@ def trials(wiring: Settings, unsigned: bool, measure_s: float | None = None) -> 
     if wiring.hub is not None:
         hub = wiring.hub
         yield "broker", lambda: _try_broker(hub.broker_host, hub.broker_port)
+        files = identity.files_of(hub)
+        if files is not None:
+            renews = (hub.pictures_url or "").startswith("https:")
+            name = wiring.node.name
+            yield "certificate", partial(_try_certificate, files, name, renews)
         if hub.token_file is not None:
             token = Path(hub.token_file)
             yield "token", lambda: _try_token(token)
@@ -272,12 +279,12 @@ def _try_broker(host: str, port: int) -> str:
     return f"{host}:{port} takes connections"
 
 
+def _try_certificate(files: identity.Files, name: str, renews: bool) -> str:
+    said = identity.examine(files, name, datetime.now(timezone.utc))
+    by = "renewed by the node itself" if renews else "nobody renews it: pictures_url is not https"
+    return f"{files.certificate} until {said.not_after:%Y-%m-%d %H:%M} UTC, {by}"
+
+
 def _try_token(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode & 0o777
-        path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise LinkError(f"{path}: cannot be read: {wrong}") from wrong
-    if mode & 0o077:
-        raise LinkError(f"{path}: mode is {mode:o}, expected 600: others can read the token")
+    identity.secret(path)
     return f"{path} is readable by this node alone"

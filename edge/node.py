@@ -19,6 +19,8 @@ from edge.ledger.epochs import LastEpoch
 from edge.lights import Lights
 from edge.line import Line
 from edge.line_data import LineData
+from edge.mqtt import identity
+from edge.mqtt.enrol import Renewal
 from edge.mqtt.link import Link
 from edge.mqtt.message import Notice, State
 from edge.mqtt.uploads import Uploads
@@ -81,6 +83,7 @@ class Node:
             Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
         )
         self._uploads = self._make_uploads()
+        self._renewal = self._make_renewal()
         self._line_data = LineData(self.ledger)
         self._buses = {bus.name: self._make_bus(bus) for bus in settings.bus}
         self._own_counts = {
@@ -123,6 +126,8 @@ class Node:
             self._link.start()
         if self._uploads is not None:
             self._uploads.start()
+        if self._renewal is not None:
+            self._renewal.start()
         self._line_data.start()
         for bus in self._buses.values():
             bus.start()
@@ -156,6 +161,8 @@ class Node:
         for capture in self._captures.values():
             capture.close()
         self._lights.close()
+        if self._renewal is not None:
+            self._renewal.close()
         if self._uploads is not None:
             self._uploads.close()
         if self._link is not None:
@@ -200,7 +207,16 @@ class Node:
         hub = self.settings.hub
         if hub is None or hub.pictures_url is None or hub.token_file is None:
             return None
-        return Uploads(hub.pictures_url, Path(hub.token_file), self._pictures)
+        authority = Path(hub.ca_file) if hub.ca_file is not None else None
+        return Uploads(hub.pictures_url, Path(hub.token_file), self._pictures, authority=authority)
+
+    def _make_renewal(self) -> Renewal | None:
+        """Only where there is a certificate, and a gate to ask."""
+        hub = self.settings.hub
+        files = identity.files_of(hub) if hub is not None else None
+        if hub is None or files is None or not (hub.pictures_url or "").startswith("https:"):
+            return None
+        return Renewal(str(hub.pictures_url), files, self.settings.node.name)
 
     def _make_inspector(self, station: Station) -> Inspector:
         eyes = [self._make_eye(station, camera) for camera in station.cameras]

@@ -15,6 +15,9 @@ from edge.errors import SettingsError
 from edge.mqtt.message import Name, Sha256
 from edge.profiled import fill
 from edge.terms import TriggerMode
+from edge.upstream_settings import Hub as Hub
+from edge.upstream_settings import Node as Node
+from edge.upstream_settings import Port, upstream, upstream_resolved
 from edge.wiring import crossed
 from edge.wiring_io import INPUTS as INPUTS
 from edge.wiring_io import OUTPUTS as OUTPUTS
@@ -32,32 +35,12 @@ BusProtocol = Literal[
 ]
 """How a bus speaks; the codecs are the rows of edge/plc/codecs.py."""
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table of the file."""
-
-
-class Node(Section, frozen=True, kw_only=True):
-    """[node] who this computer is and where it keeps its ledger."""
-
-    plant: Name
-    line: Name
-    name: Name
-    data_dir: str  # ledger and pictures, on a local disk
-    max_pictures_mb: Annotated[int, Meta(ge=10)] = 2000  # oldest pictures go first beyond this
-
-
-class Hub(Section, frozen=True, kw_only=True):
-    """[hub] where rows and pictures go. Without it the node keeps its rows."""
-
-    broker_host: str
-    broker_port: Port = 1883
-    pictures_url: str | None = None  # e.g. "http://127.0.0.1:8080"; no pictures are sent without it
-    token_file: str | None = None  # file with the node's token, mode 0600
 
 
 class Page(Section, frozen=True, kw_only=True):
@@ -357,7 +340,7 @@ def read(path: Path) -> Settings:
     except OSError as wrong:
         raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
     settings, problems = sections.parse(
-        content, Settings, lambda s: [*crossed(s), *by_wire(s)], fill
+        content, Settings, lambda s: [*crossed(s), *by_wire(s), *upstream(s.hub)], fill
     )
     if settings is None:
         raise SettingsError(str(path), problems)
@@ -367,9 +350,6 @@ def read(path: Path) -> Settings:
 def resolve(settings: Settings, folder: Path) -> Settings:
     """The same settings with every relative file name made absolute from `folder`."""
     files = {"shared_memory", "folder", "video", "gentl"}
-    hub = settings.hub
-    if hub is not None and hub.token_file is not None:
-        hub = replace(hub, token_file=str(folder / hub.token_file))
     data_dir = folder / settings.node.data_dir
     engine_dir = data_dir / "engines"
     if settings.runtime.engine_dir is not None:
@@ -377,7 +357,7 @@ def resolve(settings: Settings, folder: Path) -> Settings:
     return replace(
         settings,
         node=replace(settings.node, data_dir=str(data_dir)),
-        hub=hub,
+        hub=settings.hub and upstream_resolved(settings.hub, folder),
         runtime=replace(settings.runtime, engine_dir=str(engine_dir)),
         camera=tuple(
             replace(

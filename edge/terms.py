@@ -84,7 +84,10 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image: (H, W) uint8 gray or (H, W, 3) uint8 BGR, with the start of its exposure."""
+    """One image: (H, W) uint8 gray or (H, W, 3) uint8 BGR, with the start of its exposure.
+
+    Nobody writes into `image` any more, a camera into its next one: it is judged where it lies.
+    """
 
     camera: str
     number: int  # frame counter of the source, from 0, gaps are dropped frames

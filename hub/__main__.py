@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from hub import commands_ca
 from hub.errors import HubError, SettingsError
 from hub.settings import DEFAULT_PATH, Settings, read
 
@@ -21,6 +22,7 @@ _EPILOG = """examples:
   quanjian-hub demo                                  a whole line on this computer, until Ctrl-C
   quanjian-hub migrate --config hub.toml             brings the schema up to date
   quanjian-hub node add --config hub.toml jinan line-1 node-1
+  quanjian-hub ca init --config hub.toml             an authority for the nodes' certificates
 """
 
 
@@ -56,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("folder", type=Path)
         _configured(command)
     _node(commands.add_parser("node", help="the nodes that may write, and their tokens"))
+    commands_ca.add_arguments(
+        commands.add_parser("ca", help="the authority of the nodes' certificates"), _configured
+    )
     demo = commands.add_parser(
         "demo",
         help="a whole simulated line with node and hub on this computer",
@@ -108,8 +113,10 @@ def _node(command: argparse.ArgumentParser) -> None:
     token.add_argument("node")
     revoke = actions.add_parser("revoke", help="take nothing more from a node")
     revoke.add_argument("node")
+    enrol = actions.add_parser("enrol", help="print a token for the node's first certificate")
+    enrol.add_argument("node")
     listed = actions.add_parser("list", help="every node, one JSON object a line")
-    for action in (add, token, revoke, listed):
+    for action in (add, token, revoke, enrol, listed):
         _configured(action)
 
 
@@ -156,6 +163,8 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
         say(f"{asked.config}: no mistakes")
     elif asked.command == "migrate":
         _migrate(settings)
+    elif asked.command == "ca":
+        commands_ca.run(asked, settings)
     elif asked.command == "node":
         _registry(asked, settings)
     elif asked.command == "serve":
@@ -215,6 +224,10 @@ def _registry(asked: argparse.Namespace, settings: Settings) -> None:
     elif asked.action == "revoke":
         registry.revoke(dsn, asked.node)
         say(f"nothing more is taken from {asked.node}")
+    elif asked.action == "enrol":
+        sys.stdout.write(registry.enrol(dsn, asked.node) + "\n")
+        for line in commands_ca.enrolment_told(settings):
+            say(line)
     else:
         for row in registry.known(dsn):
             sys.stdout.write(msgspec.json.encode(row).decode() + "\n")

@@ -51,6 +51,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     v: int = 1
     made_at: datetime
     server: int  # major version of PostgreSQL
+    written_by: int  # of pg_dump
     timescale: bool
     migrations: dict[str, str]  # file: sha256
     rows: dict[str, int]
@@ -85,7 +86,8 @@ def _write(connection: Connection, dsn: str, folder: Path, tell: Tell) -> Manife
     [counted] = session.rows(connection, "rows_stored")
     tell(f"{sum(counted.values())} rows; every table in turn:")
     [exported] = session.rows(connection, "snapshot_exported")
-    dump.dump(dsn, folder / DATABASE, exported["snapshot"], server["major"], tell)
+    snapshot, major = exported["snapshot"], server["major"]
+    written_by = dump.dump(dsn, folder / DATABASE, snapshot, major, tell)
     kept = [row["sha256"] for row in session.rows(connection, "pictures_kept")]
     lines = "".join(f"{sha256}  {sha256[:2]}/{sha256}.jpg\n" for sha256 in kept)
     (folder / PICTURES).write_text(lines, encoding="ascii")
@@ -94,7 +96,8 @@ def _write(connection: Connection, dsn: str, folder: Path, tell: Tell) -> Manife
     manifest = Manifest(
         quanjian=version("quanjian"),
         made_at=datetime.now(timezone.utc),
-        server=server["major"],
+        server=major,
+        written_by=written_by,
         timescale=server["timescale"],
         migrations=_migrations(connection),
         rows=counted,
@@ -131,8 +134,11 @@ def restore(dsn: str, folder: Path, pictures_dir: Path, tell: Tell) -> tuple[Man
     with session.connect(dsn, "restore") as connection:
         if session.rows(connection, "relations")[0]["relations"]:
             raise BackupError("the database is not empty: make a new one and name it in hub.toml")
+        server = session.rows(connection, "server_version")[0]["major"]
+        if server < manifest.server:
+            raise BackupError(f"made by PostgreSQL {manifest.server}, this server is {server}")
         with dump.timescale_told(connection, manifest.timescale):
-            dump.load(dsn, folder / DATABASE, manifest.server, tell)
+            dump.load(dsn, folder / DATABASE, manifest.written_by, tell)
         tell("restored; following every chain and counting every law again")
         wrong = verify(connection, tell).wrong + _differs(connection, manifest)
     return manifest, wrong + _missing(folder, pictures_dir)

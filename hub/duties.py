@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from edge.mqtt.message import chain
-from hub import metrics
+from hub import metrics, signing
 from hub.errors import StoreError
 from hub.notify import notify
 from hub.purge import Purge
@@ -80,6 +80,10 @@ class Duties:
         alarms = [*self._laws(now), *self._silent(now), *self._losses(), *self._broken.values()]
         if self._archivist.trouble is not None:
             alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
+        alarms += [
+            Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
+            for told in signing.work(self._connection, self._settings, now)
+        ]
         self._show(alarms, now)
         return alarms
 

@@ -86,3 +86,9 @@ class BackupError(HubError):
     """A backup was not made, is not whole, or cannot be restored here."""
 
     hint = "Correct what is named and start again; a database that was there is as it was."
+
+
+class AuthorityError(HubError):
+    """A certificate, key or request is none, is not ours, or may not be signed; or their files."""
+
+    hint = "Check the files of [authority] in hub.toml; the node makes its request anew by `enrol`."

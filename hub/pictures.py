@@ -45,6 +45,20 @@ class UploadRefusedError(PictureError):
 
 def routes(folder: PictureFolder, store: Store, max_bytes: int) -> APIRouter:
     """The two addresses above; `max_bytes` bounds a picture, thumbnails have their own bound."""
+    router = uploads(folder, store, max_bytes)
+
+    @router.get("/pictures/{sha256}.jpg")
+    def get_picture(sha256: Sha256) -> FileResponse:
+        if not folder.has(sha256):
+            raise HTTPException(404)
+        headers = {**FOREVER, "etag": f'"{sha256}"'}
+        return FileResponse(folder.path(sha256), media_type="image/jpeg", headers=headers)
+
+    return router
+
+
+def uploads(folder: PictureFolder, store: Store, max_bytes: int) -> APIRouter:
+    """The first of the two alone, for where nodes come and nobody else."""
     router = APIRouter()
 
     @router.put("/pictures/{sha256}")
@@ -61,13 +75,6 @@ def routes(folder: PictureFolder, store: Store, max_bytes: int) -> APIRouter:
             log.error("picture %s: %s; %s", sha256[:8], wrong, wrong.hint)
             return JSONResponse({"error": "the picture could not be stored"}, 503)
         return JSONResponse({"sha256": sha256}, status)
-
-    @router.get("/pictures/{sha256}.jpg")
-    def get_picture(sha256: Sha256) -> FileResponse:
-        if not folder.has(sha256):
-            raise HTTPException(404)
-        headers = {**FOREVER, "etag": f'"{sha256}"'}
-        return FileResponse(folder.path(sha256), media_type="image/jpeg", headers=headers)
 
     return router
 

@@ -3,11 +3,13 @@
 import hashlib
 import re
 import secrets
+from datetime import timedelta
 from typing import Any
 
 from hub.errors import RegistryError
 from hub.store import session
 
+ENROLMENT_LIFE = timedelta(minutes=15)
 _NAME = re.compile("[a-z0-9-]{1,32}")
 
 
@@ -55,6 +57,20 @@ def revoke(dsn: str, node: str) -> None:
     """
     if not _ask(dsn, "node_revoked", node=node):
         raise RegistryError(f"no node is named {node}")
+
+
+def enrol(dsn: str, node: str) -> str:
+    """A one-time token with which the node asks for its first certificate, good for 15 minutes.
+
+    Raises:
+        RegistryError: no such node, or it is revoked.
+        StoreError: the database is away.
+    """
+    token = secrets.token_urlsafe(32)
+    made = _ask(dsn, "enrolment_made", node=node, token_hash=token_hash(token), life=ENROLMENT_LIFE)
+    if not made:
+        raise RegistryError(f"no node that may write is named {node}")
+    return token
 
 
 def known(dsn: str) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""`quanjian-hub serve`: pages, live boards and pictures over HTTP, for this computer only.
+"""`quanjian-hub serve`: pages, live boards and pictures over HTTP, for this computer only; and the
+gate (hub/gate.py), where nodes on other computers come by HTTPS.
 
 Pages come from the store alone, so any number of these processes may run beside each other.
 """
@@ -23,6 +24,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from hub import pictures, telemetry
+from hub.gate import Gate
 from hub.notify import notify
 from hub.picture_folder import PictureFolder
 from hub.settings import Settings
@@ -115,6 +117,18 @@ def make_server(settings: Settings, store: Store) -> HubServer:
     return HubServer(config, app.state.feed)
 
 
+def make_gate(settings: Settings, store: Store) -> Gate | None:
+    """The gate for nodes on other computers, ready to start; None without [nodes].
+
+    Raises:
+        AuthorityError: a file of [nodes] cannot be used.
+    """
+    if settings.nodes is None:
+        return None
+    folder = PictureFolder(Path(settings.web.pictures_dir))
+    return Gate(settings.nodes, folder, store, settings.web.max_picture_kb * 1024)
+
+
 async def _say_alive() -> None:
     """Feed systemd's watchdog while the loop turns and a worker thread is free to answer."""
     while True:
@@ -135,6 +149,9 @@ def run(settings: Settings, store: Store) -> int:
 
     Returns:
         The exit code: 0 stopped, 1 the port cannot be used, 2 an address others could reach.
+
+    Raises:
+        AuthorityError: the gate cannot be opened.
     """
     host, port = settings.web.host, settings.web.port
     if not is_local(host):
@@ -143,6 +160,7 @@ def run(settings: Settings, store: Store) -> int:
             "accounts yet, so it serves this computer only\n"
         )
         return 2
+    gate = make_gate(settings, store)
     server = make_server(settings, store)
     if threading.current_thread() is threading.main_thread():
         # uvicorn raises its signal again when it is done; by then we have stopped in good order.
@@ -150,7 +168,12 @@ def run(settings: Settings, store: Store) -> int:
             signal.signal(number, lambda *_: None)
     log.info("serve: pages at http://%s:%d", host, port)
     try:
+        if gate is not None:
+            gate.start()
         server.run()
     except SystemExit:  # uvicorn logged why it could not start, e.g. the port is taken
         return 1
+    finally:
+        if gate is not None:
+            gate.close()
     return 0

@@ -5,7 +5,7 @@ stands in the file that `passfile=` names inside the dsn.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -17,6 +17,7 @@ from hub.errors import SettingsError
 DEFAULT_PATH = Path("/etc/quanjian/hub.toml")
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Part = TypeVar("Part", bound=Struct)
 Clock = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -51,6 +52,23 @@ class Web(Section, frozen=True, kw_only=True):
     port: Port = 8080
     pictures_dir: str
     max_picture_kb: Annotated[int, Meta(ge=64, le=65536)] = 4096
+
+
+class Nodes(Section, frozen=True, kw_only=True):
+    """[nodes] the gate: the only port that nodes on other computers reach by HTTPS."""
+
+    host: str  # address to listen on, e.g. "0.0.0.0"
+    port: Port = 8443
+    ca_file: str  # the authority's certificate, which nodes compare by its fingerprint
+    certificate_file: str  # of this server, signed by the authority
+    key_file: str
+
+
+class Authority(Section, frozen=True, kw_only=True):
+    """[authority] signs the certificates of nodes. Its key is read by `duties` and `ca` alone."""
+
+    dir: str  # ca.key, ca.pem
+    crl_file: str  # the revocation list, which the broker reads
 
 
 class Duties(Section, frozen=True, kw_only=True):
@@ -90,6 +108,8 @@ class Settings(Section, frozen=True, kw_only=True):
     duties: Duties = Duties()
     retention: Retention = Retention()
     pictures: Pictures = Pictures()
+    nodes: Nodes | None = None
+    authority: Authority | None = None
     shifts: Annotated[tuple[Clock, ...], Meta(min_length=1)] = ("08:00", "20:00")  # starts, local
 
 
@@ -111,18 +131,21 @@ def read(path: Path) -> Settings:
 
 def resolved(settings: Settings, folder: Path) -> Settings:
     """The settings with every file and folder absolute; relative ones start at hub.toml's own."""
-    names = ("password_file", "ca_file", "certificate_file", "key_file")
-    given = {name: getattr(settings.broker, name) for name in names}
-    files = {name: str(folder / file) for name, file in given.items() if file is not None}
-    web = msgspec.structs.replace(
-        settings.web, pictures_dir=str(folder / settings.web.pictures_dir)
+    tls = ("ca_file", "certificate_file", "key_file")
+    return msgspec.structs.replace(
+        settings,
+        broker=_absolute(settings.broker, folder, "password_file", *tls),
+        web=_absolute(settings.web, folder, "pictures_dir"),
+        nodes=settings.nodes and _absolute(settings.nodes, folder, *tls),
+        authority=settings.authority and _absolute(settings.authority, folder, "dir", "crl_file"),
+        retention=_absolute(settings.retention, folder, "archive_dir"),
     )
-    broker = msgspec.structs.replace(settings.broker, **files)
-    retention = settings.retention
-    if retention.archive_dir is not None:
-        archive_dir = str(folder / retention.archive_dir)
-        retention = msgspec.structs.replace(retention, archive_dir=archive_dir)
-    return msgspec.structs.replace(settings, broker=broker, web=web, retention=retention)
+
+
+def _absolute(section: Part, folder: Path, *names: str) -> Part:
+    given = {name: getattr(section, name) for name in names}
+    files = {name: str(folder / file) for name, file in given.items() if file is not None}
+    return msgspec.structs.replace(section, **files)
 
 
 def crossed(settings: Settings) -> list[str]:

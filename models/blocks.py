@@ -8,7 +8,7 @@ the parent, which gives all of them the same pictures, a block at a time.
            "boxes": [[[x1, y1, x2, y2, score, label], ...], ...]}
 
 The first line out is {"ready": {...}}, what the process knows of itself. A picture is read once and
-kept; its reading is not timed. The end of stdin ends the process.
+kept, in the form that `detect` is to be given; neither is timed. The end of stdin ends the process.
 """
 
 from __future__ import annotations
@@ -34,15 +34,17 @@ def serve(
     ready: Mapping[str, Any],
     rows: Callable[[Any], Rows],
     workers: int = 1,
+    kept_as: Callable[[Any], Any] = np.asarray,
 ) -> None:
     """Answer blocks until stdin ends.
 
     Args:
-        detect: what is timed: takes one array as it lies in the file.
+        detect: what is timed: takes one array as it lies in the file, or as it is kept.
         ready: JSON that describes this peer, such as versions.
         rows: turns what `detect` returned into rows; not timed.
         workers: threads that share a block; with more than one, a frame's time is its share of the
             block's.
+        kept_as: what is made of an array once, before its block.
     """
     answers, sys.stdout = sys.stdout, sys.stderr  # a chatty library must not break the protocol
     kept: dict[str, Any] = {}
@@ -62,7 +64,7 @@ def serve(
             paths = json.loads(line)["pictures"]
             for path in paths:
                 if path not in kept:
-                    kept[path] = np.load(path, allow_pickle=False)
+                    kept[path] = kept_as(np.load(path, allow_pickle=False))
             pictures = [kept[path] for path in paths]
             cpu_s, began_s = time.process_time(), time.perf_counter()
             looked = list(map(timed, pictures) if workers == 1 else pool.map(timed, pictures))

@@ -1,11 +1,17 @@
 """Preprocessing folded into the first convolution of an export. No IO.
 
     images float (1, 3, h, w) RGB / 255  --> Conv(W) ...
-    images uint8 (1, h, w, 3) BGR        --> Transpose --> Cast --> Conv(W') ...
+    images uint8 (1, h, w, 3) BGR        --> Cast --> Reshape (1, 1, h, 3 w) --> Conv(W") ...
+                                         --> Cast --> Transpose --> Conv(W') ...
 
 W' = W / 255 with its input channels turned round; for a gray camera also summed over them, since
 all three would see the same picture: (1, h, w, 1). Padding of the convolution stays right, because
-0 is 0 on either scale. The node then copies bytes, where it had to make floats three times as wide.
+0 is 0 on either scale. The node then hands over bytes, where it had to make floats.
+
+W" is W' with its channels side by side: a row of pixels is a row of numbers, three to a pixel, and
+a step, a kernel and a padding of n pixels are 3 n numbers wide. Nothing is moved in memory then:
+Transpose and the first convolution together took 1.5 times as long. Where a convolution leaves out
+pixels, pads by a rule or the graph does not state its width, the channels are taken apart instead.
 """
 
 import numpy as np
@@ -33,14 +39,21 @@ def fold(model: onnx.ModelProto, gray: bool = False) -> onnx.ModelProto:
     picture = _picture(graph)
     first, cast = _first(graph, picture.name)
     weights = _weights(graph, first)
-    old, ready, turned = first.input[1], f"{picture.name} ready", f"{picture.name} turned"
-    new = f"{old} folded"
-    graph.initializer.append(numpy_helper.from_array(_scaled(weights, gray), new))
+    old, new = first.input[1], f"{first.input[1]} folded"
+    wide, ready, rows = (f"{picture.name} {word}" for word in ("wide", "ready", "rows"))
+    scaled = _scaled(weights, gray)
+    batch, _, height, width = picture.type.tensor_type.shape.dim
+    if width.dim_value and _is_plain(first):
+        numbers = width.dim_value * scaled.shape[1]
+        flat = numpy_helper.from_array(np.array([0, 1, -1, numbers], np.int64), rows)
+        graph.initializer.append(flat)
+        lay = helper.make_node("Reshape", [wide, rows], [ready])
+        scaled = _widened(first, scaled)
+    else:
+        lay = helper.make_node("Transpose", [wide], [ready], perm=[0, 3, 1, 2])
+    graph.initializer.append(numpy_helper.from_array(scaled, new))
     element = helper.np_dtype_to_tensor_dtype(weights.dtype)
-    nodes = [
-        helper.make_node("Transpose", [picture.name], [turned], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", [turned], [ready], to=element),
-    ]
+    nodes = [helper.make_node("Cast", [picture.name], [wide], to=element), lay]
     first.input[0], first.input[1] = ready, new
     nodes += [node for node in graph.node if node is not cast]
     kept = [tensor for tensor in graph.initializer if tensor.name != old or _reads(graph, old)]
@@ -48,14 +61,9 @@ def fold(model: onnx.ModelProto, gray: bool = False) -> onnx.ModelProto:
         stay = [type(entry).FromString(entry.SerializeToString()) for entry in stay]
         del entries[:]
         entries.extend(stay)
-    batch, _, height, width = picture.type.tensor_type.shape.dim
-    sides = [batch, height, width]
-    shape = [side.dim_param or side.dim_value for side in sides]
-    picture.CopyFrom(
-        helper.make_tensor_value_info(
-            picture.name, onnx.TensorProto.UINT8, [*shape, 1 if gray else 3]
-        )
-    )
+    sides = [side.dim_param or side.dim_value for side in (batch, height, width)]
+    sides.append(1 if gray else 3)
+    picture.CopyFrom(helper.make_tensor_value_info(picture.name, onnx.TensorProto.UINT8, sides))
     for entry in folded.metadata_props:
         if entry.key == "channels" and gray:
             entry.value = "1"
@@ -115,6 +123,32 @@ def _scaled(weights: np.ndarray, gray: bool) -> np.ndarray:
     if gray:
         exact = exact.sum(axis=1, keepdims=True)
     return np.ascontiguousarray(exact, weights.dtype)
+
+
+def _is_plain(conv: onnx.NodeProto) -> bool:
+    """Whether its kernel is whole and its padding in numbers."""
+    given = {entry.name: helper.get_attribute_value(entry) for entry in conv.attribute}
+    return given.get("auto_pad", b"NOTSET") == b"NOTSET" and set(given.get("dilations", [1])) == {1}
+
+
+def _widened(conv: onnx.NodeProto, weights: np.ndarray) -> np.ndarray:
+    """Have it read rows in which a pixel is as many numbers as the weights have channels.
+
+    Returns (n, 1, k, k x channels) of (n, channels, k, k). What it says of itself besides steps and
+    padding is what every convolution is that says nothing; see `_is_plain` and `_weights`.
+    """
+    count, channels, high, across = weights.shape
+    given = {entry.name: helper.get_attribute_value(entry) for entry in conv.attribute}
+    down, right = given.get("strides", [1, 1])
+    top, left, bottom, after = given.get("pads", [0, 0, 0, 0])
+    said = {
+        "kernel_shape": [high, across * channels],
+        "strides": [down, right * channels],
+        "pads": [top, left * channels, bottom, after * channels],
+    }
+    del conv.attribute[:]
+    conv.attribute.extend(helper.make_attribute(name, value) for name, value in said.items())
+    return np.ascontiguousarray(weights.transpose(0, 2, 3, 1)).reshape(count, 1, high, -1)
 
 
 def _reads(graph: onnx.GraphProto, name: str) -> bool:

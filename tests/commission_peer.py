@@ -192,6 +192,7 @@ class PlayedStation:
         counters = range(20, 30) if bins else ()
         registers = dict.fromkeys([*range(12), *counters, *range(100, 110)], 0)
         self._unit = Slave(1, registers)
+        self.status = StatusFlags(0)  # as the node last wrote it
         self.told = StatusFlags(0)  # every status bit that the node ever set
         self._slave = PtySlave([self._unit], link=link)
         self._stop = threading.Event()
@@ -230,7 +231,8 @@ class PlayedStation:
             if self._bins:
                 outputs |= dict(enumerate(fallen.encode(), 20))
             image = self._unit.exchange(outputs)
-            self.told |= StatusFlags(image[100])
+            self.status = StatusFlags(image[100])
+            self.told |= self.status
             result = Result.decode([image[n] for n in range(105, 110)])
             if image[101] != heard:
                 heard, heard_s = image[101], time.monotonic()

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.ingest_peer",  # after the peers it uses
     "tests.played_hub",
     "tests.postgres_peer",
+    "tests.timescale_peer",
 ]
 
 

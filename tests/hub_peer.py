@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,7 +35,9 @@ NODE = settings.Node(plant="p", line="l", name="n1", data_dir="unused")
 class HubPeer:
     """Takes batches, keeps rows once and in order, and acknowledges what it keeps."""
 
-    def __init__(self, port: int, subscribe: bool = True) -> None:
+    def __init__(
+        self, port: int, subscribe: bool = True, login: tuple[str, Path] | None = None
+    ) -> None:
         self.changed = threading.Condition()
         self.rows: dict[str, list[AnyRow]] = {}  # what was kept, by stream
         self.hashes: dict[str, str] = {}  # of the last row kept
@@ -51,6 +54,8 @@ class HubPeer:
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id="hub", protocol=MQTTProtocolVersion.MQTTv5
         )
+        if login is not None:
+            self._client.username_pw_set(login[0], login[1].read_text())
         self._client.reconnect_delay_set(0.05, 0.2)  # type: ignore[arg-type]
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message

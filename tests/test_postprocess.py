@@ -269,6 +269,27 @@ def test_coefficients_stay_with_their_boxes(layout: Layout) -> None:
     assert found.coefficients.tolist() == expected
 
 
+@pytest.mark.parametrize("wrong", [NAN, INF, -INF, 2e6, -2e6])
+@pytest.mark.parametrize("edge", range(4))
+@pytest.mark.parametrize("layout", ["raw", "end_to_end"])
+def test_a_box_that_means_nothing_is_refused(layout: Layout, edge: int, wrong: float) -> None:
+    numbers = [100.0, 100.0, 200.0, 200.0]
+    numbers[edge] = wrong  # raw: of middle and sides
+    output = raw([((0, 0, 0, 0), [0.9])], 1)
+    output[0, :4, 0] = numbers
+    if layout == "end_to_end":
+        output = end_to_end([(*numbers, 0.9, 0)])
+    with pytest.raises(ModelError, match="box"):
+        find(output, layout, 1, SQUARE, 0.05, 0.5)
+
+
+@pytest.mark.parametrize("floor", [0.0, -0.0, -1.0])
+def test_a_floor_of_0_and_below_keeps_every_class_of_every_anchor(floor: float) -> None:
+    rows: list[Row] = [((10, 10, 20, 20), [0.5, 0.0]), ((40, 40, 60, 60), [-0.0, -0.0005])]
+    found = find(raw(rows, 2), "raw", 2, SQUARE, floor, 0.5)
+    assert len(found.scores) == (4 if floor < 0 else 3)
+
+
 def test_boxes_that_the_frame_cuts_are_compared_whole() -> None:
     rows: list[Row] = [((-90, 0, 10, 100), [0.9]), ((-30, 0, 10, 100), [0.8])]
     assert len(find(raw(rows, 1), "raw", 1, SQUARE, 0.05, 0.5).scores) == 2  # cut: the same box

@@ -128,19 +128,51 @@ def test_a_graph_that_takes_gray_gets_gray(element: Element) -> None:
 @pytest.mark.parametrize("element", ["uint8", "float16", "float32"])
 @given(
     st.lists(
-        st.tuples(st.integers(1, 90), st.integers(1, 90), st.booleans()), min_size=2, max_size=5
+        st.tuples(st.integers(1, 90), st.integers(1, 90), st.booleans())
+        | st.tuples(st.just(64), st.just(96), st.booleans()),
+        min_size=2,
+        max_size=5,
     )
 )
-def test_nothing_of_an_earlier_frame_is_left_in_the_buffer(
+def test_a_frame_leaves_nothing_for_the_next_one_and_is_left_as_it_was(
     element: Element, channels: int, frames: list[tuple[int, int, bool]]
 ) -> None:
     used = Preparer(spec(element, channels))
+    seen = []
     for height, width, gray in frames:
         image = noise(height, width) if gray else noise(height, width, 3)
+        seen.append((image, image.copy()))
         again, _ = prepared(image, used)
         fresh, _ = prepared(image, spec(element, channels))
-        assert again is used.input
         assert np.array_equal(again, fresh)
+    assert all(np.array_equal(image, before) for image, before in seen)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((64, 96, 3), 3), ((64, 96), 1), ((64, 96, 1), 1)])
+def test_a_frame_that_is_what_the_graph_takes_is_read_where_it_lies(
+    shape: tuple[int, ...], channels: int
+) -> None:
+    image = noise(*shape)
+    blob, _ = prepared(image, spec("uint8", channels))
+    assert np.shares_memory(blob, image)
+    assert blob.flags.c_contiguous
+    assert np.array_equal(np.asarray(blob).reshape(shape), image)
+    for other in (image[::-1], image[:32], noise(64, 97)):
+        assert not np.shares_memory(prepared(other, spec("uint8", channels))[0], other)
+    assert not np.shares_memory(prepared(image, spec("float32", channels))[0], image)
+
+
+@given(st.integers(1, 9), st.integers(1, 60), st.integers(1, 400), st.booleans())
+def test_a_frame_a_whole_number_of_times_as_high_is_what_opencv_makes_of_it(
+    times: int, high: int, width: int, gray: bool
+) -> None:
+    image = noise(times * high, width) if gray else noise(times * high, width, 3)
+    placed = fit(*image.shape[:2], high, 96)
+    sides = (placed.width, placed.height)
+    blob, _ = prepared(image, InputSpec(high, 96, 1 if gray else 3, "uint8"))
+    inside = np.asarray(blob)[0, placed.top :, placed.left :][: placed.height, : placed.width]
+    expected = cv2.resize(image, sides, interpolation=cv2.INTER_LINEAR)
+    assert np.array_equal(inside.squeeze(), np.asarray(expected).squeeze())
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from edge.plc import punctual
+
 ROOT = Path(__file__).parent.parent
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
+SERVICES = [unit for unit in UNITS if unit.name != "quanjian-broker-reload.service"]
+"""Those of ours that run on; the other is one command of systemd's, started by a path unit."""
+
 MAX_EXPOSURE = 2.0
 
 pytestmark = pytest.mark.needs_systemd
@@ -57,7 +62,7 @@ def test_a_unit_leaves_little_to_attack(unit: Path, tmp_path: Path) -> None:
     assert exposure(runnable(unit, tmp_path)) <= MAX_EXPOSURE
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_a_unit_is_watched_and_started_again_for_ever(unit: Path) -> None:
     lines = unit.read_text(encoding="utf-8").splitlines()
     for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0"):
@@ -76,7 +81,7 @@ def test_only_the_node_touches_devices_and_only_named_ones() -> None:
             assert not [line for line in lines if line.startswith("DeviceAllow=")]
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_the_command_of_a_unit_exists(unit: Path) -> None:
     text = unit.read_text(encoding="utf-8")
     started = re.search(r"^ExecStart=/opt/quanjian/bin/quanjian-(\w+) (.+)$", text, re.M)
@@ -85,3 +90,45 @@ def test_the_command_of_a_unit_exists(unit: Path) -> None:
     parser = getattr(module, "parser", None) or module._parser
     asked = parser().parse_args(started.group(2).split())
     assert asked.config.parent == Path("/etc/quanjian")
+
+
+def test_the_broker_is_told_when_the_list_that_it_reads_changes(tmp_path: Path) -> None:
+    path = ROOT / "systemd" / "quanjian-broker-reload.path"
+    for unit in (path, path.with_suffix(".service")):
+        (tmp_path / unit.name).write_text(unit.read_text(encoding="utf-8"), encoding="utf-8")
+    verified = analyze("verify", str(tmp_path / path.name))
+    assert (verified.returncode, verified.stderr) == (0, "")
+    watched = re.search(r"^PathChanged=(\S+)$", path.read_text(encoding="utf-8"), re.M)
+    broker = (ROOT / "systemd" / "mosquitto" / "quanjian.conf").read_text(encoding="utf-8")
+    assert watched
+    assert f"crlfile {watched.group(1)}\n" in broker
+
+
+def test_only_duties_can_read_the_authority() -> None:
+    for unit in SERVICES:
+        text = unit.read_text(encoding="utf-8")
+        closed = "InaccessiblePaths=-/var/lib/quanjian-hub/authority" in text
+        assert closed == (
+            unit.name in ("quanjian-hub-serve.service", "quanjian-hub-ingest@.service")
+        )
+
+
+def test_the_node_may_make_the_thread_of_a_port_real_time() -> None:
+    text = (ROOT / "systemd" / "quanjian-edge.service").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert f"LimitRTPRIO={punctual.PRIORITY}" in lines
+    assert "RestrictRealtime=no" in lines
+    calls = {
+        call for line in lines if line.startswith("SystemCallFilter=") for call in line.split()
+    }
+    assert {"sched_setscheduler", "sched_setattr", "setpriority"} <= calls
+
+
+def test_the_user_of_the_node_may_open_its_devices(tmp_path: Path) -> None:
+    made = ["systemd-sysusers", f"--root={tmp_path}", str(ROOT / "systemd/quanjian.sysusers.conf")]
+    (tmp_path / "etc").mkdir()
+    subprocess.run(made, capture_output=True, timeout=60, check=True)
+    groups = (tmp_path / "etc" / "group").read_text(encoding="utf-8").splitlines()
+    owners = {line.split(":")[0]: line.split(":")[3] for line in groups}
+    assert [owners.get(name) for name in ("dialout", "video", "render")] == ["quanjian-edge"] * 3
+    assert owners["quanjian-hub"] == ""

@@ -3,7 +3,7 @@
     parent --block of 10 pictures--> floor, ours, ultralytics, ... one after the other, and again
 
 The machine is shared: what slows one block slows those around it too, so that only ratios inside
-one comparison are to be trusted.
+one comparison are to be trusted, and of those the ratios of neighbours: `times`.
 """
 
 import contextlib
@@ -61,6 +61,11 @@ class Answers:
         """The middle frame's time."""
         return statistics.median(self.ms)
 
+    def blocks_ms(self) -> list[float]:
+        """The middle frame's time of each block."""
+        starts = range(0, len(self.ms), BLOCK)
+        return [statistics.median(self.ms[start : start + BLOCK]) for start in starts]
+
     def figures(self) -> dict[str, float]:
         """For the JSON: medians, not means, since the machine is shared."""
         return {
@@ -69,6 +74,16 @@ class Answers:
             "cpu_ms": round(self.cpu_s / len(self.ms) * 1000, 3),
             "frames": len(self.ms),
         }
+
+
+def times(of: Answers, beside: Answers) -> float:
+    """How many times as long one takes as the other: the middle one of the ratios of all turns.
+
+    The two medians of a whole run would each catch another share of what else the machine does;
+    two blocks of one turn lie less than a second apart and share it.
+    """
+    turns = zip(of.blocks_ms(), beside.blocks_ms(), strict=True)
+    return statistics.median(one / other for one, other in turns)
 
 
 class Peer:

@@ -4,20 +4,26 @@
     master    |--- request      |--- caller --- silence ------|--- request ...
                                 |<- back ->|<---- gap ---->|<- late ->|
 
-`back` and `late` hold everything: the pty, the scheduler, the wait for Python's lock.
+`back` and `late` hold everything: the pty, the scheduler, the wait for Python's lock. What of it is
+the pty and the scheduler a master in C tells, in turns with ours, on the same pty beside the same
+load (`floor`): its figures are no bar.
 """
 
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.report import Bar, at_most, exactly
+from bench.wire import floor
 from bench.wire.load import Load
 from edge import settings
 from edge.plc import modbus_rtu, punctual
@@ -25,38 +31,82 @@ from edge.plc.links import Link
 from edge.plc.transaction import read_registers, write_registers
 
 REQUESTS = 10_000
+TURN = 1000  # of ours, then as many in C: what disturbs one disturbs both
 LIMIT_MS = 0.5
 BAUDRATE = 115200
+GAP_S = modbus_rtu.silence_s(11 / BAUDRATE)
+
+Milliseconds = npt.NDArray[np.float64]
+Asked = Callable[[str, int], list[float]]
+"""So many transactions at this port; when each returned, monotonic s."""
+
+
+@dataclass(slots=True)
+class Times:
+    """What one master took, turn by turn."""
+
+    late: list[Milliseconds] = field(default_factory=list)
+    back: list[Milliseconds] = field(default_factory=list)
+
+    @property
+    def late_ms(self) -> Milliseconds:
+        """End of the silence to the first byte of the next request."""
+        return np.concatenate(self.late)
+
+    @property
+    def back_ms(self) -> Milliseconds:
+        """Last byte of the reply to the caller."""
+        return np.concatenate(self.back)
 
 
 def run(requests: int) -> tuple[list[Bar], dict[str, Any]]:
     """Measure; bars and figures."""
-    with tempfile.TemporaryDirectory(prefix="plc-") as folder, Load(Path(folder)) as load:
-        stamps, returned_s, clock = transact(requests)
-        beside = load.figures()
-    gap_s = modbus_rtu.silence_s(11 / BAUDRATE)
-    first_s = np.array([first for first, _, _ in stamps[1:]])
-    before_s = np.array([before for _, before, _ in stamps])
-    silence_s = first_s - before_s[:-1]
-    late_ms = 1000 * (silence_s - gap_s)
-    back_ms = 1000 * (np.array(returned_s) - before_s)
-    bars = [
-        exactly(f"requests of {requests} before the silence was over", int((late_ms < 0).sum()), 0),
-        at_most("end of the silence to first byte out p99, ms", high(late_ms), LIMIT_MS),
-        at_most("last byte of the reply to the caller p99, ms", high(back_ms), LIMIT_MS),
-    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="plc-") as folder,
+        ThreadPoolExecutor(1, "bus") as bus,  # of a thread's own, as the port is in a node
+    ):
+        refused = bus.submit(punctual.prepare_thread).result()
+        masters: dict[str, Asked] = {"ours": lambda *asked: bus.submit(_ask, *asked).result()}
+        program = floor.compiled(Path(folder))
+        if program is not None:
+            masters["floor"] = lambda port, count: floor.ask(
+                program, port, count, GAP_S, real_time=not refused
+            )
+        with Load(Path(folder)) as load:
+            times, clock = in_turns(masters, requests)
+            beside = load.figures()
     figures = {
-        "gap_ms": 1000 * gap_s,
+        "gap_ms": 1000 * GAP_S,
         "slave_clock": clock,
-        "late_ms": spread(late_ms),
-        "back_ms": spread(back_ms),
+        "thread": refused or f"SCHED_FIFO {punctual.PRIORITY}",
+        "late_ms": spread(times["ours"].late_ms),
+        "back_ms": spread(times["ours"].back_ms),
+        "floor": "no gcc here, not measured" if program is None else told(times["floor"]),
         "beside": beside,
     }
-    return bars, figures
+    return bars(requests, times["ours"]), figures
 
 
-def transact(requests: int) -> tuple[list[tuple[float, float, float]], list[float], str]:
-    """So many transactions; the slave's stamps, when each returned, and the slave's priority."""
+def bars(requests: int, ours: Times) -> list[Bar]:
+    """What is demanded of our master."""
+    early = int((ours.late_ms < 0).sum())
+    return [
+        exactly(f"requests of {requests} before the silence was over", early, 0),
+        at_most("end of the silence to first byte out p99, ms", high(ours.late_ms), LIMIT_MS),
+        at_most("last byte of the reply to the caller p99, ms", high(ours.back_ms), LIMIT_MS),
+    ]
+
+
+def told(times: Times) -> dict[str, Any]:
+    """The figures of a master without bars."""
+    return {"late_ms": spread(times.late_ms), "back_ms": spread(times.back_ms)}
+
+
+def in_turns(masters: dict[str, Asked], requests: int) -> tuple[dict[str, Times], str]:
+    """So many transactions of each master, and the slave's priority."""
+    turns = [min(TURN, requests - begun) for begun in range(0, requests, TURN)]
+    times = {name: Times() for name in masters}
+    asked: list[tuple[str, list[float]]] = []
     program = [sys.executable, "-m", "bench.wire.stamping"]
     with subprocess.Popen(
         program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -64,10 +114,17 @@ def transact(requests: int) -> tuple[list[tuple[float, float, float]], list[floa
         assert slave.stdin is not None
         assert slave.stdout is not None
         port, clock = slave.stdout.readline().split()
-        returned_s = _ask(port, requests)
+        for count in turns:
+            for name, ask in masters.items():
+                asked.append((name, ask(port, count)))
         slave.stdin.close()
-        stamps = [tuple(map(float, line.split())) for line in slave.stdout]
-    return [(first, before, after) for first, before, after in stamps], returned_s, clock
+        stamps = np.array([line.split()[:2] for line in slave.stdout], float)
+    for name, returned_s in asked:
+        stamped, stamps = stamps[: len(returned_s)], stamps[len(returned_s) :]
+        first_s, before_s = stamped.T
+        times[name].late.append(1000 * (first_s[1:] - before_s[:-1] - GAP_S))
+        times[name].back.append(1000 * (np.array(returned_s) - before_s))
+    return times, clock
 
 
 def _ask(port: str, requests: int) -> list[float]:
@@ -77,7 +134,6 @@ def _ask(port: str, requests: int) -> list[float]:
     result = write_registers(1, 105, (1, 2, 3, 4, 5))
     returned_s = []
     link.open()
-    punctual.prepare_thread()  # as the thread of a bus does
     try:
         for number in range(requests):
             link.transact(result if number % 2 else block)
@@ -87,12 +143,12 @@ def _ask(port: str, requests: int) -> list[float]:
     return returned_s
 
 
-def high(values: Sequence[float] | np.ndarray[Any, Any]) -> float:
+def high(values: Sequence[float] | Milliseconds) -> float:
     """The 99th percentile, by nearest rank."""
     return float(np.percentile(values, 99, method="higher"))
 
 
-def spread(values: np.ndarray[Any, Any]) -> dict[str, float]:
+def spread(values: Milliseconds) -> dict[str, float]:
     """Median, p99, p99.9 and the longest."""
     return {
         "median": round(float(np.median(values)), 4),

@@ -14,6 +14,7 @@ way; the pictures themselves leave at a bounded rate, so that they never slow do
 import http.client
 import logging
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from edge.errors import EdgeError, LedgerError, LinkError
+from edge.mqtt import identity
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +70,18 @@ class Uploads:
         rate_bytes_per_s: int = RATE_BYTES_PER_S,
         poll_s: float = POLL_S,
         retry_s: tuple[float, float] = RETRY_S,
+        authority: Path | None = None,
     ) -> None:
         """Prepare; `start` begins.
 
         Args:
             rate_bytes_per_s: of each lane.
+            authority: certificate whose servers alone are believed; None: the system's.
 
         Raises:
             LinkError: `pictures_url` is not an http or https address.
         """
-        where = _address(pictures_url)
+        where = _address(pictures_url, authority)
         self._lanes = [
             _Lane(name, where, token_file, source, rate_bytes_per_s, poll_s, retry_s)
             for name in LANES
@@ -105,9 +109,10 @@ class _Address:
     port: int | None
     encrypted: bool
     prefix: str  # of the path
+    authority: Path | None
 
 
-def _address(url: str) -> _Address:
+def _address(url: str, authority: Path | None) -> _Address:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -115,7 +120,8 @@ def _address(url: str) -> _Address:
         raise LinkError(f"pictures_url {url}: {wrong}") from wrong
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise LinkError(f"pictures_url {url}: expected http://HOST:PORT or https://")
-    return _Address(url, parts.hostname, port, parts.scheme == "https", parts.path.rstrip("/"))
+    encrypted, prefix = parts.scheme == "https", parts.path.rstrip("/")
+    return _Address(url, parts.hostname, port, encrypted, prefix, authority)
 
 
 class _Lane:
@@ -246,14 +252,18 @@ class _Lane:
             said = response.read(1000).decode("utf-8", "replace")
             if not response.isclosed():
                 connection.close()  # a long answer; the next request opens a new connection
+        except ssl.SSLError as wrong:
+            raise identity.refusal(wrong) from wrong
         except (OSError, http.client.HTTPException) as wrong:
             raise LinkError(f"no answer to a picture: {type(wrong).__name__} {wrong}") from wrong
         return response.status, said
 
     def _connection(self) -> http.client.HTTPConnection:
         where = self._where
-        kind = http.client.HTTPSConnection if where.encrypted else http.client.HTTPConnection
-        return kind(where.host, where.port, timeout=TIMEOUT_S)
+        if not where.encrypted:
+            return http.client.HTTPConnection(where.host, where.port, timeout=TIMEOUT_S)
+        tls = identity.server_context(where.authority) if where.authority is not None else None
+        return http.client.HTTPSConnection(where.host, where.port, timeout=TIMEOUT_S, context=tls)
 
     def _token(self) -> str:
         """Read anew every round, so that a renewed token needs no restart."""

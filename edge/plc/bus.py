@@ -142,6 +142,7 @@ class Bus:
         """
         begun_s = time.monotonic()
         self._name = bus.name
+        self._serial = bus.host is None
         self._link = Link(bus)
         self._backoff = Backoff()
         self._turns = {
@@ -177,7 +178,9 @@ class Bus:
             self._thread.join(10)
 
     def _run(self) -> None:
-        punctual.prepare_thread()
+        refused = punctual.prepare_thread(real_time=self._serial)
+        if refused:
+            log.warning("bus %s: %s", self._name, refused)
         while not self._stop.is_set():
             try:
                 self._step()

@@ -1,9 +1,10 @@
-"""One thread's way through a shared session: its own memory, bound once, used for every frame.
+"""One thread's way through a shared session: its own memory, used for every frame.
 
     frame -- Preparer --> input (bound) -- session --> outputs (bound) -- postprocess --> detections
 
-Without binding, every run would make an input and outputs anew; with it nothing is allocated after
-the first frame, and a device gets one copy in and one out.
+Without binding, every run would make outputs anew; with it nothing is allocated after the first
+frame, and a device gets one copy in and one out. The input is bound again for every frame: a device
+that is not the CPU gets its copy when it is bound, and would go on seeing the first frame for ever.
 """
 
 import math
@@ -34,9 +35,8 @@ class Binding:
         """
         self._session = session
         self._preparer = Preparer(spec)
+        self._name = session.get_inputs()[0].name
         self._bound = session.io_binding()
-        ready = onnxruntime.OrtValue.ortvalue_from_numpy(self.input)
-        self._bound.bind_ortvalue_input(session.get_inputs()[0].name, ready)
         self._outputs = [_output(node) for node in session.get_outputs()]
         self._open: list[str] = []  # outputs whose shape the graph does not state
         for node, room in zip(session.get_outputs(), self._outputs, strict=True):
@@ -49,12 +49,14 @@ class Binding:
 
     @property
     def input(self) -> Numbers:
-        """What the session reads; `prepare` fills it."""
+        """What the session reads; `prepare` makes it show a frame."""
         return self._preparer.input
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Fit:
-        """Put a frame into the input; see `Preparer.prepare`."""
-        return self._preparer.prepare(image)
+        """Make the input show a frame, which must not change before `run`; see `Preparer`."""
+        placed = self._preparer.prepare(image)
+        self._bound.bind_cpu_input(self._name, self._preparer.input)
+        return placed
 
     def run(self) -> list[Array]:
         """Run the session on the input; its outputs as float32, valid until the next run."""

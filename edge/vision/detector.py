@@ -108,7 +108,9 @@ class Detector:
         self._local = threading.local()
         blank = np.full((*self.imgsz, 3), PAD, np.uint8)
         placed = self.binding().prepare(blank)
-        layout, self._step = self._head(self.binding().run())
+        first = self.binding().run()
+        self._shapes = [output.shape for output in first]
+        layout, self._step = self._head(first)
         self.layout: Layout = layout
         """Which head it has."""
         rows = outputs[0].shape[1] if layout == "end_to_end" else None
@@ -212,7 +214,8 @@ class Detector:
         Raises:
             ModelError: numbers that mean nothing.
         """
-        if self._head(outputs) != (self.layout, self._step):  # an open shape may change
+        shapes = [output.shape for output in outputs]  # an open one may change
+        if shapes != self._shapes and self._head(outputs) != (self.layout, self._step):
             raise ModelError(f"output {list(outputs[0].shape)}; it was {self.layout} before")
         if self.layout == "end_to_end" and self._is_full(outputs[0][0, :, 4]):
             raise ModelError(f"{self._most} detections or more; the graph leaves the others out")

@@ -9,9 +9,13 @@ Every (anchor, class) whose score reaches the floor is a candidate, not only an 
 a recipe may have a low limit for the second best. A second guess never pushes out what is the best
 class of another anchor, so that everything ultralytics finds is found. Numbers that are not finite
 are refused: they would fall through every comparison and look like a good part.
+
+Right after the model nothing of this lies in a cache: each step for a handful of boxes takes five
+times as long as in a loop of its own, whatever their number. What counts is how many steps.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -107,54 +111,57 @@ def find(
     else:
         corners, scores, kinds, coefficients = _end_to_end_candidates(rows, classes, floor)
         firsts = None
-    if not (np.abs(corners) <= _FAR_PX).all():  # not so for NaN, either
+    if not (corners.max(initial=0) <= _FAR_PX and corners.min(initial=0) >= -_FAR_PX):
         raise ModelError("the model gave a box that is not a number or far outside its input")
-    if not (corners[:, 2:] > corners[:, :2]).all():
-        corners = _opened(corners)
-    boxes = _in_frame(corners, placed)
     np.minimum(scores, 1.0, out=scores)  # half precision may round a little above
-    found = (boxes, scores, kinds, corners, coefficients)
-    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    if not visible.all():
-        found = _only(found, visible)
-        firsts = None if firsts is None else firsts[visible]
-    if layout == "raw" and len(found[0]) > 1:
-        found = _only(found, _kept(found, firsts, overlap))
-    return Found(*found)
+    boxes = _in_frame(corners, placed)
+    visible = _are_open(boxes)
+    if not visible.all() and not _are_open(corners).all():
+        corners = _opened(corners)
+        boxes = _in_frame(corners, placed)
+        visible = _are_open(boxes)
+    seen = visible.nonzero()[0]
+    if layout == "raw" and len(seen) > 1:
+        seen = _without_overlaps(seen.tolist(), corners, scores, kinds, firsts, overlap)
+    return Found(boxes[seen], scores[seen], kinds[seen], corners[seen], coefficients[seen])
 
 
 _Candidates = tuple[Array, Array, npt.NDArray[np.int64], Array]
-"""Corners in input px, scores, class numbers, mask coefficients; best first."""
+"""Corners in input px, scores, class numbers, mask coefficients."""
 
 
 def _raw_candidates(
     rows: Array, classes: int, floor: float
 ) -> tuple[Array, Array, npt.NDArray[np.int64], Array, npt.NDArray[np.bool_] | None]:
-    """Two passes over the scores; only anchors with a class above the floor are looked at again.
+    """One pass over the scores; only anchors with a class above the floor are looked at again.
+
+    Read as whole numbers, floats from 0 on keep their order, and what is below 0, infinite or no
+    number at all stands above every score: no anchor is left out that has to be refused.
 
     Last comes which candidates are the best class of their anchor; None: all.
     """
-    every = rows[4 : 4 + classes]
-    near = (every.max(axis=0) >= floor).nonzero()[0]
-    few = rows[:, near]
+    top = rows[4 : 4 + classes].view(np.uint32).max(axis=0)
+    near = (top >= _as_whole(floor)).nonzero()[0]
+    few = rows.take(near, axis=1)
     high = few[4 : 4 + classes]
-    _check_range(every, high)
-    chosen = high >= floor
-    scores = high[chosen]
-    _check_count(len(scores))
-    kinds, which = chosen.nonzero()
-    best = (-scores).argsort(kind="stable")
-    columns = few.T[which[best]]
-    half = columns[:, 2:4] / 2
-    corners = np.empty((len(best), 4), np.float32)
-    np.subtract(columns[:, :2], half, out=corners[:, :2])
-    np.add(columns[:, :2], half, out=corners[:, 2:])
-    kinds = kinds[best]
-    firsts = None if len(best) == len(near) else kinds == high.argmax(axis=0)[which[best]]
-    return corners, scores[best], kinds, columns[:, 4 + classes :], firsts
+    _check_range(high)
+    kinds, which = (high >= floor).nonzero()
+    _check_count(len(kinds))
+    columns = few.T.take(which, axis=0)
+    half, middle = columns[:, 2:4] / 2, columns[:, :2]
+    corners = np.concatenate((middle - half, middle + half), axis=1)
+    firsts = None if len(which) == len(near) else kinds == high.argmax(axis=0)[which]
+    return corners, high[kinds, which], kinds, columns[:, 4 + classes :], firsts
+
+
+@lru_cache
+def _as_whole(floor: float) -> np.uint32:
+    """The bits of a score; of 0 for what lies below."""
+    return np.float32(max(0.0, floor)).view(np.uint32)
 
 
 def _end_to_end_candidates(rows: Array, classes: int, floor: float) -> _Candidates:
+    """Best first."""
     _check_range(rows[:, 4])
     rows = rows[rows[:, 4] >= floor]
     _check_count(len(rows))
@@ -170,13 +177,18 @@ def _check_count(candidates: int) -> None:
         raise ModelError(f"{candidates} candidates, expected at most {MAX_CANDIDATES}")
 
 
-def _check_range(scores: Array, highest: Array | None = None) -> None:
-    """NaN survives min, so nothing that is not a number gets by; `highest` holds the largest."""
+def _check_range(scores: Array) -> None:
+    """NaN survives min and max, so nothing that is not a number gets by."""
     if scores.size == 0:
         return
-    low, high = float(scores.min()), float((scores if highest is None else highest).max(initial=0))
+    low, high = float(scores.min()), float(scores.max())
     if not (low >= -_SLACK and high <= 1 + _SLACK):
         raise ModelError(f"the model gave scores from {low:g} to {high:g}; expected 0..1")
+
+
+def _are_open(corners: Array) -> npt.NDArray[np.bool_]:
+    """Which boxes have a width and a height."""
+    return (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
 
 
 def _opened(corners: Array) -> Array:
@@ -188,48 +200,49 @@ def _opened(corners: Array) -> Array:
 
 def _in_frame(corners: Array, placed: Fit) -> Array:
     """Boxes in frame px, cut at the frame."""
-    scale_x, scale_y = placed.scale
-    offset = np.array([placed.left, placed.top, placed.left, placed.top], np.float32)
-    scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
-    width, height = placed.frame_width, placed.frame_height
+    offset, scale, most = _edges(placed)
     moved = corners - offset
     moved /= scale
     np.maximum(moved, 0, out=moved)
-    np.minimum(moved, np.array([width, height, width, height], np.float32), out=moved)
+    np.minimum(moved, most, out=moved)
     return moved
 
 
-_Columns = tuple[Array, Array, npt.NDArray[np.int64], Array, Array]
-"""Those of `Found`."""
-
-
-def _only(found: _Columns, chosen: npt.NDArray[np.bool_] | list[int]) -> _Columns:
-    boxes, scores, kinds, corners, coefficients = found
-    return boxes[chosen], scores[chosen], kinds[chosen], corners[chosen], coefficients[chosen]
-
-
-def _kept(found: _Columns, firsts: npt.NDArray[np.bool_] | None, overlap: float) -> list[int]:
-    """What stays of a raw head's candidates: what would stay of the best classes alone, and of the
-    second guesses what no better box of its class overlaps."""
-    _boxes, scores, kinds, corners, _coefficients = found
-    if firsts is None or firsts.all():
-        return _without_overlaps(corners, scores, kinds, overlap)
-
-    def stay(some: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        return some[_without_overlaps(corners[some], scores[some], kinds[some], overlap)]
-
-    own = stay(firsts.nonzero()[0])
-    kept: list[int] = np.union1d(own, stay(np.union1d(own, (~firsts).nonzero()[0]))).tolist()
-    return kept
+@lru_cache
+def _edges(placed: Fit) -> tuple[Array, Array, Array]:
+    """Of a box's four edges: offset and scale in the input, largest value in the frame."""
+    width, height = placed.frame_width, placed.frame_height
+    pairs = (placed.left, placed.top), placed.scale, (width, height)
+    offset, scale, most = (np.array(pair * 2, np.float32) for pair in pairs)
+    return offset, scale, most
 
 
 def _without_overlaps(
-    corners: Array, scores: Array, kinds: npt.NDArray[np.int64], overlap: float
-) -> list[int]:
-    """Non-maximum suppression per class; the order stays: best first."""
+    seen: list[int],
+    corners: Array,
+    scores: Array,
+    kinds: npt.NDArray[np.int64],
+    firsts: npt.NDArray[np.bool_] | None,
+    overlap: float,
+) -> npt.NDArray[np.intp]:
+    """Non-maximum suppression per class: of the candidates `seen` those that stay, best first.
+
+    That is what would stay of the best classes alone, and of the second guesses what no better box
+    of its class overlaps.
+    """
     sides = corners.astype(np.float64)
     sides[:, 2:] -= sides[:, :2]
     sides[:, :2] -= sides[:, :2].min()  # OpenCV lays the classes side by side from 0 on
-    return sorted(
-        cv2.dnn.NMSBoxesBatched(sides.tolist(), scores.tolist(), kinds.tolist(), -1.0, overlap)
-    )
+    columns = sides.tolist(), scores.tolist(), kinds.tolist()
+
+    def stay(some: list[int]) -> list[int]:
+        boxes, best, classes = ([column[place] for place in some] for column in columns)
+        kept = cv2.dnn.NMSBoxesBatched(boxes, best, classes, -1.0, overlap)
+        return [some[place] for place in np.asarray(kept).tolist()]
+
+    if firsts is None:
+        return np.array(stay(seen), np.intp)
+    first = firsts.tolist()
+    kept = set(stay([place for place in seen if first[place]]))
+    kept.update(stay([place for place in seen if place in kept or not first[place]]))
+    return np.array(sorted(kept, key=lambda place: (-columns[1][place], place)), np.intp)

@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
@@ -43,6 +44,10 @@ _FAILURES: tuple[type[Exception], ...] = (ModelError, *RUNTIME_ERRORS)
 
 # A node says nothing to anybody outside, and onnxruntime leaves no file of its own in a home.
 onnxruntime.disable_telemetry_events()
+
+# OpenCV's pool makes nothing faster here, and its threads spin for half a millisecond after a call,
+# on the core that onnxruntime's threads are about to need: the cores are the session's.
+cv2.setNumThreads(1)
 
 _PLUGIN = "onnxruntime_ep_openvino"
 _HEAVY = {"Conv", "ConvTranspose", "MatMul", "Gemm", "QLinearConv", "QLinearMatMul"}

@@ -28,6 +28,7 @@ SHARED = ("parts", "birth", "notice")
 """Leaves that one of several ingest workers takes; `state` is retained, and retained messages are
 not sent to shared subscriptions, so every worker hears it."""
 
+KEEPALIVE_S = 5  # a dead broker is noticed within twice this
 _WAITING = 1000  # messages
 
 
@@ -38,6 +39,23 @@ class Message:
     topic: str
     payload: bytes
     retained: bool
+
+
+def secure(client: mqtt.Client, settings: Broker) -> None:
+    """Give a client the name, password and certificates of [broker]; TLS is 1.3 or none.
+
+    Raises:
+        OSError, ValueError: a file of these cannot be used.
+    """
+    if settings.username is not None and settings.password_file is not None:
+        password = Path(settings.password_file).read_text(encoding="utf-8").strip()
+        client.username_pw_set(settings.username, password)
+    if settings.ca_file is not None:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if settings.certificate_file is not None:
+            context.load_cert_chain(settings.certificate_file, settings.key_file)
+        client.tls_set_context(context)
 
 
 class Link:
@@ -73,8 +91,8 @@ class Link:
             BrokerError: a password or certificate file cannot be used.
         """
         try:
-            self._secure()
-            self._client.connect_async(self.settings.host, self.settings.port, keepalive=20)
+            secure(self._client, self.settings)
+            self._client.connect_async(self.settings.host, self.settings.port, KEEPALIVE_S)
         except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
             raise BrokerError(f"broker {self._where}: {wrong}") from wrong
         self._client.loop_start()
@@ -113,17 +131,6 @@ class Link:
     @property
     def _where(self) -> str:
         return f"{self.settings.host}:{self.settings.port}"
-
-    def _secure(self) -> None:
-        settings = self.settings
-        if settings.username is not None and settings.password_file is not None:
-            password = Path(settings.password_file).read_text(encoding="utf-8").strip()
-            self._client.username_pw_set(settings.username, password)
-        if settings.ca_file is not None:
-            context = ssl.create_default_context(cafile=settings.ca_file)
-            if settings.certificate_file is not None:
-                context.load_cert_chain(settings.certificate_file, settings.key_file)
-            self._client.tls_set_context(context)
 
     def _on_connect(
         self,

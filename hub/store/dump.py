@@ -1,6 +1,8 @@
 """pg_dump and pg_restore as child processes: a whole database into a folder and out of it.
 
-The newest programs that can be found are used, as an older pg_dump refuses a newer server.
+The programs are those of the server's own version, else the next newer ones that can be found: an
+older pg_dump refuses a newer server, and a newer pg_restore says what an older server does not
+know.
 """
 
 import re
@@ -19,27 +21,31 @@ _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
-def dump(dsn: str, folder: Path, snapshot: str, server: int, tell: Callable[[str], None]) -> None:
+def dump(dsn: str, folder: Path, snapshot: str, server: int, tell: Callable[[str], None]) -> int:
     """Write the database, as `snapshot` sees it, to a new folder; `tell` gets each table's name.
+
+    Returns:
+        The major version of the pg_dump that wrote it.
 
     Raises:
         BackupError: no pg_dump as new as the server (major version `server`), or it failed.
     """
-    program = _program("pg_dump", server)
+    written_by, program = _program("pg_dump", server)
     command = [str(program), "--format=directory", f"--file={folder}", f"--snapshot={snapshot}"]
     _run([*command, "--verbose", f"--dbname={dsn}"], r"dumping contents of table \"(.+)\"", tell)
+    return written_by
 
 
-def load(dsn: str, folder: Path, dumped_by: int, tell: Callable[[str], None]) -> None:
+def load(dsn: str, folder: Path, written_by: int, tell: Callable[[str], None]) -> None:
     """Restore a dump all or nothing: if it fails, the database is as empty as it was.
 
     Args:
-        dumped_by: major version of the server that was dumped.
+        written_by: as `dump` returned.
 
     Raises:
         BackupError: no pg_restore as new as the dump, or it failed.
     """
-    program = _program("pg_restore", dumped_by)
+    _, program = _program("pg_restore", written_by)
     command = [str(program), "--exit-on-error", "--single-transaction", "--no-owner"]
     command += ["--no-privileges", "--verbose", f"--dbname={dsn}", str(folder)]
     _run(command, r"processing data for table \"(.+)\"", tell)
@@ -65,19 +71,19 @@ def timescale_told(connection: Connection, needed: bool) -> Iterator[None]:
             connection.execute("SELECT timescaledb_post_restore()")
 
 
-def _program(name: str, at_least: int) -> Path:
-    """The newest `name` here, of version `at_least` or newer."""
+def _program(name: str, at_least: int) -> tuple[int, Path]:
+    """The oldest `name` here of version `at_least` or newer, and its version."""
     places = list(_DEBIAN.glob("*/bin"))
     named = shutil.which(name)
     places += [Path(named).parent] if named is not None else []
     with suppress(ServerError):
         places.append(install.find() / "bin")
     found = {_version(place / name): place / name for place in places if (place / name).exists()}
-    newest = max(found, default=0)
-    if newest < at_least:
-        told = f"the newest here is {newest}" if newest else "there is none here"
+    fit = [version for version in found if version >= at_least]
+    if not fit:
+        told = f"the newest here is {max(found)}" if found else "there is none here"
         raise BackupError(f"{name} of PostgreSQL {at_least} or newer is needed; {told}")
-    return found[newest]
+    return min(fit), found[min(fit)]
 
 
 def _version(program: Path) -> int:

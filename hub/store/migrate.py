@@ -2,6 +2,9 @@
 
 An advisory lock lets one program migrate while the others wait. The sha256 of every applied file is
 recorded: a file edited since, or a schema newer than this program, is refused.
+
+A second series, migrations/timescale, is applied after the first where the database has the
+extension TimescaleDB under its licence `timescale`; also when it gets it later.
 """
 
 import hashlib
@@ -13,15 +16,20 @@ from hub.errors import MigrationError, StoreError
 from hub.store import session
 
 SHIPPED = Path(__file__).parent / "migrations"
+TIMESCALE = SHIPPED / "timescale"
 LOCK = 0x716A_0001  # advisory lock "qj" 1: one migration at a time
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _TABLE = """
-CREATE TABLE IF NOT EXISTS migration (
+CREATE TABLE IF NOT EXISTS {table} (
     number      integer PRIMARY KEY,
     name        text NOT NULL,
     sha256      text NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
 )
+"""
+_HAS_TIMESCALE = """
+SELECT current_setting('timescaledb.license', true) = 'timescale' AS has
+FROM pg_extension WHERE extname = 'timescaledb'
 """
 
 
@@ -70,13 +78,26 @@ def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[str]:
     with session.connect(dsn, "migrate") as connection:
         with session.converted("migrate"):
             connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-            connection.execute(_TABLE)
-            applied = {row["number"]: row for row in connection.execute("SELECT * FROM migration")}
-        _refuse(migrations, {n: (row["name"], row["sha256"]) for n, row in applied.items()})
-        missing = [migration for migration in migrations if migration.number not in applied]
-        for migration in missing:
-            _apply(connection, migration)
-        return [migration.name for migration in missing]
+        done = _series(connection, "migration", migrations)
+        with session.converted("migrate"):
+            found = connection.execute(_HAS_TIMESCALE).fetchone()
+        if found is not None and found["has"]:
+            layer = _series(connection, "migration_timescale", shipped(TIMESCALE))
+            done += [f"{TIMESCALE.name}/{name}" for name in layer]
+        return done
+
+
+def _series(connection: session.Connection, table: str, migrations: list[Migration]) -> list[str]:
+    """Apply what is missing of one series, whose record is `table`."""
+    with session.converted("migrate"):
+        connection.execute(_TABLE.format(table=table).encode())
+        told = connection.execute(f"SELECT * FROM {table}".encode())
+        applied = {row["number"]: (row["name"], row["sha256"]) for row in told}
+    _refuse(migrations, applied)
+    missing = [migration for migration in migrations if migration.number not in applied]
+    for migration in missing:
+        _apply(connection, table, migration)
+    return [migration.name for migration in missing]
 
 
 def _refuse(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -> None:
@@ -93,12 +114,12 @@ def _refuse(migrations: list[Migration], applied: dict[int, tuple[str, str]]) ->
             )
 
 
-def _apply(connection: session.Connection, migration: Migration) -> None:
+def _apply(connection: session.Connection, table: str, migration: Migration) -> None:
     try:
         with session.converted(migration.name), connection.transaction():
             connection.execute(migration.sql)
             connection.execute(
-                "INSERT INTO migration (number, name, sha256) VALUES (%s, %s, %s)",
+                f"INSERT INTO {table} (number, name, sha256) VALUES (%s, %s, %s)".encode(),
                 (migration.number, migration.name, migration.sha256),
             )
     except StoreError as wrong:

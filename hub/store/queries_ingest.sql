@@ -18,7 +18,13 @@ UPDATE node SET token_hash = %(token_hash)s, revoked_at = NULL WHERE node = %(no
 RETURNING node, plant, line;
 
 -- name: node_revoked
--- From now on nothing of this node is taken; what it wrote stays.
+-- From now on nothing of this node is taken, its certificates and its one-time token are worth
+-- nothing; what it wrote stays.
+WITH certificates AS (
+    UPDATE certificate SET revoked_at = now() WHERE node = %(node)s AND revoked_at IS NULL
+), token AS (
+    DELETE FROM enrolment WHERE node = %(node)s
+)
 UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s RETURNING node;
 
 -- name: cursor_locked

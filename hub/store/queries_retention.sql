@@ -143,7 +143,7 @@ ORDER BY seq;
 -- Rows of a stream that are in archives: first, last, hash of the last.
 SELECT first, last, hash FROM archive_run WHERE stream = %(stream)s ORDER BY first;
 
--- name: laws_of
+-- name: laws_of_stream
 -- The laws of a stream, every column.
 SELECT * FROM law WHERE stream = %(stream)s ORDER BY station, epoch;
 

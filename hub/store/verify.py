@@ -67,7 +67,7 @@ def verify(connection: Connection, tell: Callable[[str], None]) -> Verified:
         if wrong is not None:
             found.wrong.append(f"ledger {name}: {wrong}")
         elif not any(digest for _, digest in skipped.values()):
-            stored = session.rows(connection, "laws_of", stream=name)
+            stored = session.rows(connection, "laws_of_stream", stream=name)
             found.laws += len(stored)
             found.wrong += [f"ledger {name}: {told}" for told in recount.differs(stored)]
         tell(f"ledger {number} of {len(streams)} of {stream['node']}: {recount.rows} rows")
@@ -143,7 +143,8 @@ class Recount:
 def _counted(row: Mapping[str, Any]) -> Good | Bad:
     raw = bytes(row["raw"])
     if row["parts"] is None:
-        return Good(row["seq"], row["hash"], raw, decode_row(raw))
+        told = decode_row(raw)
+        return Good(row["seq"], row["hash"], raw, told, told.at_ms)  # laws do not ask when
     where = (row["station"], row["epoch"], row["parts"])
     return Bad(row["seq"], row["hash"], raw, "", *where)
 

@@ -257,6 +257,21 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "有无法读取的台账行，已单独存放。请通知管理员。",
         "Some rows cannot be read and are kept aside. Tell the admin.",
     ),
+    "alert.certificate_ending": ("节点证书快到期", "Node's certificate ends soon"),
+    "alert.certificate_ending.do": (
+        "节点没有自己续上证书；到期后连不上，行留在节点上。请通知管理员。",
+        "The node did not renew it; once it has ended, rows stay on the node. Tell the admin.",
+    ),
+    "alert.token_reused": ("登记令牌被用了第二次", "Enrolment token used twice"),
+    "alert.token_reused.do": (
+        "可能有人冒充这个节点。请立即通知管理员。",
+        "Somebody may pose as this node. Tell the admin at once.",
+    ),
+    "alert.authority_failed": ("证书无法签发", "Certificates cannot be signed"),
+    "alert.authority_failed.do": (
+        "吊销名单签不了，30 天后所有节点都会连不上。请通知管理员。",
+        "Without a fresh revocation list no node gets in after 30 days. Tell the admin.",
+    ),
     # laws
     "laws": ("台账平衡", "Ledger"),
     "law.triggers": ("触发", "Triggers"),

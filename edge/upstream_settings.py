@@ -1,0 +1,54 @@
+"""The sections of edge.toml that say who this node is and where its rows go."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from edge.mqtt.message import Name
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+_TLS = ("ca_file", "certificate_file", "key_file")
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the file."""
+
+
+class Node(Section, frozen=True, kw_only=True):
+    """[node] who this computer is and where it keeps its ledger."""
+
+    plant: Name
+    line: Name
+    name: Name
+    data_dir: str  # ledger and pictures, on a local disk
+    max_pictures_mb: Annotated[int, Meta(ge=10)] = 2000  # oldest pictures go first beyond this
+
+
+class Hub(Section, frozen=True, kw_only=True):
+    """[hub] where rows and pictures go. Without it the node keeps its rows."""
+
+    broker_host: str
+    broker_port: Port = 1883
+    pictures_url: str | None = None  # e.g. "http://127.0.0.1:8080"; no pictures are sent without it
+    token_file: str | None = None  # file with the node's token, mode 0600
+    ca_file: str | None = None  # the hub's authority; with the next two the node speaks TLS 1.3
+    certificate_file: str | None = None  # where the node may write: it renews it by itself
+    key_file: str | None = None
+
+
+def upstream(hub: Hub | None) -> list[str]:
+    """What does not go together in [hub]; keys that are wrong are None and told already."""
+    if hub is None:
+        return []
+    given = [name for name in _TLS if getattr(hub, name) is not None]
+    if given and len(given) < len(_TLS):
+        return [f"[hub] {', '.join(_TLS)}: give all three or none; given: {', '.join(given)}"]
+    return []
+
+
+def upstream_resolved(hub: Hub, folder: Path) -> Hub:
+    """The section with its files made absolute from `folder`."""
+    given = {name: getattr(hub, name) for name in ("token_file", *_TLS)}
+    return replace(hub, **{name: str(folder / file) for name, file in given.items() if file})
