@@ -7,6 +7,7 @@ import pytest
 
 pytest_plugins = [
     "tests.chromium_peer",
+    "tests.faults.table",
     "tests.gige_peer",
     "tests.loopback_peer",
     "tests.ingest_peer",  # after the peers it uses
@@ -24,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=(5, 60.0),
         metavar="RUNSxSECONDS",
         help="how many chaos runs, and how long each; 5x60",
+    )
+    parser.addoption(
+        "--faults-table", metavar="FILE", help="the page whose last results this run writes"
     )
 
 
