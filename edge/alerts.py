@@ -20,6 +20,7 @@ class AlertCode(str, Enum):
     CAMERA_LOST = "camera_lost"
     PLC_LOST = "plc_lost"
     MAP_WRONG = "map_wrong"  # PLC block does not answer as agreed
+    LEDGER_RESTORED = "ledger_restored"  # its disk was restored or copied: another stream began
     LEDGER_FAULT = "ledger_fault"  # rows cannot be written: every part is rejected
     RECIPE_UNKNOWN = "recipe_unknown"  # the PLC asks for a recipe this node does not have
     PAIRING_LOST = "pairing_lost"  # pictures and numbers disagree

@@ -7,6 +7,7 @@ Exit 0 all well, 1 a device fails, 2 settings.
 import argparse
 import contextlib
 import os
+import shutil
 import socket
 import sys
 import time
@@ -21,6 +22,7 @@ from edge import recipe as recipes
 from edge.commissioning import commissioned
 from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
 from edge.mqtt import identity
+from edge.pictures import KEEP_FREE_MB, is_own_filesystem
 from edge.plc import profile
 from edge.plc.blocks import BLOCK_SIZE, PlcBlock
 from edge.plc.light import LightController
@@ -81,6 +83,7 @@ def trials(wiring: Settings, unsigned: bool, measure_s: float | None = None) -> 
         measure_s: measure for so long what the timetable needs; None = not now.
     """
     yield "ledger", lambda: _try_disk(Path(wiring.node.data_dir))
+    yield "pictures", lambda: _try_pictures(wiring.node)
     yield from _recipe_trials(wiring, unsigned)
     for camera in wiring.camera:
         yield f"camera {camera.name}", partial(_try_camera, camera, wiring)
@@ -139,6 +142,26 @@ def _try_disk(folder: Path) -> str:
     except OSError as wrong:
         raise LedgerError(f"{folder}: cannot be written: {wrong}") from wrong
     return f"{folder} takes rows, one fsync {took_ms:.1f} ms"
+
+
+def _try_pictures(node: settings.Node) -> str:
+    data = Path(node.data_dir)
+    folder = Path(node.pictures_dir or data / "pictures")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        own = is_own_filesystem(folder, data)
+        disk = shutil.disk_usage(folder)
+    except OSError as wrong:
+        raise LedgerError(f"{folder}: pictures cannot be kept here: {wrong}") from wrong
+    sort = (
+        "a filesystem of its own"
+        if own
+        else f"the ledger's filesystem, {KEEP_FREE_MB} MB stay free"
+    )
+    wanted = f"up to {node.max_pictures_mb} MB of pictures"
+    if node.max_pictures_mb * 1_000_000 > disk.total:
+        wanted += f", more than it holds: {disk.total // 1_000_000} MB"
+    return f"{folder} is on {sort}; {wanted}, {disk.free // 1_000_000} MB free now"
 
 
 def _try_recipe(entry: settings.Recipe, wiring: Settings, unsigned: bool) -> str:

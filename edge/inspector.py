@@ -331,6 +331,8 @@ class Inspector:
         lost = standing.camera_fault
         self._hold(AlertCode.CAMERA_LOST, lost is not None, lost)
         self._hold(AlertCode.LEDGER_FAULT, ledger.fault is not None, ledger.fault)
+        restored = self._ledger.restored
+        self._hold(AlertCode.LEDGER_RESTORED, restored is not None, restored)
         self._hold(AlertCode.UNSIGNED, standing.unsigned, None)
         self._tell_stop()
         self._tell_ready()

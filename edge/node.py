@@ -62,7 +62,8 @@ class Node:
         self.settings = settings
         data = Path(settings.node.data_dir)
         self.ledger = Outbox(data / "ledger.db")
-        self._pictures = PictureStore(data / "pictures", self.ledger, settings.node.max_pictures_mb)
+        pictures = Path(settings.node.pictures_dir or data / "pictures")
+        self._pictures = PictureStore(pictures, self.ledger, settings.node.max_pictures_mb)
         self._recipes, failed = load_all(
             settings.recipe, settings.runtime, unsigned, settings.scales, settings.lit
         )

@@ -59,6 +59,17 @@ class _Operation:
     answer: "futures.Future[Any]" = field(default_factory=futures.Future)
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The stream and where it stands, as of the last commit."""
+
+    stream: str
+    follows: str | None
+    begins: int
+    first: int
+    head: int
+
+
 class Outbox:
     """The ledger of one node. Every method may be called from any thread and raises LedgerError."""
 
@@ -68,7 +79,7 @@ class Outbox:
         Raises:
             LedgerError: another process has it open; it is damaged; the disk fails.
         """
-        self._path = path
+        self.path = path
         self._lock = Lock(path)
         self._ballast = Ballast(path, ballast_bytes)
         self._wanted = threading.Condition()
@@ -76,14 +87,15 @@ class Outbox:
         self._closing = False
         self._checkpointed = 0  # SQLite's count of changes at the last checkpoint
         self._listeners: list[Callable[[], None]] = []
+        self._restored: str | None = None
         self._lock.take()
-        opened: futures.Future[tuple[str, int, int]] = futures.Future()
+        opened: futures.Future[Ends] = futures.Future()
         self._thread = threading.Thread(
             target=self._serve, args=(opened,), name="ledger", daemon=True
         )
         self._thread.start()
         try:
-            self.stream, self._first, self._head = opened.result()
+            self._ends = opened.result()
         except LedgerError:
             self._lock.release()
             raise
@@ -164,19 +176,39 @@ class Outbox:
     # -- towards the hub ------------------------------------------------------------------------
 
     @property
+    def stream(self) -> str:
+        """Id of the stream that this ledger writes, 32 hex digits."""
+        return self._ends.stream
+
+    @property
+    def follows(self) -> str | None:
+        """The stream that this one branched off from: its disk was restored or copied."""
+        return self._ends.follows
+
+    @property
+    def begins(self) -> int:
+        """The first sequence of this stream: rows below it are those of the stream it follows."""
+        return self._ends.begins
+
+    @property
+    def restored(self) -> str | None:
+        """In words, that the disk turned out to be restored or copied while this program ran."""
+        return self._restored
+
+    @property
     def first(self) -> int:
         """Lowest sequence the hub has not acknowledged."""
-        return self._first
+        return self._ends.first
 
     @property
     def head(self) -> int:
         """Sequence the next closed row gets."""
-        return self._head
+        return self._ends.head
 
     @property
     def waiting(self) -> int:
         """Closed rows that the hub has not acknowledged."""
-        return self._head - self._first
+        return self._ends.head - self._ends.first
 
     def batch(
         self, from_seq: int, max_rows: int = MAX_BATCH_ROWS, max_bytes: int = MAX_BATCH_BYTES
@@ -194,10 +226,22 @@ class Outbox:
         In steps, so that on a full disk each fits into what the ballast gives back.
         """
         while True:
-            upto = min(next_seq, max(self._first, 1) + ACKNOWLEDGE_ROWS)
+            upto = min(next_seq, self._ends.first + ACKNOWLEDGE_ROWS)
             self.transact(partial(ledger_rows.acknowledge, next_seq=upto), frees=True)
             if upto == next_seq:
                 return
+
+    def begin_stream(self, from_seq: int) -> str:
+        """The disk was restored or copied: go on as another stream from row `from_seq`.
+
+        Every row before it is at the hub and deleted here; from it on the hub has other rows of
+        the old stream, or none. Returns the new stream's id.
+        """
+        self.acknowledge(from_seq)
+        old, kept = self.stream, self.head - from_seq
+        new = self.transact(partial(ledger_rows.begin_stream, from_seq=from_seq))
+        self._restored = f"ledger {old[:8]} goes on as {new[:8]}, {kept} rows the hub had not seen"
+        return new
 
     def on_rows(self, wake: Callable[[], None]) -> None:
         """Have `wake` called after every commit that appended or deleted; it must not block."""
@@ -215,7 +259,7 @@ class Outbox:
         operation = _Operation(work, frees)
         with self._wanted:
             if self._closing:
-                raise LedgerError(f"{self._path}: the ledger is closed")
+                raise LedgerError(f"{self.path}: the ledger is closed")
             self._queue.append(operation)
             self._wanted.notify()
         while True:
@@ -225,7 +269,7 @@ class Outbox:
                 answer: Result = operation.answer.result()
                 return answer
             if not self._thread.is_alive():
-                raise LedgerError(f"{self._path}: the ledger's thread has stopped")
+                raise LedgerError(f"{self.path}: the ledger's thread has stopped")
 
     def close(self) -> None:
         """Commit what waits, close the file, let go of the lock. Safe to call twice."""
@@ -234,14 +278,14 @@ class Outbox:
             self._wanted.notify()
         self._thread.join(CLOSE_S)
         if self._thread.is_alive():
-            log.error("%s: the disk did not finish within %.0f s", self._path, CLOSE_S)
+            log.error("%s: the disk did not finish within %.0f s", self.path, CLOSE_S)
             return
         self._lock.release()
 
-    def _serve(self, opened: "futures.Future[tuple[str, int, int]]") -> None:
+    def _serve(self, opened: "futures.Future[Ends]") -> None:
         try:
-            db = open_database(self._path)
-            ends = db.execute("SELECT stream, first, head FROM ledger").fetchone()
+            db = open_database(self.path)
+            ends = _ends(db)
         except (LedgerError, sqlite3.Error) as wrong:
             opened.set_exception(LedgerError(str(wrong)))
             return
@@ -252,9 +296,9 @@ class Outbox:
                 self._commit(db, taken)
                 self._checkpoint(db)
             except Exception as wrong:
-                log.exception("%s: a transaction broke off", self._path)
+                log.exception("%s: a transaction broke off", self.path)
                 _roll_back(db)
-                _fail(taken, f"{self._path}: {wrong}")
+                _fail(taken, f"{self.path}: {wrong}")
         db.close()
 
     def _take(self) -> list[_Operation]:
@@ -271,7 +315,7 @@ class Outbox:
         except sqlite3.Error as wrong:
             _roll_back(db)
             freeing = [op for op in taken if op.frees and _is_full(wrong)]
-            _fail([op for op in taken if op not in freeing], f"{self._path}: {wrong}")
+            _fail([op for op in taken if op not in freeing], f"{self.path}: {wrong}")
             if freeing:
                 self._commit_freeing(db, freeing, wrong)
 
@@ -286,20 +330,20 @@ class Outbox:
         try:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as wrong:
-            log.warning("%s: rows stay in the WAL: %s", self._path, wrong)
+            log.warning("%s: rows stay in the WAL: %s", self.path, wrong)
 
     def _commit_freeing(
         self, db: sqlite3.Connection, taken: list[_Operation], full: sqlite3.Error
     ) -> None:
         """The disk is full: deletions get the ballast, and the WAL's space is given back after."""
         if self._ballast.release():
-            log.error("%s: the disk is full; ballast released to delete rows", self._path)
+            log.error("%s: the disk is full; ballast released to delete rows", self.path)
         try:
             self._transaction(db, taken)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as wrong:
             _roll_back(db)
-            _fail(taken, f"{self._path}: {full}, and with the ballast released: {wrong}")
+            _fail(taken, f"{self.path}: {full}, and with the ballast released: {wrong}")
 
     def _transaction(self, db: sqlite3.Connection, taken: list[_Operation]) -> None:
         answers: list[tuple[Any, LedgerError | None]] = []
@@ -315,10 +359,9 @@ class Outbox:
                 db.execute("ROLLBACK TO operation")
                 answers.append((None, refused(f"{type(wrong).__name__}: {wrong}")))
             db.execute("RELEASE operation")
-        before = (self._first, self._head)
-        ends = db.execute("SELECT first, head FROM ledger").fetchone()
+        before, ends = self._ends, _ends(db)
         db.execute("COMMIT")
-        self._first, self._head = ends
+        self._ends = ends
         for operation, (value, error) in zip(taken, answers, strict=True):
             if error is None:
                 operation.answer.set_result(value)
@@ -329,6 +372,10 @@ class Outbox:
                 wake()
         if any(operation.frees for operation in taken):
             self._ballast.buy()
+
+
+def _ends(db: sqlite3.Connection) -> Ends:
+    return Ends(*db.execute("SELECT stream, follows, begins, first, head FROM ledger").fetchone())
 
 
 def _fail(operations: list[_Operation], text: str) -> None:

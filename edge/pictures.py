@@ -1,11 +1,11 @@
-"""Pictures of parts, as JPEG files named by their sha256; the oldest go when there is no room.
+"""Pictures of parts, as JPEG files named by their sha256; the oldest of a class make room.
 
     FOLDER/ab/abcdef....jpg     written as a temporary file, synced, then renamed
 
 The rows about them are in the ledger's database: which part names a picture, whether it was sent.
-Pictures of OK parts go before those of others, none goes while its part is open, and each one that
-goes is an eviction row. The file goes first and the row follows: on a full disk that is what makes
-room for the row, and a crash in between only repeats the deletion.
+Which go first says edge.ledger.evictions; none goes while its part is open, and each one that goes
+is an eviction row. The file goes first and the row follows: on a full disk that is what makes room
+for the row, and a crash in between only repeats the deletion.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ from edge import clock
 from edge.errors import LedgerError
 from edge.ledger import epochs as ledger_epochs
 from edge.ledger import rows as ledger_rows
+from edge.ledger.evictions import STEPS, Picture, Step, first_to_go
 from edge.mqtt.message import EvictionRow
 from edge.outbox import Outbox
 
@@ -33,25 +33,15 @@ Kind = Literal["ok", "not_ok", "thumbnail"]
 Outcome = Literal["done", "refused", "lost"]
 
 KEEP_FREE_MB = 64  # of the disk, for the ledger: rows are worth more than pictures
-EVICT_AT_ONCE = 50  # in one transaction
+OWN_FREE_MB = 16  # of a filesystem that only pictures are on: room for the next ones
 _MB = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A stored picture and the part that names it."""
-
-    sha256: str
-    bytes: int
-    station: str
-    epoch: int
 
 
 class PictureStore:
     """The pictures of one node. Safe from any thread; `make_room` belongs in a housekeeping one."""
 
     def __init__(
-        self, folder: Path, outbox: Outbox, max_mb: int, keep_free_mb: int = KEEP_FREE_MB
+        self, folder: Path, outbox: Outbox, max_mb: int, keep_free_mb: int | None = None
     ) -> None:
         """Take stock; what an earlier run left half done is removed.
 
@@ -59,22 +49,26 @@ class PictureStore:
             folder: where the files are; made if it is not there.
             outbox: the ledger, whose database lists them.
             max_mb: pictures may take this much, in 10^6 bytes.
-            keep_free_mb: this much of the disk stays free of them.
+            keep_free_mb: this much of the disk stays free of them; None: for the ledger, if it is
+                on that disk too, else for the next pictures only.
         """
         self._folder = folder
         self._outbox = outbox
         self._max_bytes = max_mb * _MB
-        self._keep_free_bytes = keep_free_mb * _MB
         self._taking_stock = threading.Lock()
         self._fault: str | None = None  # why there was no room to be had, of `keep_room`
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            own = is_own_filesystem(folder, outbox.path)
             for half_written in folder.glob("*/*.part"):
                 half_written.unlink(missing_ok=True)
             for sha256 in outbox.transact(_strays):
                 self.path(sha256).unlink(missing_ok=True)
         except OSError as wrong:
             raise LedgerError(f"{folder}: pictures cannot be kept here: {wrong}") from wrong
+        if keep_free_mb is None:
+            keep_free_mb = OWN_FREE_MB if own else KEEP_FREE_MB
+        self._keep_free_bytes = keep_free_mb * _MB
         self._bytes = outbox.transact(_total_bytes)
 
     @property
@@ -94,8 +88,7 @@ class PictureStore:
         """
         sha256 = hashlib.sha256(jpeg).hexdigest()
         self._write(self.path(sha256), jpeg)
-        made = clock.utc_ms()
-        known = self._outbox.transact(lambda db: _keep(db, sha256, kind, len(jpeg), made))
+        known = self._outbox.transact(lambda db: _keep(db, sha256, kind, len(jpeg)))
         if not known:
             with self._taking_stock:
                 self._bytes += len(jpeg)
@@ -136,7 +129,7 @@ class PictureStore:
     def settle(self, sha256: str, outcome: Outcome) -> None:
         """What became of a picture: it is at the hub, the hub does not want it, or it is lost."""
         if outcome == "lost":
-            self._drop(self._outbox.transact(lambda db: _picture(db, sha256)))
+            self._drop(self._outbox.transact(lambda db: _picture(db, sha256)), "space")
             return
         self._outbox.transact(
             lambda db: db.execute(
@@ -147,24 +140,33 @@ class PictureStore:
     # -- room -----------------------------------------------------------------------------------
 
     def make_room(self) -> int:
-        """Delete pictures until both limits hold; returns how many went.
+        """Delete pictures until every limit holds; returns how many went.
+
+        Those that only make place for newer ones of their class go for their age; once the cap is
+        passed or the disk is short, all go for want of space.
 
         Raises:
             LedgerError: a picture or its row cannot be deleted.
         """
         gone = 0
-        while (excess := self._excess()) > 0:
-            chosen: list[Picture] = []
-            for picture in self._outbox.transact(_first_to_go):
-                if excess <= 0:
-                    break
-                chosen.append(picture)
-                excess -= picture.bytes
-            if not chosen:
-                return gone  # the rest belongs to open parts, or the disk is full of other things
-            self._drop(chosen)
-            gone += len(chosen)
+        for step in STEPS:
+            while chosen := self._first_to_go(step):
+                self._drop(chosen, "space" if self._excess(1.0) > 0 else "age")
+                gone += len(chosen)
         return gone
+
+    def _first_to_go(self, step: Step) -> list[Picture]:
+        """As many of the step's oldest as are too many now; [] if none is, or none may go."""
+        excess = self._excess(step.share)
+        if excess <= 0:
+            return []
+        chosen: list[Picture] = []
+        for picture in self._outbox.transact(lambda db: first_to_go(db, step, _of_open_parts(db))):
+            if excess <= 0:
+                break
+            chosen.append(picture)
+            excess -= picture.bytes
+        return chosen
 
     def keep_room(self) -> None:
         """`make_room` for a housekeeping thread: what goes wrong is said once, until it goes right.
@@ -182,15 +184,15 @@ class PictureStore:
             log.info("pictures: there is room again")
         self._fault = fault
 
-    def _excess(self) -> int:
-        """Bytes by which the pictures are too many."""
+    def _excess(self, share: float) -> int:
+        """Bytes by which the pictures are too many for this share of the cap, or for the disk."""
         try:
             free = shutil.disk_usage(self._folder).free
         except OSError as wrong:
             raise LedgerError(f"{self._folder}: cannot be looked at: {wrong}") from wrong
-        return max(self._bytes - self._max_bytes, self._keep_free_bytes - free)
+        return max(self._bytes - int(share * self._max_bytes), self._keep_free_bytes - free)
 
-    def _drop(self, pictures: Sequence[Picture]) -> None:
+    def _drop(self, pictures: Sequence[Picture], cause: Literal["age", "space"]) -> None:
         now = clock.stamp()
         rows = [
             EvictionRow(
@@ -202,7 +204,7 @@ class PictureStore:
                 clock=now.clock,
                 picture=picture.sha256,
                 bytes=picture.bytes,
-                cause="space",
+                cause=cause,
             )
             for picture in pictures
         ]
@@ -239,6 +241,15 @@ class PictureStore:
             raise LedgerError(f"{path}: picture cannot be written: {wrong}") from wrong
 
 
+def is_own_filesystem(folder: Path, ledger: Path) -> bool:
+    """Are these pictures on another filesystem than the ledger?
+
+    Raises:
+        OSError: one of them cannot be looked at.
+    """
+    return folder.stat().st_dev != ledger.stat().st_dev
+
+
 def _sync_folder(folder: Path) -> None:
     """A rename is on disk only when its folder is."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -262,14 +273,14 @@ def _total_bytes(db: sqlite3.Connection) -> int:
     return int(total)
 
 
-def _keep(db: sqlite3.Connection, sha256: str, kind: str, size: int, made_ms: int) -> bool:
+def _keep(db: sqlite3.Connection, sha256: str, kind: str, size: int) -> bool:
     """Enter a picture that is on disk; True if it was there before."""
     found = db.execute("SELECT state FROM picture WHERE sha256 = ?", (sha256,)).fetchone()
     db.execute(
-        "INSERT INTO picture (sha256, kind, state, bytes, made_ms) VALUES (?, ?, 'waiting', ?, ?)"
-        " ON CONFLICT (sha256) DO UPDATE SET bytes = excluded.bytes, made_ms = excluded.made_ms,"
+        "INSERT INTO picture (sha256, kind, state, bytes) VALUES (?, ?, 'waiting', ?)"
+        " ON CONFLICT (sha256) DO UPDATE SET bytes = excluded.bytes,"
         " state = CASE state WHEN 'named' THEN 'waiting' ELSE state END",
-        (sha256, kind, size, made_ms),
+        (sha256, kind, size),
     )
     return found is not None and found[0] != "named"
 
@@ -295,25 +306,6 @@ def _picture(db: sqlite3.Connection, sha256: str) -> list[Picture]:
         (sha256,),
     )
     return [Picture(*row) for row in found]
-
-
-def _first_to_go(db: sqlite3.Connection) -> list[Picture]:
-    """The oldest pictures of OK parts; when there are none, the oldest of all."""
-    open_now = _of_open_parts(db)
-    for kinds in (("ok",), ("not_ok", "thumbnail")):
-        found: list[tuple[int, Picture]] = []
-        for kind in kinds:
-            rows = db.execute(
-                "SELECT made_ms, sha256, bytes, station, epoch FROM picture WHERE kind = ?"
-                " AND state <> 'named' AND station IS NOT NULL ORDER BY made_ms LIMIT ?",
-                (kind, EVICT_AT_ONCE + len(open_now)),
-            )
-            found += [(made_ms, Picture(*rest)) for made_ms, *rest in rows]
-        found.sort(key=lambda aged: aged[0])
-        oldest = [picture for _, picture in found if picture.sha256 not in open_now]
-        if oldest:
-            return oldest[:EVICT_AT_ONCE]
-    return []
 
 
 def _of_open_parts(db: sqlite3.Connection) -> set[str]:

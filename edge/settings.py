@@ -351,12 +351,13 @@ def resolve(settings: Settings, folder: Path) -> Settings:
     """The same settings with every relative file name made absolute from `folder`."""
     files = {"shared_memory", "folder", "video", "gentl"}
     data_dir = folder / settings.node.data_dir
+    pictures_dir = folder / (settings.node.pictures_dir or data_dir / "pictures")
     engine_dir = data_dir / "engines"
     if settings.runtime.engine_dir is not None:
         engine_dir = folder / settings.runtime.engine_dir
     return replace(
         settings,
-        node=replace(settings.node, data_dir=str(data_dir)),
+        node=replace(settings.node, data_dir=str(data_dir), pictures_dir=str(pictures_dir)),
         hub=settings.hub and upstream_resolved(settings.hub, folder),
         runtime=replace(settings.runtime, engine_dir=str(engine_dir)),
         camera=tuple(

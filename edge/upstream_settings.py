@@ -23,6 +23,7 @@ class Node(Section, frozen=True, kw_only=True):
     line: Name
     name: Name
     data_dir: str  # ledger and pictures, on a local disk
+    pictures_dir: str | None = None  # may be a disk of its own; None: "pictures" in data_dir
     max_pictures_mb: Annotated[int, Meta(ge=10)] = 2000  # oldest pictures go first beyond this
 
 

@@ -133,7 +133,7 @@ class Duties:
         if not runs:  # parts between camera and gate when the PLC restarted belong to no count
             over = now - row["updated_at"] > timedelta(seconds=_OVER_S)
             lost = metrics.unsettled(row)
-            if over and lost:
+            if over and lost and row["continued_by"] is None:
                 yield Alarm(*where, "residue", f"{epoch}over, {lost} triggers never settled")
             return
         still_s = (now - row["moved_at"]).total_seconds() if row["moved_at"] else 0.0
@@ -157,6 +157,10 @@ class Duties:
             where = (row["plant"], row["line"], row["node"])
             lost = f"ledger {row['stream']}: rows {row['first']} to {row['last']}"
             yield Alarm(*where, "", "rows_lost", lost)
+        for row in session.rows(self._connection, "branches"):
+            where = (row["plant"], row["line"], row["node"])
+            told = f"ledger {row['follows']} was restored or copied: from row {row['begins']} on"
+            yield Alarm(*where, "", "stream_forked", f"{told} it is {row['stream']}")
         for row in session.rows(self._connection, "quarantined"):
             where = (row["plant"], row["line"], row["node"])
             told = f"ledger {row['stream']}: {row['rows']} rows, {row['parts']} parts"

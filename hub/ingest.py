@@ -215,7 +215,12 @@ class Ingest:
         birth = _births.decode(message.payload)
         born = rows.born(self._connection(), place, birth)
         where = f"{place.plant}/{place.line}/{place.node}"
-        if born.new:
+        if born.follows:
+            log.error(
+                "%s: ledger %s was restored or copied; from row %d on it is %s",
+                where, born.follows, birth.begins, birth.stream,
+            )  # fmt: skip
+        elif born.new:
             log.info("%s: new ledger %s from row %d", where, birth.stream, birth.next)
         if born.lost:
             log.error(

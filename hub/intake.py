@@ -4,6 +4,8 @@ A batch is taken row by row. A row below the cursor was stored before and is dro
 stops the batch, and what came before it is still taken; a row whose hash is right but whose bytes
 cannot be read is kept apart in quarantine, because the chain has to go on through it. A row whose
 time cannot be true has its place by the time it arrived, as no minute of 1970 is looked at again.
+A row whose parts another stream of a restored or copied ledger has settled goes to quarantine too
+(`once`).
 """
 
 import re
@@ -101,6 +103,17 @@ class Bad(msgspec.Struct, frozen=True, gc=False):
     station: str | None = None
     epoch: int | None = None
     parts: int = 0  # parts it stands for
+    elsewhere: int = 0  # parts it names that another stream has: they count there
+    numbers: tuple[int, int] | None = None  # first and last, of a row set aside for that
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Numbers first..last of an epoch that another stream has."""
+
+    stream: str
+    first: int
+    last: int
 
 
 @dataclass(slots=True)
@@ -189,6 +202,43 @@ def examine(
     intake.hash = head or met
     intake.new = batch.rows[intake.duplicates :]
     return intake
+
+
+def numbers_of(row: AnyRow) -> tuple[int, int] | None:
+    """First and last number that a row settles; None if it settles none."""
+    if isinstance(row, PartRow):
+        return row.number, row.number
+    if isinstance(row, MissedRow | BypassedRow):
+        return row.first, row.last
+    return None
+
+
+def once(good: Good, settled: Sequence[Settled]) -> Good | Bad:
+    """A row as it is, or set aside because another stream has some of its parts.
+
+    Args:
+        settled: what other streams have of the row's epoch, ordered by `first`.
+    """
+    numbers = numbers_of(good.row)
+    if numbers is None:
+        return good
+    first, last = numbers
+    after, elsewhere, streams = first, 0, set()
+    for other in settled:
+        low, high = max(after, other.first), min(last, other.last)
+        if low <= high:
+            elsewhere += high - low + 1
+            after = high + 1
+            streams.add(other.stream)
+    if not elsewhere:
+        return good
+    reason = f"settled in stream {', '.join(sorted(streams))}: {elsewhere} of its parts"
+    return Bad(
+        *(good.seq, good.hash, good.raw, reason, good.row.station, good.row.epoch),
+        parts=last - first + 1 - elsewhere,
+        elsewhere=elsewhere,
+        numbers=numbers,
+    )
 
 
 def _joint(batch: Batch, next_seq: int) -> str | None:

@@ -160,7 +160,7 @@ def unsettled(row: Mapping[str, Any]) -> int:
     """
     if row["counter"] is None or row["base"] is None:
         return 0
-    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined")
+    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere")
     return max(0, int(row["counter"] - row["base"] - sum(row[name] for name in names)))
 
 

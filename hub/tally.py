@@ -73,10 +73,22 @@ class Law:
     first_good: int | None = None
     first_rejected: int | None = None
     first_reject_confirmed: int | None = None
+    origin: str | None = None  # stream in which the epoch was opened; None = this one
+    elsewhere: int = 0  # parts that another stream of a restored ledger settled
+
+    def carried_on(self, elsewhere: int) -> "Law":
+        """The same epoch in a branch of this stream: nothing counted yet, the last sample stands.
+
+        Args:
+            elsewhere: parts of it that were settled before the branch.
+        """
+        names = ("station", "epoch", "counted_by", "cause", "base", "plc_start", "opened_at")
+        sample = ("counter", "open", "settled", "sampled_at", "moved_at", "origin")
+        return Law(**{name: getattr(self, name) for name in names + sample}, elsewhere=elsewhere)
 
     def _total(self) -> int:
         judged = self.ok + self.ng + self.undecided
-        return judged + self.missed + self.bypassed + self.quarantined
+        return judged + self.missed + self.bypassed + self.quarantined + self.elsewhere
 
     def _after_base(self, first: int, last: int) -> int:
         """How many of the numbers first..last belong to the epoch."""
@@ -111,9 +123,14 @@ class Law:
             self.released += count
         return count
 
-    def sampled(self, row: CounterRow, at: datetime) -> int:
-        """Take a sample of the PLC's counters; returns the triggers since the sample before it."""
+    def sampled(self, row: CounterRow, at: datetime, reached: int = 0) -> int:
+        """Take a sample of the PLC's counters; returns the triggers since the sample before it.
+
+        Args:
+            reached: counter of the epoch that another stream has sampled.
+        """
         before = self.base if self.counter is None else self.counter
+        before = before if before is None else max(before, reached)
         step = 0 if before is None else max(0, row.counter - before)
         if step or self.moved_at is None:
             self.moved_at = at
@@ -186,6 +203,7 @@ class HourCount(NamedTuple):
     missed: int
     bypassed: int
     quarantined: int
+    elsewhere: int
     counter: int
     open: int
 
@@ -196,6 +214,7 @@ class Tally:
 
     laws: dict[tuple[str, int], Law]
     figures: Figures = field(default_factory=lambda: Figures({}))
+    reached: dict[tuple[str, int], int] = field(default_factory=dict)  # counter in other streams
     minutes: dict[MinuteKey, MinuteCount] = field(default_factory=dict)
     causes: Counter[tuple[MinuteKey, str, str]] = field(default_factory=Counter)
     hours: dict[HourKey, HourCount] = field(default_factory=dict)
@@ -214,7 +233,9 @@ class Tally:
         """Count one row."""
         if isinstance(taken, Bad):
             if taken.station is not None and taken.epoch is not None:
-                self._law(taken.station, taken.epoch).quarantined += taken.parts
+                law = self._law(taken.station, taken.epoch)
+                law.quarantined += taken.parts
+                law.elsewhere += taken.elsewhere
             return
         self._stand(taken.at_ms)
         self.misplaced += taken.at_ms != taken.row.at_ms
@@ -259,11 +280,13 @@ class Tally:
 
     def _sampled(self, row: CounterRow, at: datetime) -> None:
         law = self._law(row.station, row.epoch)
-        self._plain(row.station).triggers += law.sampled(row, at)
+        self._plain(row.station).triggers += law.sampled(
+            row, at, self.reached.get((row.station, row.epoch), 0)
+        )
         hour = HourKey(row.station, row.epoch, at.replace(minute=0, second=0, microsecond=0))
         self.hours[hour] = HourCount(
             *(law.ok, law.ng, law.undecided, law.missed, law.bypassed, law.quarantined),
-            *(row.counter, row.open),
+            *(law.elsewhere, row.counter, row.open),
         )
 
     def _gone(self, row: MissedRow | BypassedRow) -> None:

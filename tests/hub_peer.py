@@ -18,6 +18,7 @@ from edge.mqtt.message import (
     AnyRow,
     Batch,
     Birth,
+    Compared,
     Notice,
     PartRow,
     State,
@@ -40,7 +41,8 @@ class HubPeer:
     ) -> None:
         self.changed = threading.Condition()
         self.rows: dict[str, list[AnyRow]] = {}  # what was kept, by stream
-        self.hashes: dict[str, str] = {}  # of the last row kept
+        self.hashes: dict[str, dict[int, str]] = {}  # of the rows kept, by sequence
+        self.begins: dict[str, int] = {}  # of streams that branched off another
         self.batches: list[Batch] = []  # every arrival, also what was not new
         self.births: list[Birth] = []
         self.states: list[State] = []
@@ -72,7 +74,10 @@ class HubPeer:
             assert self.changed.wait_for(condition, deadline_s), "the hub waited in vain"
 
     def next(self, stream: str) -> int:
-        return len(self.rows.get(stream, [])) + 1
+        return len(self.rows.get(stream, [])) + self.begins.get(stream, 1)
+
+    def hash_of(self, stream: str, seq: int) -> str:
+        return self.hashes.get(stream, {}).get(seq, GENESIS)
 
     def send(self, node: str, payload: bytes) -> None:
         """Say anything on a node's `ack` topic."""
@@ -90,12 +95,24 @@ class HubPeer:
             elif leaf == "birth" and not self.deaf:
                 birth = msgspec.json.decode(message.payload, type=Birth)
                 self.births.append(birth)
-                self._acknowledge(node, birth.stream)
+                self._born(node, birth)
             elif leaf == "state":
                 self.states.append(msgspec.json.decode(message.payload, type=State))
             elif leaf == "notice":
                 self.notices.append(msgspec.json.decode(message.payload, type=Notice))
             self.changed.notify_all()
+
+    def _born(self, node: str, birth: Birth) -> None:
+        stream = birth.stream
+        if birth.follows is not None and stream not in self.hashes:
+            self.begins[stream] = birth.begins
+            past = birth.begins - 1
+            self.hashes[stream] = {past: self.hash_of(birth.follows, past)}
+        compared = None
+        if birth.mark is not None and birth.mark.seq < self.next(stream) + self.cursor_lie:
+            same = self.hash_of(stream, birth.mark.seq) == birth.mark.hash
+            compared = Compared(seq=birth.mark.seq, same=same)
+        self._acknowledge(node, stream, compared=compared)
 
     def _on_batch(self, node: str, batch: Batch) -> None:
         self.batches.append(batch)
@@ -114,18 +131,27 @@ class HubPeer:
             if digest != entry.hash:
                 self.broken.append(f"row {seq}: wrong hash")
             if seq == next_seq:
-                if before != self.hashes.get(batch.stream, GENESIS):
+                if before != self.hash_of(batch.stream, seq - 1):
                     self.broken.append(f"row {seq}: does not follow the row before it")
                 self.rows.setdefault(batch.stream, []).append(decode_row(entry.row))
-                self.hashes[batch.stream] = digest
+                self.hashes.setdefault(batch.stream, {})[seq] = digest
                 next_seq += 1
             before = digest
 
-    def _acknowledge(self, node: str, stream: str, refused: str | None = None) -> None:
+    def _acknowledge(
+        self,
+        node: str,
+        stream: str,
+        refused: str | None = None,
+        compared: Compared | None = None,
+    ) -> None:
         if not self.mute:
-            next_seq = self.next(stream) + self.cursor_lie
-            digest = self.hashes.get(stream) if next_seq > 1 else None
-            ack = Ack(v=1, stream=stream, next=next_seq, hash=digest, refused=refused)
+            last = self.next(stream) - 1
+            next_seq = last + 1 + self.cursor_lie
+            digest = self.hash_of(stream, last) if next_seq > 1 else None
+            ack = Ack(
+                v=1, stream=stream, next=next_seq, hash=digest, refused=refused, compared=compared
+            )
             self.send(node, encode(ack))
 
 

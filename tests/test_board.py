@@ -80,6 +80,7 @@ def law(**columns: Any) -> dict[str, Any]:
         "missed": 1,
         "bypassed": 1,
         "quarantined": 0,
+        "elsewhere": 0,
         "moved_at": NOW - timedelta(hours=1),
         "passed": 91,
         "good": None,

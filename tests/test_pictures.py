@@ -133,10 +133,10 @@ def test_ok_parts_go_first_then_the_oldest_and_each_is_a_row(
         kind: Kind = "ok" if code is Code.OK else "not_ok"
         names.append(store.put(jpeg(number, MB // 2), kind))
         judged(ledger, number, code, names[-1])
-    assert store.make_room() == 3
-    assert evictions(ledger) == [names[1], names[3], names[0]]
-    assert store.size_bytes == MB
-    assert [store.path(name).exists() for name in names] == [False, False, True, False, True]
+    assert store.make_room() == 4
+    assert evictions(ledger) == [names[1], names[3], names[0], names[2]]
+    assert store.size_bytes == MB // 2
+    assert [store.path(name).exists() for name in names] == [False] * 4 + [True]
     assert store.make_room() == 0
     assert ledger.totals(STATION, 1).settled == 5
 

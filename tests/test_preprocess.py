@@ -167,7 +167,7 @@ def test_a_frame_a_whole_number_of_times_as_high_is_what_opencv_makes_of_it(
     times: int, high: int, width: int, gray: bool
 ) -> None:
     image = noise(times * high, width) if gray else noise(times * high, width, 3)
-    placed = fit(*image.shape[:2], high, 96)
+    placed = fit(image.shape[0], image.shape[1], high, 96)
     sides = (placed.width, placed.height)
     blob, _ = prepared(image, InputSpec(high, 96, 1 if gray else 3, "uint8"))
     inside = np.asarray(blob)[0, placed.top :, placed.left :][: placed.height, : placed.width]

@@ -1,6 +1,8 @@
 """What was asked for is what runs; else it is an error, or a warning where that is allowed."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,9 @@ def test_options_of_the_settings_go_over_ours_by_either_name() -> None:
     for key in ("cuda", "CUDAExecutionProvider"):
         runtime = Runtime(providers=("cuda",), provider_options={key: {"use_tf32": "1"}})
         assert providers.options_of(CUDA, runtime, 1, "ab" * 32)["use_tf32"] == "1"
+
+
+def test_opencv_leaves_the_cores_to_the_session() -> None:
+    asked = "import edge.vision.session, cv2; print(cv2.getNumThreads())"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]

@@ -64,6 +64,7 @@ def problems_of(tmp_path: Path, text: str) -> list[str]:
 def test_files_are_found_from_the_folder_of_edge_toml(tmp_path: Path) -> None:
     read = settings.read(written(tmp_path, WHOLE))
     assert read.node.data_dir == str(tmp_path / "data")
+    assert read.node.pictures_dir == str(tmp_path / "data" / "pictures")
     assert read.recipe[0].model == str(tmp_path / "base.onnx")
     assert [c.source for c in read.camera] == [str(tmp_path / "pictures"), "rtsp://127.0.0.1/one"]
     assert read.hub is not None

@@ -5,6 +5,7 @@ is counted, gets the next sequence and its place in the hash chain, and stays un
 acknowledges it.
 """
 
+import secrets
 import sqlite3
 from collections.abc import Collection, Sequence
 
@@ -13,6 +14,7 @@ import msgspec
 from edge.errors import LedgerError
 from edge.ledger import epochs as ledger_epochs
 from edge.ledger.epochs import refused, stored_part
+from edge.ledger.evictions import hour_of
 from edge.mqtt.message import (
     GENESIS,
     MAX_BATCH_BYTES,
@@ -164,6 +166,18 @@ def acknowledge(db: sqlite3.Connection, next_seq: int) -> None:
     db.execute("UPDATE ledger SET first = ?, first_prev = ?", (next_seq, digest))
 
 
+def begin_stream(db: sqlite3.Connection, from_seq: int) -> str:
+    """Go on as another stream, whose first row is `from_seq`; the hub has the rows before it.
+
+    Rows keep their sequences, bytes and hashes: the chain runs on through the branch. Returns the
+    new stream's id.
+    """
+    acknowledge(db, from_seq)
+    new = secrets.token_hex(16)
+    db.execute("UPDATE ledger SET follows = stream, stream = ?, begins = ?", (new, from_seq))
+    return new
+
+
 def _check_codes(row: PartRow) -> None:
     """A reason goes with undecided only; an OK needs a computed OK: never OK by default."""
     name = _name((row.station, row.epoch, row.number))
@@ -186,17 +200,16 @@ def _name_pictures(db: sqlite3.Connection, row: PartRow, seq: int | None) -> Non
     code = row.computed if seq is None else row.code
     named = [(view.picture, "ok" if code is Code.OK else "not_ok") for view in row.views]
     named += [(view.thumbnail, "thumbnail") for view in row.views]
+    defect = row.defect or (row.reason.value if row.reason else "")
+    part = (row.station, row.epoch, row.number, seq, defect, hour_of(row.boot, row.mono_ms))
     db.executemany(
-        "INSERT INTO picture VALUES (?, ?, 'named', 0, ?, ?, ?, ?, ?)"
+        "INSERT INTO picture VALUES (?, ?, 'named', 0, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (sha256) DO UPDATE"
         " SET station = excluded.station, epoch = excluded.epoch, number = excluded.number,"
+        " defect = excluded.defect, hour = excluded.hour,"
         " seq = coalesce(seq, excluded.seq),"  # one committed row is enough for the hub
         " kind = CASE kind WHEN 'ok' THEN excluded.kind ELSE kind END",
-        [
-            (sha256, kind, row.at_ms, row.station, row.epoch, row.number, seq)
-            for sha256, kind in named
-            if sha256 is not None
-        ],
+        [(sha256, kind, *part) for sha256, kind in named if sha256 is not None],
     )
 
 

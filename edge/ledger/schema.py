@@ -11,9 +11,9 @@ import sqlite3
 from pathlib import Path
 
 from edge.errors import LedgerError
+from edge.ledger.upgrade import SCHEMA_VERSION, upgrade
 from edge.mqtt.message import GENESIS
 
-SCHEMA_VERSION = 1
 BUSY_MS = 5000
 WAL_LIMIT_BYTES = 8 * 1024 * 1024
 
@@ -25,6 +25,8 @@ CREATE TABLE ledger (
     first_prev TEXT NOT NULL,    -- hash of row first-1, or GENESIS
     head INTEGER NOT NULL,       -- sequence the next closed row gets
     head_prev TEXT NOT NULL,     -- hash of row head-1, or GENESIS
+    follows TEXT,                -- the stream this one branched off from: a restored disk
+    begins INTEGER NOT NULL DEFAULT 1,  -- first sequence of this stream
     CHECK (first >= 1 AND head >= first)
 );
 CREATE TABLE closed (            -- rows waiting for the hub
@@ -69,13 +71,15 @@ CREATE TABLE picture (           -- a row may name a picture before its file is 
     kind TEXT NOT NULL,          -- ok, not_ok, thumbnail
     state TEXT NOT NULL,         -- named (no file yet), waiting, done, refused
     bytes INTEGER NOT NULL,
-    made_ms INTEGER NOT NULL,    -- UTC of the row or file, for "oldest first" only
     station TEXT,                -- of the latest part whose row names it; NULL = no row does
     epoch INTEGER,
     number INTEGER,
-    seq INTEGER                  -- of that row; NULL while it is open
+    seq INTEGER,                 -- of the first such row; NULL while it is open
+    defect TEXT NOT NULL DEFAULT '',  -- class or reason of that part
+    hour TEXT NOT NULL DEFAULT ''     -- boot and monotonic hour of that part
 ) WITHOUT ROWID;
-CREATE INDEX picture_by_age ON picture (kind, made_ms);
+CREATE INDEX picture_by_row ON picture (kind, seq);
+CREATE INDEX picture_alike ON picture (kind, defect, hour, seq);
 CREATE INDEX picture_to_send ON picture (state, kind, seq);
 """
 
@@ -112,7 +116,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if version == 0:
         _create(connection)
     elif version != SCHEMA_VERSION:
-        raise LedgerError(f"{path}: ledger of version {version}, expected {SCHEMA_VERSION}")
+        upgrade(connection, path, version)
     first, head = connection.execute("SELECT first, head FROM ledger").fetchone()
     low, high = connection.execute("SELECT min(seq), max(seq) FROM closed").fetchone()
     if (low or head, (high or head - 1) + 1) != (first, head):
@@ -126,7 +130,8 @@ def _create(connection: sqlite3.Connection) -> None:
     for statement in SCHEMA.split(";\n"):
         connection.execute(statement)
     connection.execute(
-        "INSERT INTO ledger VALUES (1, ?, 1, ?, 1, ?)", (secrets.token_hex(16), GENESIS, GENESIS)
+        "INSERT INTO ledger VALUES (1, ?, 1, ?, 1, ?, NULL, 1)",
+        (secrets.token_hex(16), GENESIS, GENESIS),
     )
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")

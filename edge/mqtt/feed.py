@@ -13,7 +13,7 @@ import msgspec
 
 from edge.errors import LedgerError
 from edge.mqtt.delivery import ANSWER_S, Delivery, SendBatch
-from edge.mqtt.message import MAX_BATCH_ROWS, Ack, Batch, Birth
+from edge.mqtt.message import MAX_BATCH_ROWS, Ack, Batch, Birth, RowMark
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,14 @@ class RowSource(Protocol):
     @property
     def stream(self) -> str:
         """Its id, 32 hex digits."""
+
+    @property
+    def follows(self) -> str | None:
+        """The stream that this one branched off from, if its disk was restored or copied."""
+
+    @property
+    def begins(self) -> int:
+        """The first sequence of this stream."""
 
     @property
     def first(self) -> int:
@@ -48,6 +56,9 @@ class RowSource(Protocol):
     def acknowledge(self, next_seq: int) -> None:
         """Delete the rows below `next_seq`; raises LedgerError."""
 
+    def begin_stream(self, from_seq: int) -> str:
+        """Go on as another stream from this row; raises LedgerError."""
+
     def on_rows(self, wake: Callable[[], None]) -> None:
         """Have `wake` called after every commit; it must not block."""
 
@@ -64,9 +75,9 @@ class Feed:
         step = self.delivery.due(now_s, self.source.head)
         if step is None:
             return None
-        if not isinstance(step, SendBatch):
-            return "birth", self._birth()
         try:
+            if not isinstance(step, SendBatch):
+                return "birth", self._birth(step.mark)
             batch = self.source.batch(step.from_seq, MAX_BATCH_ROWS, max_bytes)
         except LedgerError as wrong:
             self.delivery.pause(str(wrong), now_s)
@@ -85,16 +96,37 @@ class Feed:
         first, head = self.source.first, self.source.head
         try:
             same = ack.hash is not None and ack.hash == self.source.hash_of(ack.next - 1)
-            gone = self.delivery.heard(ack.next, ack.refused, first, head, now_s, same)
-            if gone is not None:
+            told = None if ack.compared is None else (ack.compared.seq, ack.compared.same)
+            gone = self.delivery.heard(ack.next, ack.refused, first, head, now_s, same, told)
+            if self.delivery.branch is not None:
+                self._branch_off(self.delivery.branch, now_s)
+            elif gone is not None:
                 self.source.acknowledge(gone)
         except LedgerError as wrong:
             self.delivery.pause(str(wrong), now_s)
 
-    def _birth(self) -> Birth:
+    def _branch_off(self, from_seq: int, now_s: float) -> None:
+        """The disk was restored or copied: what the hub has not seen goes on as a new stream."""
+        old, kept = self.source.stream, self.source.head - from_seq
+        new = self.source.begin_stream(from_seq)
+        self.delivery.begun(now_s)
+        log.error(
+            "the ledger's disk was restored or copied: stream %s goes on as %s from row %d, with "
+            "%d rows that the hub has not seen", old, new, from_seq, kept,
+        )  # fmt: skip
+
+    def _birth(self, mark: int) -> Birth:
         source = self.source
+        digest = source.hash_of(mark) if mark > 0 else None
         return Birth(
-            v=1, stream=source.stream, next=source.first, head=source.head, software=_software()
+            v=1,
+            stream=source.stream,
+            next=source.first,
+            head=source.head,
+            software=_software(),
+            follows=source.follows,
+            begins=source.begins,
+            mark=None if digest is None else RowMark(seq=mark, hash=digest),
         )
 
 

@@ -191,7 +191,11 @@ class LineRow(Row, tag="line", frozen=True, kw_only=True):
 
 
 class EvictionRow(Row, tag="eviction", frozen=True, kw_only=True):
-    """A picture was deleted to make room; counts never are."""
+    """A picture was deleted; counts never are.
+
+    age: as the oldest of its class, to make place for newer ones. space: the cap was passed or the
+    disk was short of room, or the file was lost.
+    """
 
     picture: Sha256
     bytes: Count
@@ -229,14 +233,35 @@ class Batch(Wire, frozen=True, kw_only=True):
     rows: Annotated[list[Entry], Meta(min_length=1, max_length=MAX_BATCH_ROWS)]
 
 
+class RowMark(Wire, frozen=True, kw_only=True):
+    """One row of a stream, by its hash."""
+
+    seq: Annotated[int, Meta(ge=1, lt=2**53)]
+    hash: Sha256
+
+
 class Birth(Wire, frozen=True, kw_only=True):
-    """Sent at every connect: the hub answers with an Ack, and the node resends from there."""
+    """Sent at every connect: the hub answers with an Ack, and the node resends from there.
+
+    A ledger whose disk was restored or copied branches off: its new stream `follows` the old one,
+    whose rows below `begins` are its past. Sequences and hash chain run on through the branch.
+    """
 
     v: Literal[1]
     stream: StreamId
     next: Annotated[int, Meta(ge=1, lt=2**53)]  # lowest sequence the node still holds or will write
     head: Annotated[int, Meta(ge=1, lt=2**53)]  # sequence the next closed row will get
     software: Text
+    follows: StreamId | None = None
+    begins: Annotated[int, Meta(ge=1, lt=2**53)] = 1  # first sequence of this stream
+    mark: RowMark | None = None  # a row the hub is to compare with its own; mostly head - 1
+
+
+class Compared(Wire, frozen=True, kw_only=True):
+    """Whether the hub has the row of a birth's `mark` as the node has it. True for ever."""
+
+    seq: Annotated[int, Meta(ge=1, lt=2**53)]
+    same: bool
 
 
 class Ack(Wire, frozen=True, kw_only=True):
@@ -247,6 +272,7 @@ class Ack(Wire, frozen=True, kw_only=True):
     next: Annotated[int, Meta(ge=1, lt=2**53)]
     hash: Sha256 | None = None  # of row next-1 as the hub has it; a node with another deletes none
     refused: Text | None = None  # why the last batch was not taken, in words
+    compared: Compared | None = None  # in answer to a birth, for a row below `next`
 
 
 FaultWord = Literal[

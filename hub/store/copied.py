@@ -32,6 +32,7 @@ OTHER: Columns = (
 QUARANTINE: Columns = (
     ("stream", "text"), ("seq", "int8"), ("node", "text"), ("station", "text"),
     ("epoch", "int8"), ("parts", "int8"), ("reason", "text"), ("hash", "text"), ("raw", "bytea"),
+    ("elsewhere", "int8"), ("first_number", "int8"), ("last_number", "int8"),
 )  # fmt: skip
 
 Values = tuple[Any, ...]
@@ -63,7 +64,8 @@ def of_other(place: Place, stream: str, good: Good, row: Row) -> Values:
 def of_bad(place: Place, stream: str, bad: Bad) -> Values:
     """The columns QUARANTINE of one row."""
     where = (stream, bad.seq, place.node, bad.station, bad.epoch, bad.parts)
-    return (*where, clean(bad.reason)[:500], bad.hash, bad.raw)
+    first, last = bad.numbers or (None, None)
+    return (*where, clean(bad.reason)[:500], bad.hash, bad.raw, bad.elsewhere, first, last)
 
 
 def copy(connection: Connection, table: str, columns: Columns, rows: Iterable[Values]) -> None:

@@ -94,7 +94,7 @@ SELECT DISTINCT ON (node, station) *
 FROM law
 WHERE (%(plant)s::text IS NULL OR plant = %(plant)s)
   AND (%(line)s::text IS NULL OR line = %(line)s)
-ORDER BY node, station, opened_at DESC NULLS LAST, epoch DESC;
+ORDER BY node, station, opened_at DESC NULLS LAST, epoch DESC, updated_at DESC;
 
 -- name: laws_between
 -- Every epoch that was updated in a period: for reports.

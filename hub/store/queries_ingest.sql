@@ -29,12 +29,15 @@ UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s R
 
 -- name: cursor_locked
 -- The cursor of a stream, locked until the transaction ends.
-SELECT node, next, hash, started_at, now() AS now FROM cursor WHERE stream = %(stream)s FOR UPDATE;
+SELECT c.node, c.next, c.hash, c.started_at, now() AS now, c.root,
+       EXISTS (SELECT FROM cursor o WHERE o.root = c.root AND o.stream <> c.stream) AS branched
+FROM cursor c WHERE c.stream = %(stream)s FOR UPDATE OF c;
 
 -- name: stream_known
 -- Makes the cursor of a new stream.
-INSERT INTO cursor (stream, plant, line, node, next, checked, hash)
-VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(next)s, %(next)s, %(hash)s)
+INSERT INTO cursor (stream, plant, line, node, next, checked, hash, begins, follows, root)
+VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(next)s, %(next)s, %(hash)s, %(begins)s,
+        %(follows)s, %(root)s)
 ON CONFLICT (stream) DO NOTHING;
 
 -- name: cursor_moved
@@ -48,8 +51,10 @@ UPDATE cursor SET next = %(next)s, hash = %(hash)s, updated_at = now(),
 WHERE stream = %(stream)s;
 
 -- name: gap_declared
--- Rows first..last of a stream are lost: the node no longer holds them and the hub never got them.
-INSERT INTO gap (stream, first, last) VALUES (%(stream)s, %(first)s, %(last)s)
+-- Rows first..last of a stream are lost: the node no longer holds them and the hub never got them;
+-- or, with held_by, they are the rows of the stream that this one branched off from.
+INSERT INTO gap (stream, first, last, held_by)
+VALUES (%(stream)s, %(first)s, %(last)s, %(held_by)s)
 ON CONFLICT DO NOTHING;
 
 -- name: laws_of
@@ -63,36 +68,37 @@ INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, b
                  opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
                  open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
                  plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-                 first_good, first_rejected, first_reject_confirmed)
+                 first_good, first_rejected, first_reject_confirmed, origin, elsewhere)
 SELECT stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
        opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
        open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
        plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-       first_good, first_rejected, first_reject_confirmed
+       first_good, first_rejected, first_reject_confirmed, coalesce(origin, stream), elsewhere
 FROM json_populate_recordset(NULL::law, %(rows)s::json)
 ON CONFLICT (stream, station, epoch) DO UPDATE SET
     (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
      quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
      reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-     first_good, first_rejected, first_reject_confirmed, updated_at) =
+     first_good, first_rejected, first_reject_confirmed, elsewhere, updated_at) =
     (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
      excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
      excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled,
      excluded.passed, excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
      excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
      excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
-     excluded.first_rejected, excluded.first_reject_confirmed, now());
+     excluded.first_rejected, excluded.first_reject_confirmed, excluded.elsewhere, now());
 
 -- name: hours_kept
 -- Laws as they were at the last counter row of an hour. rows: JSON, as in the table.
 INSERT INTO law_hour (stream, station, epoch, hour, ok, ng, undecided, missed, bypassed,
-                      quarantined, counter, open)
-SELECT stream, station, epoch, hour, ok, ng, undecided, missed, bypassed, quarantined, counter, open
+                      quarantined, elsewhere, counter, open)
+SELECT stream, station, epoch, hour, ok, ng, undecided, missed, bypassed, quarantined, elsewhere,
+       counter, open
 FROM json_populate_recordset(NULL::law_hour, %(rows)s::json)
 ON CONFLICT (stream, station, epoch, hour) DO UPDATE SET
-    (ok, ng, undecided, missed, bypassed, quarantined, counter, open) =
+    (ok, ng, undecided, missed, bypassed, quarantined, elsewhere, counter, open) =
     (excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
-     excluded.quarantined, excluded.counter, excluded.open);
+     excluded.quarantined, excluded.elsewhere, excluded.counter, excluded.open);
 
 -- name: minutes_added
 -- Adds the counts of a batch to minutes. rows: JSON, as in the table.
@@ -218,9 +224,9 @@ ORDER BY seq;
 SELECT first, last FROM gap WHERE stream = %(stream)s ORDER BY first;
 
 -- name: gaps_all
--- Every declared gap: plant, line, node, stream, first, last, declared_at.
+-- Every range of lost rows: plant, line, node, stream, first, last, declared_at.
 SELECT c.plant, c.line, c.node, g.stream, g.first, g.last, g.declared_at
-FROM gap g JOIN cursor c USING (stream) ORDER BY g.declared_at;
+FROM gap g JOIN cursor c USING (stream) WHERE g.held_by IS NULL ORDER BY g.declared_at;
 
 -- name: checked_moved
 -- Rows of a stream below `checked` were re-verified.

@@ -130,13 +130,15 @@ SELECT seq, at, kind, body, prev_hash, hash FROM hub_chain ORDER BY seq;
 SELECT stream, node, next, hash FROM cursor ORDER BY node, started_at, stream;
 
 -- name: stream_rows
--- Every stored row of a stream in order; station, epoch and parts only where it is in quarantine.
-SELECT seq, hash, raw, NULL AS station, NULL::bigint AS epoch, NULL::bigint AS parts
+-- Every stored row of a stream in order; station, epoch, parts and elsewhere only where it is in
+-- quarantine.
+SELECT seq, hash, raw, NULL AS station, NULL::bigint AS epoch, NULL::bigint AS parts,
+       NULL::bigint AS elsewhere
 FROM part WHERE stream = %(stream)s
 UNION ALL
-SELECT seq, hash, raw, NULL, NULL, NULL FROM ledger_row WHERE stream = %(stream)s
+SELECT seq, hash, raw, NULL, NULL, NULL, NULL FROM ledger_row WHERE stream = %(stream)s
 UNION ALL
-SELECT seq, hash, raw, station, epoch, parts FROM quarantine WHERE stream = %(stream)s
+SELECT seq, hash, raw, station, epoch, parts, elsewhere FROM quarantine WHERE stream = %(stream)s
 ORDER BY seq;
 
 -- name: archived_runs

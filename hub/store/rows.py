@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import GENESIS, Ack, Batch, Birth, Notice, PartRow, State, TagRow
+from edge.mqtt.message import Ack, Batch, Birth, Notice, PartRow, State, TagRow
 from hub.errors import RegistryError
 from hub.figures import Figure, Figures
-from hub.intake import LAST_MS, NOTHING_TOLD, Arrival, Bad, Good, Intake, Place, Told, examine
-from hub.moments import milliseconds, moment
-from hub.store import copied, session, sums
+from hub.intake import LAST_MS, NOTHING_TOLD, Bad, Good, Intake, Place, Told, examine
+from hub.moments import moment
+from hub.store import branches, copied, cursors, session, sums
 from hub.store.copied import clean
 from hub.store.session import Connection, converted
 from hub.tally import Law, Tally
@@ -28,22 +28,15 @@ from hub.tally import Law, Tally
 
 @dataclass(frozen=True, slots=True)
 class Born:
-    """The answer to a birth: `new` = a stream never seen, `lost` = rows nobody holds any more."""
+    """The answer to a birth: `new` = a stream never seen, `lost` = rows nobody holds any more.
+
+    `follows`: the stream of which this new one is a branch: its disk was restored or copied.
+    """
 
     ack: Ack
     new: bool
     lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a stream stands; `hash` is None right after a declared gap."""
-
-    next: int
-    hash: str | None
-    arrival: Arrival
-    new: bool = False
-    lost: int = 0
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +59,7 @@ class _Work:
     place: Place
     stream: str
     intake: Intake
+    family: str | None  # root of the streams that share its past, if there are others
     tally: Tally = field(default_factory=lambda: Tally({}))
 
 
@@ -80,15 +74,19 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
     """
     with converted("birth"), connection.transaction():
         _registered(connection, place)
-        cursor = _cursor(connection, place, birth.stream, birth.next)
+        cursor = cursors.locked(
+            connection, place, birth.stream, birth.next, birth.follows, birth.begins
+        )
         following, digest, lost = cursor.next, cursor.hash, cursor.lost
+        compared = cursors.compared(connection, birth, cursor)
         if following < birth.next:
             lost = birth.next - following
-            _declare_gap(connection, birth.stream, following, birth.next - 1)
-            _moved(connection, birth.stream, birth.next, None, Tally({}))
+            cursors.declare_gap(connection, birth.stream, following, birth.next - 1)
+            cursors.moved(connection, birth.stream, birth.next, None, Tally({}))
             following, digest = birth.next, None
-    ack = Ack(v=1, stream=birth.stream, next=following, hash=_told(following, digest))
-    return Born(ack, cursor.new, lost)
+    digest = _told(following, digest)
+    ack = Ack(v=1, stream=birth.stream, next=following, hash=digest, compared=compared)
+    return Born(ack, cursor.new, lost, cursor.follows)
 
 
 def taken(
@@ -130,12 +128,14 @@ def taken_many(
         for place, batch in sorted(batches, key=lambda one: one[1].stream):
             try:
                 _registered(connection, place)
-                cursor = _cursor(connection, place, batch.stream, batch.first)
+                cursor = cursors.locked(connection, place, batch.stream, batch.first)
             except RegistryError as wrong:
                 outcomes[place.node] = wrong
                 continue
             intake = examine(batch, cursor.next, cursor.hash, condemned, cursor.arrival)
-            works.append(_Work(place, batch.stream, intake))
+            works.append(
+                _Work(place, batch.stream, intake, cursor.root if cursor.branched else None)
+            )
         _store(connection, [work for work in works if work.intake.new])
     outcomes |= {work.place.node: _became(work) for work in works}
     return [outcomes[place.node] for place, _ in batches]
@@ -210,39 +210,17 @@ def _registered(connection: Connection, place: Place) -> None:
         )
 
 
-def _cursor(connection: Connection, place: Place, stream: str, first: int) -> Cursor:
-    """Lock the stream's cursor; a stream never seen gets one that starts at row `first`."""
-    found = session.rows(connection, "cursor_locked", stream=stream)
-    new = not found
-    if new:
-        session.rows(
-            connection,
-            "stream_known",
-            stream=stream,
-            plant=place.plant,
-            line=place.line,
-            node=place.node,
-            next=first,
-            hash=GENESIS if first == 1 else None,
-        )
-        if first > 1:
-            _declare_gap(connection, stream, 1, first - 1)
-        found = session.rows(connection, "cursor_locked", stream=stream)
-    row = found[0]
-    if row["node"] != place.node:
-        raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
-    arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
-    return Cursor(row["next"], row["hash"], arrival, new, first - 1 if new else 0)
-
-
-def _declare_gap(connection: Connection, stream: str, first: int, last: int) -> None:
-    session.rows(connection, "gap_declared", stream=stream, first=first, last=last)
-
-
 def _store(connection: Connection, works: list[_Work]) -> None:
     """Rows, sums and cursors of batches that have new rows."""
     if not works:
         return
+    branched = [work for work in works if work.family is not None]
+    branches.alone(connection, {work.family for work in branched if work.family is not None})
+    for work in branched:
+        _ = work.intake.rows  # read to the end: rows may be set aside
+    _laws(connection, branched)
+    for work in branched:
+        branches.count_once(connection, work.place.node, work.stream, work.intake, work.tally)
     others: list[copied.Values] = []
     bad: list[copied.Values] = []
     parts = _columns(works, others, bad)
@@ -254,7 +232,7 @@ def _store(connection: Connection, works: list[_Work]) -> None:
     if bad:
         copied.copy(connection, "quarantine", copied.QUARANTINE, bad)
     works = [work for work in works if work.intake.read]
-    _laws(connection, works)
+    _laws(connection, [work for work in works if work.family is None])
     _figures(connection, works)
     for work in works:
         for row in work.intake.read:
@@ -262,7 +240,7 @@ def _store(connection: Connection, works: list[_Work]) -> None:
     with connection.pipeline():
         for work in works:
             sums.add(connection, work.place, work.stream, work.tally)
-            _moved(connection, work.stream, work.intake.next, work.intake.hash, work.tally)
+            cursors.moved(connection, work.stream, work.intake.next, work.intake.hash, work.tally)
 
 
 def _columns(
@@ -271,7 +249,7 @@ def _columns(
     """The part rows as they are read; the others are put aside for their own tables."""
     for work in works:
         place, stream = work.place, work.stream
-        for row in work.intake.reading():
+        for row in chain(tuple(work.intake.read), work.intake.reading()):
             if isinstance(row, Bad):
                 bad.append(copied.of_bad(place, stream, row))
             elif isinstance(row.row, PartRow):
@@ -335,23 +313,6 @@ def _epoch_of(row: Good | Bad) -> tuple[str, int] | None:
     if isinstance(row, Good):
         return row.row.station, row.row.epoch
     return None if row.station is None or row.epoch is None else (row.station, row.epoch)
-
-
-def _moved(
-    connection: Connection, stream: str, following: int, head: str | None, tally: Tally
-) -> None:
-    low = None if tally.first_ms is None else moment(tally.first_ms)
-    high = None if tally.first_ms is None else moment(tally.last_ms)
-    session.rows(
-        connection,
-        "cursor_moved",
-        stream=stream,
-        next=following,
-        hash=head,
-        low=low,
-        high=high,
-        misplaced=tally.misplaced,
-    )
 
 
 def _json(value: object) -> str:

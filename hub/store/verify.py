@@ -24,9 +24,11 @@ Skipped = Mapping[int, tuple[int, str | None]]
 _FETCH = 5000  # rows at a time
 COUNTED = (
     *("counted_by", "base", "ok", "ng", "undecided", "missed", "bypassed", "quarantined"),
-    *("released", "counter", "open", "settled", "passed"),
+    *("released", "counter", "open", "settled", "passed", "elsewhere"),
 )
 """Columns of `law` that follow from the rows alone."""
+OWN = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "released")
+"""Those of them that do in a branch, which carries on an epoch of another stream."""
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ class Recount:
             told += [
                 f"{law.station} epoch {law.epoch}: {name} is {row[name]}, "
                 f"its rows say {getattr(law, name)}"
-                for name in COUNTED
+                for name in (COUNTED if row["origin"] == row["stream"] else OWN)
                 if row[name] != getattr(law, name)
             ]
         return told + [f"{station} epoch {epoch}: has no law" for station, epoch in left]
@@ -146,7 +148,7 @@ def _counted(row: Mapping[str, Any]) -> Good | Bad:
         told = decode_row(raw)
         return Good(row["seq"], row["hash"], raw, told, told.at_ms)  # laws do not ask when
     where = (row["station"], row["epoch"], row["parts"])
-    return Bad(row["seq"], row["hash"], raw, "", *where)
+    return Bad(row["seq"], row["hash"], raw, "", *where, elsewhere=row["elsewhere"])
 
 
 def _skipped(connection: Connection, stream: str) -> dict[int, tuple[int, str | None]]:

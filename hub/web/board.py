@@ -230,7 +230,8 @@ def law_of(row: Row, now: datetime, still_after_s: float) -> LawNow:
     still_s = math.inf if moved_at is None else (now - moved_at).total_seconds()
     second = metrics.second_law(row, still_s, still_after_s)
     counted = {key: row[key] for key in (*COUNTED, "quarantined")}
-    since = sum(counted.values()) - (row["settled"] or 0)
+    elsewhere = row["elsewhere"]
+    since = sum(counted.values()) + elsewhere - (row["settled"] or 0)
     open_now = (row["open"] or 0) - since
     triggers = None if first.triggers is None else first.triggers + max(-open_now, 0)
     terms: list[Term] = [("", "law.triggers", triggers), ("=", "verdict.ok", counted["ok"])]
@@ -238,6 +239,8 @@ def law_of(row: Row, now: datetime, still_after_s: float) -> LawNow:
     terms.append(("+", "law.open", max(open_now, 0)))
     if counted["quarantined"]:
         terms.append(("+", "law.quarantined", counted["quarantined"]))
+    if elsewhere:
+        terms.append(("+", "law.elsewhere", elsewhere))
     look, word = FIRST_LAW[first.state]
     second_look, second_word = SECOND_LAW[second.state]
     return LawNow(

@@ -191,6 +191,12 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "所有工件都会被剔除。清理或更换节点磁盘。",
         "Every part is rejected. Free or replace the node's disk.",
     ),
+    "alert.ledger_restored": ("台账磁盘被还原或复制", "Ledger restored or copied"),
+    "alert.ledger_restored.do": (
+        "中心保存的台账比本节点新，已另起新册继续；重启节点后解除。请通知管理员。",
+        "The hub knew more of this ledger than its disk: it goes on as a new one. "
+        "Cleared by a restart. Tell the admin.",
+    ),
     "alert.recipe_unknown": ("没有所需配方", "Recipe not here"),
     "alert.recipe_unknown.do": (
         "PLC 要求的配方本节点没有，请核对换型设置。",
@@ -247,6 +253,12 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "节点已不再保存、中心也没有收到这些行。请通知管理员。",
         "The node no longer holds these rows and the hub never got them. Tell the admin.",
     ),
+    "alert.stream_forked": ("台账磁盘被还原或复制", "Ledger restored or copied"),
+    "alert.stream_forked.do": (
+        "节点磁盘曾被还原或复制，台账已另起新册，工件不会重复计数。请通知管理员确认没有第二台节点在用同一磁盘。",
+        "The node's disk was restored or copied; its ledger goes on as a new one, no part counts "
+        "twice. Tell the admin: no second node may run from that disk.",
+    ),
     "alert.archive_failed": ("旧台账归档失败", "Old rows cannot be archived"),
     "alert.archive_failed.do": (
         "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
@@ -277,6 +289,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "law.triggers": ("触发", "Triggers"),
     "law.open": ("在途", "In flight"),
     "law.quarantined": ("坏行待查", "Quarantined rows"),
+    "law.elsewhere": ("另册已计", "In the earlier ledger"),
     "law.balanced": ("平衡", "Balanced"),
     "law.unbalanced": ("不平衡，差 {residue}", "Out of balance by {residue}"),
     "law.self_counted": ("自计数，无独立核对", "Self-counted, no independent check"),

@@ -1,0 +1,111 @@
+"""Where a stream stands at the hub: its cursor, its family, and the gaps declared in it.
+
+All functions run inside a transaction of hub.store.rows; the cursor's row lock is what keeps the
+batches of one stream in order.
+"""
+
+from dataclasses import dataclass
+
+from edge.mqtt.message import Birth, Compared
+from hub.errors import RegistryError
+from hub.intake import Arrival, Place
+from hub.moments import milliseconds, moment
+from hub.store import branches, session
+from hub.store.session import Connection
+from hub.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a stream stands; `hash` is None right after a declared gap."""
+
+    next: int
+    hash: str | None
+    arrival: Arrival
+    root: str
+    branched: bool  # another stream shares its past
+    new: bool = False
+    lost: int = 0
+    follows: str | None = None
+
+
+def compared(connection: Connection, birth: Birth, cursor: Cursor) -> Compared | None:
+    """Whether the row that the node asks about is here as it is there; None = it is not due yet."""
+    mark = birth.mark
+    if mark is None or mark.seq >= cursor.next:
+        return None
+    last = cursor.hash if mark.seq == cursor.next - 1 else None
+    digest = last or branches.row_hash(connection, birth.stream, mark.seq)
+    return Compared(seq=mark.seq, same=digest == mark.hash)
+
+
+def locked(
+    connection: Connection,
+    place: Place,
+    stream: str,
+    first: int,
+    follows: str | None = None,
+    begins: int = 1,
+) -> Cursor:
+    """Lock the stream's cursor; a stream never seen gets one that starts at row `first`.
+
+    Args:
+        follows, begins: the stream that this one branched off from, and its own first row.
+    """
+    found = session.rows(connection, "cursor_locked", stream=stream)
+    new = not found
+    if new:
+        root = branches.root_of(connection, place.node, follows)
+        if root is None or begins > first:
+            follows, begins = None, 1
+        past = branches.past_of(connection, follows, begins)
+        session.rows(
+            connection,
+            "stream_known",
+            stream=stream,
+            plant=place.plant,
+            line=place.line,
+            node=place.node,
+            next=first,
+            hash=past if first == begins else None,  # None: the first batch tells
+            begins=begins,
+            follows=follows,
+            root=root or stream,
+        )
+        for low, high, held_by in ((1, begins - 1, follows), (begins, first - 1, None)):
+            if low <= high:
+                declare_gap(connection, stream, low, high, held_by)
+        found = session.rows(connection, "cursor_locked", stream=stream)
+    row = found[0]
+    if row["node"] != place.node:
+        raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
+    arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
+    lost = first - begins if new else 0
+    return Cursor(
+        *(row["next"], row["hash"], arrival, row["root"], row["branched"], new, lost),
+        follows if new else None,
+    )
+
+
+def declare_gap(
+    connection: Connection, stream: str, first: int, last: int, held_by: str | None = None
+) -> None:
+    session.rows(connection, "gap_declared", stream=stream, first=first, last=last, held_by=held_by)
+
+
+def moved(
+    connection: Connection, stream: str, following: int, head: str | None, tally: Tally
+) -> None:
+    """The cursor after rows that were stored, or after a gap."""
+    low = None if tally.first_ms is None else moment(tally.first_ms)
+    high = None if tally.first_ms is None else moment(tally.last_ms)
+    session.rows(
+        connection,
+        "cursor_moved",
+        stream=stream,
+        next=following,
+        hash=head,
+        low=low,
+        high=high,
+        misplaced=tally.misplaced,
+    )
