@@ -46,14 +46,22 @@ def locked(
     first: int,
     follows: str | None = None,
     begins: int = 1,
+    born: bool = True,
 ) -> Cursor:
     """Lock the stream's cursor; a stream never seen gets one that starts at row `first`.
 
     Args:
         follows, begins: the stream that this one branched off from, and its own first row.
+        born: its birth is being read. Nothing else says what the node no longer holds: a batch
+            from the middle of a stream never seen is refused, for rows before it may be under way.
+
+    Raises:
+        RegistryError: the stream belongs to another node, or its birth must come first.
     """
     found = session.rows(connection, "cursor_locked", stream=stream)
     new = not found
+    if new and first > 1 and not born:
+        raise RegistryError(f"ledger {stream} is not known, and row {first} is not its first")
     if new:
         root = branches.root_of(connection, place.node, follows)
         if root is None or begins > first:

@@ -128,7 +128,7 @@ def taken_many(
         for place, batch in sorted(batches, key=lambda one: one[1].stream):
             try:
                 _registered(connection, place)
-                cursor = cursors.locked(connection, place, batch.stream, batch.first)
+                cursor = cursors.locked(connection, place, batch.stream, batch.first, born=False)
             except RegistryError as wrong:
                 outcomes[place.node] = wrong
                 continue

@@ -40,7 +40,7 @@ POINTS = {
         "hub.store.rows._registered",
         "hub.store.rows._store",
         "hub.store.sums.add",
-        "hub.store.rows._moved",
+        "hub.store.cursors.moved",
         "hub.store.rows.taken_many",
         "hub.store.copied.copy",
         "hub.store.rows.born",

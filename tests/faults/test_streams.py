@@ -23,6 +23,7 @@ from edge.outbox import Outbox
 from edge.plc.handshake import EpochOpened, Handshake, Missed, Resume, Sampled, Triggered
 from edge.terms import Code
 from hub import registry
+from hub.errors import RegistryError
 from hub.intake import Place
 from hub.store import rows, session
 from tests.faults.oracle import asked
@@ -148,9 +149,13 @@ class Streams(RuleBasedStateMachine):
         leaf, message = self.to_hub[place] if again else self.to_hub.pop(place)
         if isinstance(message, Birth):
             self.to_node.append(rows.born(self.database, self.place, message).ack)
-        else:
-            assert leaf == "parts"
+            return
+        assert leaf == "parts"
+        try:
             self.to_node.append(rows.taken(self.database, self.place, message).ack)
+        except RegistryError as wrong:  # as ingest answers it
+            refused = Ack(v=1, stream=message.stream, next=1, refused=str(wrong))
+            self.to_node.append(refused)
 
     @precondition(lambda self: self.to_node)
     @rule(pick=st.integers(0, 50), again=st.booleans())
@@ -207,7 +212,7 @@ class Streams(RuleBasedStateMachine):
         for row in gone:
             found.extend(range(row["first"], row["last"] + 1))
         assert self.base is not None
-        assert sorted(found) == list(range(self.base + 1, self.counter + 1))
+        assert sorted(found) == list(range(self.base + 1, self.counter + 1)), "each number once"
         laws = asked(_dsn, "SELECT ok + ng + undecided + missed AS n FROM law WHERE node = %s", node)
         assert sum(law["n"] for law in laws) == self.counter - self.base
         assert asked(_dsn, "SELECT 1 FROM gap g JOIN cursor c USING (stream) WHERE node = %s", node) == []
@@ -255,3 +260,10 @@ def test_whatever_the_wire_and_the_disk_do_every_row_is_stored_once(
     on_database: str, request: pytest.FixtureRequest
 ) -> None:
     play(Streams, 40 if request.config.getoption("--short") else 300)
+
+
+@pytest.mark.faults
+def test_whatever_a_restored_disk_does_every_part_counts_once(
+    on_database: str, request: pytest.FixtureRequest
+) -> None:
+    play(RestoredStreams, 20 if request.config.getoption("--short") else 150)
