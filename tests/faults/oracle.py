@@ -75,7 +75,7 @@ def read(dsn: str) -> Truth:
         parts=asked(dsn, "SELECT stream, station, epoch, number, code, computed FROM part"),
         ranges=ranges,
         cursors=asked(dsn, "SELECT * FROM cursor"),
-        gaps=asked(dsn, "SELECT * FROM gap"),
+        gaps=asked(dsn, "SELECT * FROM gap WHERE held_by IS NULL"),
         quarantine=asked(dsn, "SELECT * FROM quarantine"),
         alarms=asked(dsn, "SELECT code, detail FROM alert WHERE source = 'hub' AND active"),
         minutes=minutes,
@@ -91,7 +91,9 @@ def settled(dsn: str, plc: PlayedPlc) -> bool:
         plc.start_number,
     )
     return any(
-        law["counter"] is not None and law["counter"] % WRAP == plc.counter % WRAP and not law["open"]
+        law["counter"] is not None
+        and law["counter"] % WRAP == plc.counter % WRAP
+        and not law["open"]
         for law in found
     )
 

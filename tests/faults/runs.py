@@ -1,4 +1,4 @@
-"""How a fault run begins and ends: a plant on a database of its own, and what is found in the end."""
+"""How a fault run begins and ends: a plant on its own database, and what is found in the end."""
 
 import tempfile
 from collections.abc import Iterator

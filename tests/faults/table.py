@@ -1,7 +1,7 @@
 """docs/faults.md: one row per kind of fault, with the tests that inject it and how they last went.
 
-`make test-faults` gives `--faults-table docs/faults.md`: at the end of the run the last cell of each
-row whose tests ran is written anew. A row's other cells are written by people.
+`make test-faults` gives `--faults-table docs/faults.md`: at the end of the run the last cell of
+each row whose tests ran is written anew. A row's other cells are written by people.
 """
 
 import re

@@ -4,13 +4,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from hub.store.embedded import EmbeddedServer
-from tests.faults.plant import Plant, wait_until
+from tests.faults.plant import INGESTS, Plant, wait_until
 from tests.faults.runs import ended, own_server, plant_on
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs_mosquitto]
@@ -39,6 +40,15 @@ def test_a_database_that_goes_down_takes_no_row_with_it(
     assert ended(plant) == []
 
 
+def told_read_only(plant: Plant) -> int:
+    """How often the workers said that the database is read-only."""
+    return sum(plant.log(name).count("read-only transaction") for name in INGESTS)
+
+
+def _more(plant: Plant, before: int) -> bool:
+    return told_read_only(plant) > before
+
+
 def test_a_database_that_is_read_only_for_a_while_condemns_no_row(
     whole: tuple[EmbeddedServer, Plant],
 ) -> None:
@@ -47,16 +57,10 @@ def test_a_database_that_is_read_only_for_a_while_condemns_no_row(
     plant.plc.feed(True)
     with psycopg.connect(server.dsn, autocommit=True) as admin:
         for _ in range(8):  # a row that is tried again just then must not go to quarantine
+            before = told_read_only(plant)
             admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             admin.execute("SELECT pg_reload_conf()")
-            said = "read-only transaction"
-            before = plant.log("ingest-1").count(said) + plant.log("ingest-2").count(said)
-            wait_until(
-                lambda n=before: plant.log("ingest-1").count(said)  # type: ignore[misc]
-                + plant.log("ingest-2").count(said)
-                > n,
-                "a worker says that the database is read-only",
-            )
+            wait_until(partial(_more, plant, before), "a worker says that it is read-only")
             admin.execute("SET default_transaction_read_only = off")
             admin.execute("ALTER SYSTEM SET default_transaction_read_only = off")
             admin.execute("SELECT pg_reload_conf()")

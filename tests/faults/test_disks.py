@@ -59,7 +59,10 @@ def test_a_disk_whose_calls_fail_now_and_then_loses_nothing(
 def test_a_full_disk_under_the_database_is_waited_for(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="qj-") as name:
         Path(name).chmod(0o755)
-        with MemoryDisk(Path(name) / "d", DATABASE_MB) as disk, EmbeddedServer(disk.place) as server:
+        with (
+            MemoryDisk(Path(name) / "d", DATABASE_MB) as disk,
+            EmbeddedServer(disk.place) as server,
+        ):
             migrate(server.dsn)
             with plant_on(server.dsn, tmp_path, rate_per_s=40.0) as plant:
                 plant.feed(40)

@@ -23,9 +23,7 @@ def test_a_named_point_is_a_function_of_the_product(program: str, name: str) -> 
 
 
 @pytest.fixture(scope="module")
-def plant(
-    postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Plant]:
+def plant(postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """One plant for all of them: what one death leaves behind is there at the next."""
     with (
         made(postgres, "quanjian") as dsn,

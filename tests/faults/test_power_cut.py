@@ -72,7 +72,9 @@ def run(name: str, server: EmbeddedServer, folder: Path, cuts: int) -> list[str]
 
 @pytest.fixture(scope="module")
 def found(
-    request: pytest.FixtureRequest, postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    postgres: EmbeddedServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, list[str]]]:
     folder = tmp_path_factory.mktemp("power")
     cuts = {"none": 10 if request.config.getoption("--short") else 50}

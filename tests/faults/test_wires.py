@@ -34,7 +34,9 @@ def wired(database: str, tmp_path: Path) -> Iterator[tuple[Plant, Proxy]]:
 
 
 def rows_at_hub(plant: Plant) -> int:
-    return int(asked(plant.dsn, "SELECT coalesce(sum(next - 1), 0)::bigint AS n FROM cursor")[0]["n"])
+    return int(
+        asked(plant.dsn, "SELECT coalesce(sum(next - 1), 0)::bigint AS n FROM cursor")[0]["n"]
+    )
 
 
 def test_a_broker_that_is_down_stops_no_part_and_everything_drains_afterwards(
