@@ -193,11 +193,14 @@ def _until_signal() -> threading.Event:
 
 
 def _migrate(settings: Settings) -> None:
-    from hub.store.migrate import migrate
+    from hub.store.migrate import advice, migrate
 
     for name in migrate(settings.database.dsn):
         say(f"applied {name}")
     say("the schema is up to date")
+    missing = advice(settings.database.dsn)
+    if missing is not None:
+        say(missing)
 
 
 def _serve(settings: Settings) -> int:

@@ -70,7 +70,7 @@ def backup(dsn: str, folder: Path, tell: Tell) -> Manifest:
         StoreError: the database is away.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # hashes of tokens are in it
         if any(folder.iterdir()):
             raise BackupError(f"{folder}: is not empty; a backup takes a new folder")
         with session.connect(dsn, "backup", autocommit=False) as connection:

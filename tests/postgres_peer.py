@@ -102,6 +102,13 @@ def plain(postgres: EmbeddedServer | NamedServer) -> None:
         pytest.skip("rows lie in hypertables on the server of QUANJIAN_TEST_DSN")
 
 
+@pytest.fixture
+def embedded(postgres: EmbeddedServer | NamedServer) -> None:
+    """Passes over a test of what only our embedded server is set to."""
+    if isinstance(postgres, NamedServer):
+        pytest.skip("the server of QUANJIAN_TEST_DSN is set as its owner likes")
+
+
 @contextmanager
 def made(server: EmbeddedServer | NamedServer, template: str) -> Iterator[str]:
     """A database that is dropped at the end, whoever is still connected."""

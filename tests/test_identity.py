@@ -186,9 +186,16 @@ def test_a_request_under_way_does_not_touch_the_present_pair(plant: Plant) -> No
 def test_a_signer_signs_with_the_key_as_it_is_on_disk(plant: Plant) -> None:
     files = plant.node("n1", folder="signer")
     sign = identity.signer(files)
-    assert signed_by(files.certificate.read_bytes(), b"a day", sign(b"a day"))
-    plant.node("n1", folder="signer")
-    assert signed_by(files.certificate.read_bytes(), b"a day", sign(b"a day"))
+    before = files.certificate.read_text()
+    for _ in range(2):
+        certificate, signature = sign(b"a day")
+        assert certificate == files.certificate.read_text()
+        assert signed_by(certificate.encode(), b"a day", signature)
+        plant.node("n1", folder="signer")  # renewed
+    assert certificate != before
+    files.key.write_bytes(plant.node("n1", folder="another").key.read_bytes())
+    with pytest.raises(LinkError, match="not of the key"):
+        sign(b"a day")
 
 
 def test_three_files_or_none() -> None:

@@ -11,7 +11,7 @@ import edge.errors
 import hub.errors
 from hub.errors import MigrationError, StoreError
 from hub.store import session
-from hub.store.migrate import LOCK, Migration, migrate, shipped
+from hub.store.migrate import LOCK, Migration, advice, migrate, shipped
 from hub.store.queries import all_queries, parse
 
 FIRST = Migration(1, "0001_first.sql", b"CREATE TABLE apple (id int);")
@@ -90,6 +90,15 @@ def test_a_database_that_is_away_is_one_sentence() -> None:
 def test_the_shipped_migrations_apply_to_an_empty_database(empty_database: str) -> None:
     assert migrate(empty_database) == [migration.name for migration in shipped()]
     assert {"part", "ledger_row", "cursor", "law", "minute_count"} <= tables(empty_database)
+
+
+@pytest.mark.usefixtures("embedded")
+def test_a_server_with_too_few_locks_is_told(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert advice(database) is None
+    monkeypatch.setattr("hub.store.migrate.LOCKS", 100_000)
+    assert re.search("max_locks_per_transaction is 512.* give it 100000", str(advice(database)))
 
 
 def test_every_named_query_is_described_and_understood_by_the_database(database: str) -> None:

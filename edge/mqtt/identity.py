@@ -89,9 +89,19 @@ def signed(key: Key, content: bytes) -> bytes:
     return key.sign(content, ec.ECDSA(hashes.SHA256()))
 
 
-def signer(files: Files) -> Callable[[bytes], bytes]:
-    """What signs with the key as it is on disk, also after a renewal; raises LinkError."""
-    return lambda content: signed(read_key(files.key), content)
+def signer(files: Files) -> Callable[[bytes], tuple[str, bytes]]:
+    """What signs with the pair as it is on disk, also after a renewal: certificate (PEM) and
+    signature; raises LinkError.
+    """
+
+    def signed_with(content: bytes) -> tuple[str, bytes]:
+        certificate = read_certificate(files.certificate)
+        key = read_key(files.key)
+        if not fits(certificate, key):
+            raise LinkError(f"certificate_file {files.certificate}: not of the key {files.key}")
+        return certificate.public_bytes(serialization.Encoding.PEM).decode(), signed(key, content)
+
+    return signed_with
 
 
 def write_key(file: Path, key: Key) -> None:

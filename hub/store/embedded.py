@@ -32,6 +32,7 @@ _OPTIONS = {
     "unix_socket_permissions": "0700",
     "max_connections": "60",
     "shared_buffers": "64MB",
+    "max_locks_per_transaction": "512",  # a row by its number alone may lie in any of 160 weeks
     "dynamic_shared_memory_type": "mmap",  # nothing of ours left in /dev/shm after a kill
     "wal_level": "minimal",
     "max_wal_senders": "0",

@@ -17,6 +17,7 @@ from hub.store import session
 
 SHIPPED = Path(__file__).parent / "migrations"
 TIMESCALE = SHIPPED / "timescale"
+LOCKS = 512  # per transaction: three tables of 160 weeks, each with its indexes, for some sessions
 LOCK = 0x716A_0001  # advisory lock "qj" 1: one migration at a time
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _TABLE = """
@@ -85,6 +86,23 @@ def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[str]:
             layer = _series(connection, "migration_timescale", shipped(TIMESCALE))
             done += [f"{TIMESCALE.name}/{name}" for name in layer]
         return done
+
+
+def advice(dsn: str) -> str | None:
+    """What the server should be given for three years of rows, None if it has it.
+
+    Raises:
+        StoreError: the database is away.
+    """
+    with session.connect(dsn, "migrate") as connection, session.converted("migrate"):
+        told = connection.execute("SHOW max_locks_per_transaction").fetchall()
+    locks = int(told[0]["max_locks_per_transaction"])
+    if locks >= LOCKS:
+        return None
+    return (
+        f"the server's max_locks_per_transaction is {locks}: with years of rows, queries over "
+        f"every week run out of it; give it {LOCKS} (ALTER SYSTEM SET, then restart PostgreSQL)"
+    )
 
 
 def _series(connection: session.Connection, table: str, migrations: list[Migration]) -> list[str]:
