@@ -37,18 +37,18 @@ POINTS = {
         "edge.mqtt.feed.Feed.read_ack",
     ),
     "ingest": (
-        "hub.store.rows._registered",
+        "hub.store.cursors.locked",
         "hub.store.rows._store",
         "hub.store.sums.add",
-        "hub.store.cursors.moved",
         "hub.store.rows.taken_many",
+        "hub.store.copied.copy_parts",
         "hub.store.copied.copy",
         "hub.store.rows.born",
         "hub.ingest.Ingest._answer",
     ),
     "duties": (
         "hub.store.partitions.make_ahead",
-        "hub.duties.Duties._verify",
+        "hub.chains.Chains._slice",
         "hub.duties.Duties._show",
     ),
 }
