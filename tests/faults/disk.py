@@ -15,7 +15,27 @@ _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, <linux/ext4.h>
 _NO_LOG_FLUSH = 2
 
 
-class Disk:
+class Filled:
+    """A folder on a file system of its own, which can be full."""
+
+    place: Path
+
+    def fill(self) -> None:
+        """Leave not one block free."""
+        with (self.place / "filler").open("wb", buffering=0) as filler:
+            for size in (1 << 20, 1 << 12, 512):
+                try:
+                    while True:
+                        filler.write(bytes(size))
+                except OSError:
+                    continue
+
+    def empty(self) -> None:
+        """Give the space back."""
+        (self.place / "filler").unlink()
+
+
+class Disk(Filled):
     """An ext4 in a file of `size_mb`, mounted on `place`."""
 
     def __init__(self, folder: Path, size_mb: int = 64) -> None:
@@ -51,22 +71,8 @@ class Disk:
         finally:
             os.close(folder)
 
-    def fill(self) -> None:
-        """Leave not one block free."""
-        with (self.place / "filler").open("wb", buffering=0) as filler:
-            for size in (1 << 20, 1 << 12, 512):
-                try:
-                    while True:
-                        filler.write(bytes(size))
-                except OSError:
-                    continue
 
-    def empty(self) -> None:
-        """Give the space back."""
-        (self.place / "filler").unlink()
-
-
-class MemoryDisk:
+class MemoryDisk(Filled):
     """A tmpfs of `size_mb` on `place`: full when it says so, and quick."""
 
     def __init__(self, place: Path, size_mb: int) -> None:
@@ -82,9 +88,6 @@ class MemoryDisk:
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
         _run("umount", "-l", str(self.place))
-
-    fill = Disk.fill
-    empty = Disk.empty
 
 
 def _run(*command: str) -> None:

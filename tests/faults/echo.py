@@ -57,7 +57,7 @@ class Echo:
     def _say(self) -> None:
         self._random.shuffle(self._heard)
         for topic, payload in self._heard:
-            marked = Properties(PacketTypes.PUBLISH)
+            marked = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             marked.UserProperty = AGAIN
             self._client.publish(topic, payload, qos=1, properties=marked)
             self.repeated += 1

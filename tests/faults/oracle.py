@@ -40,8 +40,7 @@ class Truth:
     @property
     def counted(self) -> int:
         """Parts that have their row."""
-        gone = sum(row["last"] - row["first"] + 1 for row in self.ranges)
-        return len(self.parts) + gone
+        return len(self.parts) + sum(int(row["last"] - row["first"] + 1) for row in self.ranges)
 
 
 def asked(dsn: str, statement: str, *values: Any) -> Rows:
@@ -175,11 +174,13 @@ def _runs(truth: Truth, plc: PlayedPlc) -> list[str]:
 def _told(truth: Truth, plc: PlayedPlc) -> list[str]:
     """Record before release: what the PLC took was computed so, and only what it took counts OK."""
     starts = {(law["stream"], law["epoch"]): law["plc_start"] for law in truth.laws}
-    rows = {
+    rows: dict[tuple[Any, int], tuple[int, int]] = {
         (starts.get((p["stream"], p["epoch"])), p["number"] % WRAP): (p["code"], p["computed"])
         for p in truth.parts
     }
-    taken = {(start, number % WRAP): code for (start, number), code in plc.taken.items()}
+    taken: dict[tuple[Any, int], Code] = {
+        (start, number % WRAP): code for (start, number), code in plc.taken.items()
+    }
     without = [
         key
         for key, code in taken.items()

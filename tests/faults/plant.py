@@ -92,11 +92,11 @@ class Plant:
     def start(self, name: str, point: Point | None = None) -> None:
         """Start a program, to die at `point` if one is given."""
         if name == "node":
-            module = ["tests.faults.driver", self.data, self.plc.path]
-            module.append(str(self.proxy.port if self.proxy else self.broker.port))
+            port = self.proxy.port if self.proxy else self.broker.port
+            module = ["tests.faults.driver", str(self.data), str(self.plc.path), str(port)]
         else:
-            module = ["hub", name.split("-")[0], "--config", self.folder / "hub.toml"]
-        armed = []
+            module = ["hub", name.split("-")[0], "--config", str(self.folder / "hub.toml")]
+        armed: list[str] = []
         if point is not None:
             armed = ["tests.faults.points", point.when, point.name, str(point.count)]
             self.tell(f"{name} starts, to die {point}")

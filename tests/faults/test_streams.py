@@ -93,15 +93,17 @@ class Streams(RuleBasedStateMachine):
         match one:
             case EpochOpened(epoch, base, plc_start, cause):
                 self.base = base
-                told = {"base": base, "plc_start": plc_start, "cause": cause, "counted_by": "plc"}
-                self.outbox.append(EpochRow(**stamp(epoch), **told))
+                row = EpochRow(
+                    **stamp(epoch), base=base, plc_start=plc_start, cause=cause, counted_by="plc"
+                )
+                self.outbox.append(row)
             case Missed(epoch, first, last, cause):
                 self.outbox.append(MissedRow(**stamp(epoch), first=first, last=last, cause=cause))
             case Triggered(trigger):
                 code = codes[0] if codes[0] is not Code.UNDEFINED else Code.OK
-                row = part_row(trigger.part.number, code, trigger.part.epoch)
-                self.outbox.open(row)
-                self.outbox.close_part(STATION, row.epoch, row.number, row.code, row.reason, 80)
+                part = part_row(trigger.part.number, code, trigger.part.epoch)
+                self.outbox.open(part)
+                self.outbox.close_part(STATION, part.epoch, part.number, part.code, part.reason, 80)
             case Sampled(epoch, counter):
                 self.outbox.counter(counter_row(counter, epoch))
 
@@ -114,7 +116,9 @@ class Streams(RuleBasedStateMachine):
     def begin_again(self) -> None:
         self.outbox = Outbox(self.disk, ballast_bytes=4096)
         last = self.outbox.resume(STATION)
-        resume = last and Resume(last.epoch, last.base, last.counter, last.plc_start, 1000.0)
+        resume = None
+        if last is not None:
+            resume = Resume(last.epoch, last.base, last.counter, last.plc_start, 1000.0)
         self.plc = Plc(Handshake(PLC_STATION, resume), self.plc.block, self.plc.now_s)
         self.feed = Feed(self.outbox)
         self.feed.delivery.online(self.plc.now_s)
