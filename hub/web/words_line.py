@@ -285,10 +285,10 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "有无法读取的台账行，已单独存放。请通知管理员。",
         "Some rows cannot be read and are kept aside. Tell the admin.",
     ),
-    "alert.certificate_ending": ("节点证书快到期", "Node's certificate ends soon"),
+    "alert.certificate_ending": ("证书快到期", "Certificate ends soon"),
     "alert.certificate_ending.do": (
-        "节点没有自己续上证书；到期后连不上，行留在节点上。请通知管理员。",
-        "The node did not renew it; once it has ended, rows stay on the node. Tell the admin.",
+        "到期后节点连不上，行留在节点上，不会丢。请通知管理员。",
+        "Once it has ended the node cannot connect and keeps its rows. Tell the admin.",
     ),
     "alert.token_reused": ("登记令牌被用了第二次", "Enrolment token used twice"),
     "alert.token_reused.do": (
