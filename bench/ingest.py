@@ -126,7 +126,8 @@ class Measuring:
             sent = [encode(batch) for batch in batches]
         ours_s = alone_s = 0.0
         for number, (message, values) in enumerate(zip(sent, ready, strict=True)):
-            for ours in (True, False) if (number % 2 == 0) is odd else (False, True):
+            order = (True, False) if (number % 2 == 0) is odd else (False, True)
+            for ours in order:
                 if ours:
                     ours_s += seconds(partial(self._take, size, message))
                 else:

@@ -38,7 +38,7 @@ from edge.wiring import GENICAM
 
 FRAME_S = 3.0  # a camera must send a picture within this
 PERIODS = 10  # between frames, of which the longest counts
-CONNECT_S = 3.0  # the broker must take a connection within this
+CONNECT_S = 3.0  # the broker must take a connection within this, and judge a certificate
 
 Trial = tuple[str, Callable[[], str]]
 
@@ -98,7 +98,7 @@ def trials(wiring: Settings, unsigned: bool, measure_s: float | None = None) -> 
     yield from bus_check.trials(wiring, unsigned, measure_s)
     if wiring.hub is not None:
         hub = wiring.hub
-        yield "broker", lambda: _try_broker(hub.broker_host, hub.broker_port)
+        yield "broker", lambda: _try_broker(hub, wiring.node.name)
         files = identity.files_of(hub)
         if files is not None:
             renews = (hub.pictures_url or "").startswith("https:")
@@ -294,12 +294,17 @@ def frame_period_s(entry: settings.Camera, within_s: float = FRAME_S) -> float:
     return max(after - before for before, after in pairwise(exposed_s))
 
 
-def _try_broker(host: str, port: int) -> str:
+def _try_broker(hub: settings.Hub, name: str) -> str:
+    files = identity.files_of(hub)
+    where = f"{hub.broker_host}:{hub.broker_port}"
     try:
-        socket.create_connection((host, port), CONNECT_S).close()
+        with socket.create_connection((hub.broker_host, hub.broker_port), CONNECT_S) as wire:
+            if files is None:
+                return f"{where} takes connections, not encrypted"
+            identity.greet(wire, hub.broker_host, files, name, CONNECT_S)
     except OSError as wrong:
-        raise LinkError(f"{host}:{port}: {wrong}") from wrong
-    return f"{host}:{port} takes connections"
+        raise LinkError(f"{where}: {wrong}") from wrong
+    return f"{where} takes this node's certificate, TLS 1.3"
 
 
 def _try_certificate(files: identity.Files, name: str, renews: bool) -> str:

@@ -36,6 +36,7 @@ from edge.plc.wires import Wires
 from edge.recording import Recording
 from edge.release import load_all
 from edge.rows import Rows
+from edge.seal import Sealer, Sign
 from edge.settings import Bus as BusSettings
 from edge.settings import Settings, Station
 from edge.setups import setups
@@ -85,6 +86,7 @@ class Node:
         )
         self._uploads = self._make_uploads()
         self._renewal = self._make_renewal()
+        self._sealer = Sealer(settings.node.name, self.ledger, self._make_sign())
         self._line_data = LineData(self.ledger)
         self._buses = {bus.name: self._make_bus(bus) for bus in settings.bus}
         self._own_counts = {
@@ -219,6 +221,11 @@ class Node:
             return None
         return Renewal(str(hub.pictures_url), files, self.settings.node.name)
 
+    def _make_sign(self) -> Sign | None:
+        """With the key that the node shows the broker; without one its seals are unsigned."""
+        files = identity.files_of(self.settings.hub) if self.settings.hub is not None else None
+        return identity.signer(files) if files is not None else None
+
     def _make_inspector(self, station: Station) -> Inspector:
         eyes = [self._make_eye(station, camera) for camera in station.cameras]
         recipes = {number: loaded.recipe for number, loaded in self._recipes.items()}
@@ -257,6 +264,7 @@ class Node:
                 notify("WATCHDOG=1")
             self._tell_state(online=True)
             self._pictures.keep_room()
+            self._sealer.tend(clock.utc_ms(), clock.mono_ms())
             if time.monotonic() - told_s >= COUNTS_S:
                 told_s = time.monotonic()
                 for inspector in self._inspectors:

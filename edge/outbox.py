@@ -22,6 +22,7 @@ from edge.ledger import epochs as ledger_epochs
 from edge.ledger import rows as ledger_rows
 from edge.ledger.disk import BALLAST_BYTES, Ballast, Lock
 from edge.ledger.epochs import LastEpoch, Totals, refused
+from edge.ledger.rows import Ends
 from edge.ledger.schema import open_database
 from edge.mqtt.message import (
     MAX_BATCH_BYTES,
@@ -30,6 +31,7 @@ from edge.mqtt.message import (
     Batch,
     CounterRow,
     PartRow,
+    SealRow,
 )
 from edge.terms import Code, Reason
 
@@ -57,17 +59,6 @@ class _Operation:
     work: Callable[[sqlite3.Connection], Any]
     frees: bool  # deletes more than it writes: may use the ballast
     answer: "futures.Future[Any]" = field(default_factory=futures.Future)
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """The stream and where it stands, as of the last commit."""
-
-    stream: str
-    follows: str | None
-    begins: int
-    first: int
-    head: int
 
 
 class Outbox:
@@ -136,6 +127,15 @@ class Outbox:
                 ledger_rows.append(db, row, data)
 
         self.transact(work)
+
+    def last(self) -> tuple[str, int, str, str | None]:
+        """Stream, sequence and hash of the last closed row, and the day of the newest seal."""
+        return self.transact(ledger_rows.last)
+
+    def seal(self, row: SealRow) -> None:
+        """Append the seal of a day."""
+        data = ledger_rows.row_bytes(row)
+        self.transact(lambda db: ledger_rows.seal(db, row, data))
 
     def counter(self, row: CounterRow, unseen: Collection[int] = ()) -> None:
         """Append a counter sample; its `open` is filled in the transaction.
@@ -285,7 +285,7 @@ class Outbox:
     def _serve(self, opened: "futures.Future[Ends]") -> None:
         try:
             db = open_database(self.path)
-            ends = _ends(db)
+            ends = ledger_rows.ends(db)
         except (LedgerError, sqlite3.Error) as wrong:
             opened.set_exception(LedgerError(str(wrong)))
             return
@@ -359,7 +359,7 @@ class Outbox:
                 db.execute("ROLLBACK TO operation")
                 answers.append((None, refused(f"{type(wrong).__name__}: {wrong}")))
             db.execute("RELEASE operation")
-        before, ends = self._ends, _ends(db)
+        before, ends = self._ends, ledger_rows.ends(db)
         db.execute("COMMIT")
         self._ends = ends
         for operation, (value, error) in zip(taken, answers, strict=True):
@@ -372,10 +372,6 @@ class Outbox:
                 wake()
         if any(operation.frees for operation in taken):
             self._ballast.buy()
-
-
-def _ends(db: sqlite3.Connection) -> Ends:
-    return Ends(*db.execute("SELECT stream, follows, begins, first, head FROM ledger").fetchone())
 
 
 def _fail(operations: list[_Operation], text: str) -> None:

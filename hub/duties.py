@@ -1,21 +1,23 @@
 """quanjian-hub duties: what exactly one process does for all, the leader by an advisory lock.
 
-Every round: partitions ahead, a slice of every chain verified again, and the alarms that no row
-raises by itself: a law that does not balance, a gate that disagrees, lost rows, quarantine, a node
-that is silent. An alarm is a row of `alert` and one line in the log; it clears when its cause does.
+Every round: partitions ahead, and the alarms that no row raises by itself: a law that does not
+balance, a gate that disagrees, lost rows, quarantine, a clock that is wrong, a node that is silent,
+a chain that does not hold or was not verified in time. An alarm is a row of `alert` and one line in
+the log; it clears when its cause does. The chains are verified beside it (hub/chains.py).
 """
 
 import json
 import logging
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from edge.mqtt.message import chain
-from hub import metrics, signing
+from hub import metrics, seals, signing
+from hub.chains import LATE_S, Chains
 from hub.errors import StoreError
 from hub.notify import notify
 from hub.purge import Purge
@@ -29,6 +31,7 @@ LOCK = 0x716A_0002  # advisory lock "qj" 2: the leader of the duties
 _KEPT_REFUSED = 1000
 _RETRY_S = 5.0
 _JITTER = random.Random()
+_CLOCK_H = 1  # a node whose rows had to be placed in the last hours has a wrong clock
 _OVER_S = 300.0  # after an epoch's last row; until then a node may still settle its parts
 
 
@@ -49,12 +52,14 @@ class Alarm:
 
 
 class Duties:
-    """The rounds of the leader, on one connection."""
+    """The rounds of the leader, on one connection; `checked` is what is known of the chains."""
 
-    def __init__(self, connection: Connection, settings: Settings) -> None:
+    def __init__(
+        self, connection: Connection, settings: Settings, checked: Chains | None = None
+    ) -> None:
         self._connection = connection
         self._settings = settings
-        self._broken: dict[str, Alarm] = {}  # stream: its chain, until the process ends
+        self._checked = checked or Chains(settings.duties.check_rows)
         self._archivist = archive.Archivist(settings)
         self._purge = Purge(settings)
 
@@ -74,12 +79,13 @@ class Duties:
         ):
             log.info("partition %s made", name)
         session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
-        self._verify_chains(settings.check_rows)
         self._archivist.round(now)
         self._purge.round(self._connection, now)
-        alarms = [*self._laws(now), *self._silent(now), *self._losses(), *self._broken.values()]
+        alarms = [*self._laws(now), *self._silent(now), *self._losses()]
+        alarms += [*self._clocks(), *self._chains()]
         if self._archivist.trouble is not None:
             alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
+        alarms += self._seals()
         alarms += [
             Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
             for told in signing.work(self._connection, self._settings, now)
@@ -87,41 +93,19 @@ class Duties:
         self._show(alarms, now)
         return alarms
 
-    def _verify_chains(self, rows: int) -> None:
-        for stream in session.rows(self._connection, "unchecked"):
-            if stream["stream"] not in self._broken:
-                self._verify(stream, min(rows, stream["next"] - stream["checked"]))
-
-    def _verify(self, stream: dict[str, Any], count: int) -> None:
-        name, first = stream["stream"], stream["checked"]
-        gaps = session.rows(self._connection, "gaps", stream=name)
-        inside = [gap["last"] for gap in gaps if gap["first"] <= first <= gap["last"]]
-        if inside:
-            session.rows(self._connection, "checked_moved", stream=name, checked=max(inside) + 1)
-            return
-        from_seq = max(1, first - 1)  # the row before gives the hash to go on from
-        found = session.rows(
-            self._connection,
-            "chain_slice",
-            stream=name,
-            first=from_seq,
-            count=first + count - from_seq,
-        )
-        wrong = broken_at(found, from_seq, first + count, [(g["first"], g["last"]) for g in gaps])
-        if wrong is None:
-            session.rows(self._connection, "checked_moved", stream=name, checked=first + count)
-            return
-        where = (stream["plant"], stream["line"], stream["node"])
-        self._broken[name] = Alarm(*where, "", "chain_broken", f"ledger {name}: {wrong}")
+    def _chains(self) -> Iterator[Alarm]:
+        broken = dict(self._checked.broken)
+        for where, told in broken.values():
+            yield Alarm(*where, "", "chain_broken", told)
+        for row in session.rows(self._connection, "unchecked_age", but=list(broken)):
+            if row["age_s"] > LATE_S:
+                where = (row["plant"], row["line"], row["node"])
+                told = f"ledger {row['stream']}: rows not verified for more than a minute"
+                yield Alarm(*where, "", "chain_unchecked", told)
 
     def _laws(self, now: datetime) -> Iterator[Alarm]:
-        newest = {
-            (row["stream"], row["station"], row["epoch"])
-            for row in session.rows(self._connection, "laws_now", plant=None, line=None)
-        }
-        for row in session.rows(self._connection, "laws_all"):
-            runs = (row["stream"], row["station"], row["epoch"]) in newest
-            yield from self._law(row, now, runs)
+        for row in session.rows(self._connection, "laws_watched"):
+            yield from self._law(row, now, row["newest"])
 
     def _law(self, row: dict[str, Any], now: datetime, runs: bool) -> Iterator[Alarm]:
         where = (row["plant"], row["line"], row["node"], row["station"])
@@ -165,6 +149,18 @@ class Duties:
             where = (row["plant"], row["line"], row["node"])
             told = f"ledger {row['stream']}: {row['rows']} rows, {row['parts']} parts"
             yield Alarm(*where, "", "quarantine", told)
+
+    def _clocks(self) -> Iterator[Alarm]:
+        for row in session.rows(self._connection, "misplaced", hours=_CLOCK_H):
+            where = (row["plant"], row["line"], row["node"])
+            told = f"ledger {row['stream']}: {row['misplaced']} rows stand at their arrival"
+            yield Alarm(*where, "", "clock_wrong", told)
+
+    def _seals(self) -> Iterator[Alarm]:
+        seals.judge_new(self._connection)
+        for row in session.rows(self._connection, "seals_wrong"):
+            told = f"{row['day']}: row {row['sealed']} of ledger {row['stream']}"
+            yield Alarm(row["plant"], row["line"], row["node"], "", "seal_wrong", told)
 
     def _show(self, alarms: list[Alarm], now: datetime) -> None:
         standing = {
@@ -214,55 +210,49 @@ class Duties:
         )
 
 
-def broken_at(
-    found: list[dict[str, Any]], first: int, after: int, gaps: list[tuple[int, int]]
-) -> str | None:
-    """What is wrong with rows [first, after) of a stream, or None. Pure.
-
-    Args:
-        found: seq, hash, raw of the stored rows in order; the hash of row `first` is believed
-            unless it is row 1, because the row before it is not here.
-        gaps: ranges (first, last) declared lost; the row after one is believed too.
-    """
-    lost = {seq for low, high in gaps for seq in range(max(low, first), min(high, after) + 1)}
-    rows = {row["seq"]: row for row in found}
-    if len(rows) != len(found):
-        return "a row is stored twice"
-    previous = "0" * 64 if first == 1 else None
-    for seq in range(first, after):
-        row = rows.get(seq)
-        if row is None:
-            if seq not in lost:
-                return f"row {seq} is missing"
-            previous = None
-            continue
-        if previous is not None and chain(previous, seq, bytes(row["raw"])) != row["hash"]:
-            return f"row {seq} is not what was acknowledged"
-        previous = row["hash"]
-    return None
-
-
 def run(settings: Settings, stop: threading.Event) -> None:
     """Lead, or stand by until the leader is gone; the database away = tried again."""
     notify("READY=1")
     while not stop.is_set():
         try:
             with session.connect(settings.database.dsn, "duties") as connection:
-                _lead(Duties(connection, settings), settings, stop)
+                _lead(connection, settings, stop)
         except StoreError as wrong:
             log.warning("%s; tried again in %.0f s", wrong, _RETRY_S)
             notify("WATCHDOG=1")
             stop.wait(_RETRY_S * _JITTER.uniform(0.5, 1.0))
 
 
-def _lead(duties: Duties, settings: Settings, stop: threading.Event) -> None:
+def _lead(connection: Connection, settings: Settings, stop: threading.Event) -> None:
+    checked = Chains(settings.duties.check_rows)
+    duties = Duties(connection, settings, checked)
     leading: bool | None = None
-    while not stop.is_set():
-        if not leading:
-            before, leading = leading, duties.lead()
-            if leading is not before:
-                log.info("duties: %s", "leading" if leading else "another leads, standing by")
-        if leading:
-            duties.round(datetime.now(timezone.utc))
-        notify("WATCHDOG=1")
-        stop.wait(settings.duties.round_s)
+    with _beside(checked, settings) as start:
+        while not stop.is_set():
+            if not leading:
+                before, leading = leading, duties.lead()
+                if leading is not before:
+                    log.info("duties: %s", "leading" if leading else "another leads, standing by")
+                if leading:
+                    start()
+            if leading:
+                duties.round(datetime.now(timezone.utc))
+            notify("WATCHDOG=1")
+            stop.wait(settings.duties.round_s)
+
+
+@contextmanager
+def _beside(checked: Chains, settings: Settings) -> Iterator[Callable[[], None]]:
+    """A thread for the chains, to be started once we lead; it ends with the lead."""
+    over = threading.Event()
+    thread = threading.Thread(
+        target=checked.run,
+        args=(settings.database.dsn, over, settings.duties.round_s),
+        name="chains",
+    )
+    try:
+        yield thread.start
+    finally:
+        over.set()
+        if thread.is_alive():
+            thread.join()

@@ -74,11 +74,13 @@ class Figures:
 
     def tag(self, row: TagRow, at: datetime) -> None:
         """One more reading, and where it stands."""
-        new = Figure(
-            row.station, row.name, None, None, None, row.exponent, row.unit, row.counts, None, None,
-            at,
-        )  # fmt: skip
-        figure = self.tags.setdefault((row.station, row.name), new)
+        try:
+            figure = self.tags[row.station, row.name]
+        except KeyError:
+            figure = self.tags[row.station, row.name] = Figure(
+                row.station, row.name, None, None, None, row.exponent, row.unit, row.counts, None,
+                None, at,
+            )  # fmt: skip
         grown = figure.then(row, at)
         if grown:
             key = GrowthKey(row.station, row.name, row.exponent, row.unit, minute_of(at))

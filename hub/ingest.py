@@ -213,6 +213,7 @@ class Ingest:
 
     def _birth(self, place: Place, message: Message) -> None:
         birth = _births.decode(message.payload)
+        _same_node(place, birth)
         born = rows.born(self._connection(), place, birth)
         where = f"{place.plant}/{place.line}/{place.node}"
         if born.follows:
@@ -254,10 +255,15 @@ class Ingest:
 
     def _decoded(self, message: Message) -> Batch | None:
         try:
-            return decode_batch(message.payload)
+            batch = decode_batch(message.payload)
+            _same_node(_place(message), batch)
         except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
             self._refuse(message, str(wrong))
-            return None
+        except RegistryError as wrong:
+            self._refuse_node(message, wrong)
+        else:
+            return batch
+        return None
 
     def _became(self, message: Message, taken: rows.Taken) -> None:
         """Count what became of a batch, and answer its node."""
@@ -307,6 +313,12 @@ def _is_batch(message: Message) -> bool:
 
 def _place(message: Message) -> Place:
     return Place(*message.topic.split("/")[2:5])
+
+
+def _same_node(place: Place, told: Batch | Birth) -> None:
+    """A message that says it is of another node than its topic went astray on its way."""
+    if told.node is not None and told.node != place.node:
+        raise RegistryError(f"the message is of node {told.node}, the topic of node {place.node}")
 
 
 class _Streamed(msgspec.Struct):

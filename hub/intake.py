@@ -10,7 +10,8 @@ A row whose parts another stream of a restored or copied ledger has settled goes
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import final
 
 import msgspec
 
@@ -19,13 +20,15 @@ from edge.mqtt.message import (
     AnyRow,
     Batch,
     BypassedRow,
+    Count,
     Entry,
     MissedRow,
+    Name,
     PartRow,
     chain,
-    decode_row,
 )
 from edge.terms import Code
+from hub.reading import RowReader
 
 _NAME = re.compile("[a-z0-9-]{1,32}")
 LAST_MS = 4_102_444_800_000  # 2100-01-01; near year 9999 a time zone leaves what Python can tell
@@ -34,6 +37,18 @@ NEAR_MS = 24 * 3_600_000
 word of its ledger."""
 _MOST_PARTS = 2**32  # numbers are a PLC's u32
 _LONGEST_MS = 2**31
+_LOOKED_AT = 16  # rows; among so many is one of every station, as they take turns
+_reader = RowReader()
+
+
+class _Where(msgspec.Struct):
+    """Where any row counts."""
+
+    station: Name
+    epoch: Count
+
+
+_where = msgspec.json.Decoder(_Where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,7 @@ class Arrival:
         return row.at_ms
 
 
+@final
 class Good(msgspec.Struct, frozen=True, gc=False):
     """A row that decodes and can be stored. `at_ms` is where it stands, see Arrival."""
 
@@ -93,6 +109,7 @@ class Good(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
 
 
+@final
 class Bad(msgspec.Struct, frozen=True, gc=False):
     """A chained row that cannot be used, with as much of it as could be read."""
 
@@ -124,48 +141,63 @@ class Intake:
     hash: str | None
     duplicates: int = 0
     refused: str | None = None
-    read: list[Good | Bad] = field(default_factory=list)
     new: Sequence[Entry] = ()  # entries not stored before
     condemned: str | None = None
     arrival: Arrival | None = None
+    kept: list[Good | Bad] | None = None
 
     def reading(self) -> Iterator[Good | Bad]:
-        """Read on: each row that fits, as it is read; `refused` says why it ended before the end.
+        """Each row that fits, as it is read; `refused` says why it ended before the end.
 
-        The store copies one row while the next is read, which is why this is no list.
+        The store copies one row while the next is read, which is why this is no list. Once `rows`
+        was asked for, these are the rows.
         """
-        seq, before, read = self.next, self.hash, self.read
-        for entry in self.new[len(read) :]:
-            raw = bytes(entry.row)
-            if chain(before or GENESIS, seq, raw) != entry.hash:
+        if self.kept is not None:
+            yield from self.kept
+            return
+        seq, before = self.next, self.hash or GENESIS
+        entries, self.new = self.new, ()
+        for entry in entries:
+            raw, digest = bytes(entry.row), entry.hash
+            if chain(before, seq, raw) != digest:
                 self.refused = f"row {seq}: its hash does not follow from the row before it"
                 return
-            before = entry.hash
-            row = self._read(seq, before, raw)
+            row = self._read(seq, digest, raw)
+            before = digest
             seq += 1
-            self.next, self.hash = seq, before
-            read.append(row)
+            self.next, self.hash = seq, digest
             yield row
 
     @property
     def rows(self) -> list[Good | Bad]:
-        """Every row that is to be stored."""
-        for _ in self.reading():
-            pass
-        return self.read
+        """Every row, read now and kept."""
+        if self.kept is None:
+            self.kept = list(self.reading())
+        return self.kept
+
+    def epochs(self) -> set[tuple[str, int]]:
+        """Station and epoch of the first rows to read, as far as these can be read."""
+        found = set()
+        for entry in self.new[:_LOOKED_AT]:
+            try:
+                told = _where.decode(entry.row)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
+            found.add((told.station, told.epoch))
+        return found
 
     def _read(self, seq: int, digest: str, raw: bytes) -> Good | Bad:
         if self.condemned is not None:
             return _bad(seq, digest, raw, self.condemned)
         try:
-            row = decode_row(raw)
+            row = _reader.read(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
             return _bad(seq, digest, raw, str(wrong))
         reason = unfit(row, raw)
         if reason is not None:
             return _bad(seq, digest, raw, reason)
-        arrival = self.arrival
-        return Good(seq, digest, raw, row, row.at_ms if arrival is None else arrival.place(row))
+        at_ms = row.at_ms if self.arrival is None else self.arrival.place(row)
+        return Good(seq, digest, raw, row, at_ms)
 
 
 def examine(
@@ -253,7 +285,7 @@ def unfit(row: AnyRow, raw: bytes) -> str | None:
     """Why a row that decodes can still not be stored or counted, or None."""
     if row.at_ms > LAST_MS:
         return f"at_ms: got {row.at_ms}, expected a time up to 2100-01-01"
-    if b"\\u0000" in raw:
+    if b"\\" in raw and b"\\u0000" in raw:  # nearly every row has no escape at all
         return "text holds the character U+0000, which the database cannot store"
     if isinstance(row, PartRow):
         return _unfit_part(row)
@@ -263,11 +295,12 @@ def unfit(row: AnyRow, raw: bytes) -> str | None:
 
 
 def _unfit_part(row: PartRow) -> str | None:
-    if row.code is Code.UNDEFINED:
+    code = row.code
+    if code is Code.UNDEFINED:
         return "code: got 0, expected a settled verdict"
-    if (row.code is Code.UNDECIDED) != (row.reason is not None):
-        return f"reason: {row.reason} does not go with code {int(row.code)}"
-    if max(row.latency_ms or 0, row.inspect_ms or 0) >= _LONGEST_MS:
+    if (code is Code.UNDECIDED) != (row.reason is not None):
+        return f"reason: {row.reason} does not go with code {int(code)}"
+    if (row.latency_ms or 0) >= _LONGEST_MS or (row.inspect_ms or 0) >= _LONGEST_MS:
         return "latency_ms, inspect_ms: expected less than 2**31 ms"
     return None
 

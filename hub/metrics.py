@@ -152,6 +152,21 @@ def first_law(row: Mapping[str, Any]) -> FirstLaw:
     return FirstLaw(state, triggers, row["settled"], row["open"], residue)
 
 
+def day_law(row: Mapping[str, Any]) -> FirstLaw:
+    """The first law of one day of an epoch, of one row of the query `law_by_day`.
+
+    `open` is what the day left under way less what it found so; it may be negative.
+    """
+    names = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere")
+    settled = sum(int(row[name]) for name in names)
+    triggers = row["triggers"]
+    residue = None if triggers is None else triggers - settled - row["open"]
+    state: LawState = "unknown" if residue is None else "unbalanced" if residue else "balanced"
+    if row["counted_by"] == "self":
+        state = "self_counted"
+    return FirstLaw(state, triggers, settled, row["open"], residue)
+
+
 def unsettled(row: Mapping[str, Any]) -> int:
     """Triggers of the last sample that no row has settled since, of one row of `law`.
 

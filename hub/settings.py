@@ -77,7 +77,7 @@ class Duties(Section, frozen=True, kw_only=True):
     partitions_ahead_days: Annotated[int, Meta(ge=1, le=90)] = 7
     offline_after_s: Annotated[int, Meta(ge=5, le=86_400)] = 60  # silence until a node is offline
     still_after_s: Annotated[int, Meta(ge=1, le=3600)] = 30  # no part for so long: none on its way
-    check_rows: Annotated[int, Meta(ge=1, le=100_000)] = 2000  # re-verified per stream and round
+    check_rows: Annotated[int, Meta(ge=1, le=100_000)] = 20_000  # re-verified at a time
     round_s: Annotated[float, Meta(gt=0, le=20)] = 5.0  # between two rounds; the watchdog: 30 s
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 LIST_EVERY = timedelta(days=1)
 KICKED_FOR = timedelta(seconds=60)  # again and again: the broker needs a moment to read its list
 ENDING = NODE_LIFE / 6  # left; a node renews when a third of its life is left
+SERVER_ENDING = timedelta(days=30)  # left; a person makes the next, by `ca server`
 _AT_ONCE = 50  # requests signed in one round
 _KICKS = 3  # in one round: each may take 3 s, and the unit's watchdog waits 30 s
 
@@ -51,9 +52,10 @@ def work(connection: Connection, settings: Settings, now: datetime) -> list[Trou
     try:
         _sign(connection, Path(settings.authority.dir), now)
         list_kept(connection, settings, now, anew=False)
+        troubles += _server_ending(connection, settings, now)
     except AuthorityError as wrong:
         log.error("authority: %s; %s", wrong, wrong.hint)
-        troubles += _everywhere(connection, str(wrong))
+        troubles += _everywhere(connection, "authority_failed", str(wrong))
     _kick(connection, settings)
     return troubles
 
@@ -147,7 +149,22 @@ def _ending(connection: Connection, now: datetime) -> Iterator[Trouble]:
             yield Trouble(row["plant"], row["line"], row["node"], "certificate_ending", detail)
 
 
-def _everywhere(connection: Connection, detail: str) -> Iterator[Trouble]:
-    """Every node is concerned: without a fresh list the broker refuses them all, in time."""
+def _server_ending(connection: Connection, settings: Settings, now: datetime) -> list[Trouble]:
+    """The gate's own certificate, which is the broker's too: once it has ended no node gets in."""
+    if settings.nodes is None:
+        return []
+    file = Path(settings.nodes.certificate_file)
+    try:
+        said = facts(file.read_bytes())
+    except OSError as wrong:
+        raise AuthorityError(f"[nodes] certificate_file: cannot be read: {wrong}") from wrong
+    if said.not_after - now >= SERVER_ENDING:
+        return []
+    told = f"{file} of the hub ends at {said.not_after:%Y-%m-%d %H:%M} UTC"
+    return list(_everywhere(connection, "certificate_ending", told))
+
+
+def _everywhere(connection: Connection, code: str, detail: str) -> Iterator[Trouble]:
+    """Every node with a certificate is concerned: in time the broker lets none of them in."""
     for row in session.rows(connection, "certificates_by_node"):
-        yield Trouble(row["plant"], row["line"], row["node"], "authority_failed", detail)
+        yield Trouble(row["plant"], row["line"], row["node"], code, detail)

@@ -19,6 +19,7 @@ from edge.mqtt.message import (
     LineRow,
     MissedRow,
     PartRow,
+    SealRow,
     TagRow,
 )
 from edge.terms import Code, Mode
@@ -102,16 +103,17 @@ class Law:
 
     def part(self, row: PartRow) -> int:
         """Count one part; returns 0 if its number is not of this epoch."""
-        count = self._after_base(row.number, row.number)
+        if self.base is not None and row.number <= self.base:
+            return 0
         if row.code is Code.OK:
-            self.ok += count
+            self.ok += 1
         elif row.code is Code.NG:
-            self.ng += count
+            self.ng += 1
         else:
-            self.undecided += count
+            self.undecided += 1
         if _let_pass(row):
-            self.released += count
-        return count
+            self.released += 1
+        return 1
 
     def gone(self, row: MissedRow | BypassedRow) -> int:
         """Count numbers nobody judged; returns how many of them belong to the epoch."""
@@ -210,7 +212,9 @@ class HourCount(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What one batch adds. `laws` must hold every law its rows touch, as stored before."""
+    """What one batch adds. `laws` gives every law its rows touch, as stored before; one that it
+    does not know has counted nothing yet.
+    """
 
     laws: dict[tuple[str, int], Law]
     figures: Figures = field(default_factory=lambda: Figures({}))
@@ -219,50 +223,53 @@ class Tally:
     causes: Counter[tuple[MinuteKey, str, str]] = field(default_factory=Counter)
     hours: dict[HourKey, HourCount] = field(default_factory=dict)
     seen: set[datetime] = field(default_factory=set)
+    stations: set[str] = field(default_factory=set)
     pictures: dict[str, Picture] = field(default_factory=dict)
     evicted: dict[str, datetime] = field(default_factory=dict)
     alerts: list[tuple[AlertRow, datetime]] = field(default_factory=list)
+    seals: list[tuple[SealRow, int, datetime]] = field(default_factory=list)  # sequence, time
     not_ok: int = 0
     misplaced: int = 0
-    first_ms: int | None = None  # where the rows stand, from the first to the last
-    last_ms: int = 0
-    _minute_ms: int = -1
+    _minute_ms: int = -_MINUTE_MS
     _minute: datetime = field(default_factory=lambda: moment(0))
+    _like: tuple[object, ...] = ()
+    _sums: tuple[Law, MinuteCount] | None = None
 
     def add(self, taken: Good | Bad) -> None:
         """Count one row."""
-        if isinstance(taken, Bad):
+        if type(taken) is Bad:
             if taken.station is not None and taken.epoch is not None:
                 law = self._law(taken.station, taken.epoch)
                 law.quarantined += taken.parts
                 law.elsewhere += taken.elsewhere
             return
-        self._stand(taken.at_ms)
-        self.misplaced += taken.at_ms != taken.row.at_ms
-        row = taken.row
+        at_ms, row = taken.at_ms, taken.row
+        if not 0 <= at_ms - self._minute_ms < _MINUTE_MS:
+            self._enter(at_ms)
+        if at_ms != row.at_ms:
+            self.misplaced += 1
         if isinstance(row, PartRow):
-            if self._law(row.station, row.epoch).part(row):
-                self._part(row, taken)
+            self._part(row, taken)
+        elif isinstance(row, SealRow):
+            self.seals.append((row, taken.seq, moment(at_ms)))
         else:
-            self._other(row, moment(taken.at_ms))
+            self._other(row, moment(at_ms))
 
-    def _stand(self, at_ms: int) -> None:
+    def _enter(self, at_ms: int) -> None:
         """Rows follow each other within a minute: its time is made once."""
-        minute_ms = at_ms - at_ms % _MINUTE_MS
-        if minute_ms != self._minute_ms:
-            self._minute_ms, self._minute = minute_ms, moment(minute_ms)
-            self.seen.add(self._minute)
-        if self.first_ms is None or at_ms < self.first_ms:
-            self.first_ms = at_ms
-        self.last_ms = max(self.last_ms, at_ms)
+        self._minute_ms = at_ms - at_ms % _MINUTE_MS
+        self._minute = moment(self._minute_ms)
+        self.seen.add(self._minute)
 
     def _law(self, station: str, epoch: int) -> Law:
-        law = self.laws.get((station, epoch))
-        if law is None:
+        try:
+            return self.laws[station, epoch]
+        except KeyError:
             law = self.laws[station, epoch] = Law(station, epoch)
-        return law
+            return law
 
     def _other(self, row: AnyRow, at: datetime) -> None:
+        self.stations.add(row.station)
         if isinstance(row, MissedRow | BypassedRow):
             self._gone(row)
         elif isinstance(row, EpochRow):
@@ -313,30 +320,50 @@ class Tally:
             self.causes[key, kind, label] += parts
 
     def _part(self, row: PartRow, taken: Good) -> None:
+        like = (row.station, row.epoch, row.recipe, row.model, row.mode, self._minute)
+        if like != self._like or self._sums is None:  # most parts count where the last one did
+            self._like, self._sums = like, self._sums_of(row)
+        law, count = self._sums
+        if not law.part(row):
+            return
         for view in row.views:
             if view.picture is not None:
                 self._picture(view.picture, "picture", taken)
             if view.thumbnail is not None:
                 self._picture(view.thumbnail, "thumbnail", taken)
         if row.mode is Mode.SAMPLE:  # a golden sample is in the law and in no KPI
-            self._plain(row.station).samples += 1
+            count.samples += 1
             return
-        key = MinuteKey(row.station, row.recipe, row.model or "", row.mode.value, self._minute)
-        count = self._count(key)
         if row.code is Code.OK:
             count.ok += 1
         else:
-            self.not_ok += 1
-            if row.code is Code.NG:
-                count.ng += 1
-                self._cause(key, "defect", row.defect or "", 1)
-            else:
-                count.undecided += 1
-                self._cause(key, "undecided", row.reason.value if row.reason else "", 1)
-        if row.latency_ms is not None:
+            self._not_ok(row, count)
+        latency_ms = row.latency_ms
+        if latency_ms is not None:
             count.latency_count += 1
-            count.latency_sum_ms += row.latency_ms
-            count.latency_max_ms = max(count.latency_max_ms, row.latency_ms)
+            count.latency_sum_ms += latency_ms
+            if latency_ms > count.latency_max_ms:
+                count.latency_max_ms = latency_ms
+
+    def _sums_of(self, row: PartRow) -> tuple[Law, MinuteCount]:
+        """Where a part counts."""
+        self.stations.add(row.station)
+        law = self._law(row.station, row.epoch)
+        if row.mode is Mode.SAMPLE:
+            return law, self._plain(row.station)
+        return law, self._count(self._key(row))
+
+    def _key(self, row: PartRow) -> MinuteKey:
+        return MinuteKey(row.station, row.recipe, row.model or "", row.mode.value, self._minute)
+
+    def _not_ok(self, row: PartRow, count: MinuteCount) -> None:
+        self.not_ok += 1
+        if row.code is Code.NG:
+            count.ng += 1
+            self._cause(self._key(row), "defect", row.defect or "", 1)
+        else:
+            count.undecided += 1
+            self._cause(self._key(row), "undecided", row.reason.value if row.reason else "", 1)
 
     def _picture(self, sha256: str, kind: str, taken: Good) -> None:
         if sha256 not in self.pictures:

@@ -124,6 +124,12 @@ def _troubles(store: Rows) -> Iterator[Metric]:
         store.rows("unchecked"),
         lambda row: int(row["next"] - row["checked"]),
     )
+    yield _by_node(
+        "quanjian_unchecked_age_seconds",
+        "Age of the oldest row whose chain was not verified again yet",
+        store.rows("unchecked_age", but=[]),
+        lambda row: int(row["age_s"]),
+    )
 
 
 def _by_node(

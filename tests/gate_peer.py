@@ -15,7 +15,7 @@ from hub.settings import Authority, Broker, Database, Nodes, Settings, Web
 from hub.store import session
 from hub.store.pool import Store
 from tests.broker_peer import free_port
-from tests.identity_peer import utc
+from tests.identity_peer import Plant, utc
 
 
 class GateHub:
@@ -87,3 +87,14 @@ class GateHub:
         finally:
             stop.set()
             thread.join(30)
+
+    def rules(self, plant: Plant) -> None:
+        """From now on a broker with this plant's files is one of this hub's authority."""
+        (plant.folder / "ca.pem").write_bytes(self.authority.certificate)
+        certificate, key = self.authority.server(["127.0.0.1"], utc())
+        (plant.folder / "server.pem").write_bytes(certificate)
+        (plant.folder / "server.key").write_bytes(key)
+        plant.crl.unlink()
+        plant.crl.symlink_to(self.folder / "crl.pem")
+        with session.connect(self.dsn, "test") as connection:
+            signing.work(connection, self.settings, utc())  # signs the list

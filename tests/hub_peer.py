@@ -95,6 +95,7 @@ class HubPeer:
             elif leaf == "birth" and not self.deaf:
                 birth = msgspec.json.decode(message.payload, type=Birth)
                 self.births.append(birth)
+                self._same_node(node, birth)
                 self._born(node, birth)
             elif leaf == "state":
                 self.states.append(msgspec.json.decode(message.payload, type=State))
@@ -114,7 +115,12 @@ class HubPeer:
             compared = Compared(seq=birth.mark.seq, same=same)
         self._acknowledge(node, stream, compared=compared)
 
+    def _same_node(self, node: str, told: Batch | Birth) -> None:
+        if told.node != node:
+            self.broken.append(f"a message of {told.node} under the topic of {node}")
+
     def _on_batch(self, node: str, batch: Batch) -> None:
+        self._same_node(node, batch)
         self.batches.append(batch)
         if self.refuse is None:
             self._keep(batch)

@@ -86,7 +86,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge": (),
     # the other programs
     "hub": SHARED,
-    "hub.intake": SHARED,
+    "hub.reading": SHARED,
+    "hub.intake": (*SHARED, "hub.reading"),
     "hub.moments": (),
     "hub.figures": (*SHARED, "hub.moments"),
     "hub.tally": (*SHARED, "hub.intake", "hub.figures", "hub.moments"),
@@ -212,6 +213,7 @@ SANS_IO = (
     "edge.vision.tiling",
     "edge.vision.web",
     "edge.vision.realtime",
+    "hub.reading",
     "hub.intake",
     "hub.figures",
     "hub.moments",

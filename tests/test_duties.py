@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from edge.mqtt.message import Birth, CounterRow, State
 from edge.terms import Code
 from hub import registry
+from hub.chains import Chains
 from hub.duties import Alarm, Duties
 from hub.intake import Place
 from hub.settings import Broker, Database, Settings, Web
@@ -45,6 +46,19 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
+class Leader:
+    """The duties with their chains, one round after the other."""
+
+    def __init__(self, connection: session.Connection, settings: Settings) -> None:
+        self.chains = Chains(settings.duties.check_rows)
+        self.duties = Duties(connection, settings, self.chains)
+        self.connection = connection
+
+    def round(self, now: datetime) -> list[Alarm]:
+        assert self.chains.check(self.connection, budget_s=60)
+        return self.duties.round(now)
+
+
 def asked(dsn: str, statement: str) -> list[dict[str, Any]]:
     with psycopg.connect(dsn, row_factory=dict_row, autocommit=True) as connection:
         cursor = connection.execute(statement.encode())
@@ -67,9 +81,9 @@ def test_exactly_one_process_leads_and_another_takes_over(database: str) -> None
     settings = settings_of(database)
     with session.connect(database, "b") as second:
         with session.connect(database, "a") as first:
-            assert Duties(first, settings).lead()
-            assert not Duties(second, settings).lead()
-        standby = Duties(second, settings)
+            assert Leader(first, settings).duties.lead()
+            assert not Leader(second, settings).duties.lead()
+        standby = Leader(second, settings).duties
         wait_for(standby.lead, "the lock of a closed connection is given on")
 
 
@@ -78,7 +92,7 @@ def test_a_balanced_and_unbroken_hub_raises_nothing(
 ) -> None:
     written(connection)
     rows.heard(connection, PLACE, State(v=1, online=True), retained=False)
-    assert Duties(connection, settings_of(database)).round(now) == []
+    assert Leader(connection, settings_of(database)).round(now) == []
     assert asked(database, "SELECT checked, next FROM cursor") == [{"checked": 12, "next": 12}]
 
 
@@ -86,10 +100,50 @@ def test_chains_are_checked_in_slices_that_join(
     connection: session.Connection, database: str, now: datetime
 ) -> None:
     written(connection)
-    duties = Duties(connection, settings_of(database, check_rows=5))
-    for checked in (6, 11, 12):
-        duties.round(now)
+    chains = Chains(rows=5)
+    for checked, left in ((6, True), (11, True), (12, True), (12, False)):
+        assert chains.check(connection, budget_s=0) is not left
         assert asked(database, "SELECT checked FROM cursor") == [{"checked": checked}]
+
+
+def test_a_stream_waits_only_from_its_oldest_unverified_row_on(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    ledger = written(connection)
+    asked(database, "UPDATE cursor SET unchecked_at = now() - interval '61 seconds'")
+    duties = Duties(connection, settings_of(database), Chains(rows=5))
+    assert codes(duties.round(now)) == ["chain_unchecked"]
+    assert Chains(rows=5).check(connection, budget_s=60)
+    assert duties.round(now) == []
+    ledger.write([part_row(10), counter_row(10)])
+    rows.taken(connection, PLACE, ledger.batch(12, 14))
+    [age] = session.rows(connection, "unchecked_age", but=[])
+    assert 0 <= age["age_s"] < 60
+    assert duties.round(now) == []
+
+
+def test_only_the_partitions_of_unverified_rows_are_looked_at(
+    connection: session.Connection, database: str
+) -> None:
+    written(connection)
+    assert Chains(rows=50).check(connection, budget_s=60)
+    bounds = "SELECT unchecked_low AS low, unchecked_high AS high FROM cursor"
+    assert asked(database, bounds) == [{"low": None, "high": None}]
+    day = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+    ledger = PaperLedger("c" * 32)
+    ledger.write([part_row(1, at_ms=int(day.timestamp() * 1000))])
+    rows.taken(connection, PLACE, ledger.batch(1, 2))
+    [found] = asked(database, f"{bounds} WHERE next > checked")
+    assert found == {"low": day, "high": day + timedelta(minutes=1)}
+
+
+def test_a_row_that_was_moved_out_of_its_time_is_missing(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    ledger = written(connection)
+    asked(database, "UPDATE part SET at = at + interval '1 year' WHERE seq = 5 RETURNING 1")
+    [alarm] = Leader(connection, settings_of(database)).round(now)
+    assert alarm.detail == f"ledger {ledger.stream}: row 5 is missing"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +171,7 @@ def test_a_row_changed_deleted_or_moved_in_the_database_is_found(
     for check_rows in (2000, 4):  # row 5 is the first of a slice
         alarms = [
             alarm
-            for duties in [Duties(connection, settings_of(database, check_rows))]
+            for duties in [Leader(connection, settings_of(database, check_rows))]
             for _ in range(4)
             for alarm in duties.round(now)
         ]
@@ -133,7 +187,7 @@ def test_a_trigger_without_a_row_is_an_alarm_that_clears_when_it_balances(
     ledger = written(connection)
     ledger.write([counter_row(11)])
     rows.taken(connection, PLACE, ledger.batch(12, 13))
-    duties = Duties(connection, settings_of(database))
+    duties = Leader(connection, settings_of(database))
     [alarm] = duties.round(now)
     assert (alarm.code, alarm.station) == ("residue", "s1")
     assert alarm.detail == "epoch 1: 11 triggers, 9 settled, 0 open: residue 2"
@@ -153,7 +207,7 @@ def test_parts_that_were_open_when_an_epoch_ended_must_be_settled(
     ledger.write([epoch_row(1), CounterRow(**stamp(1), counter=2, open=2), part_row(1)])
     ledger.write([epoch_row(2)])
     rows.taken(connection, PLACE, ledger.batch(1, 5))
-    duties = Duties(connection, settings_of(database))
+    duties = Leader(connection, settings_of(database))
     assert duties.round(now) == []
     [alarm] = duties.round(now + timedelta(minutes=10))
     assert alarm.detail == "epoch 1: over, 1 triggers never settled"
@@ -168,7 +222,7 @@ def test_a_part_in_the_good_bin_that_was_not_released_is_an_alarm(
     ledger = PaperLedger()
     ledger.write([epoch_row(), sample(0, 0), part_row(1, Code.NG), sample(1, 1)])
     rows.taken(connection, PLACE, ledger.batch(1, 5))
-    [alarm] = Duties(connection, settings_of(database)).round(now)
+    [alarm] = Leader(connection, settings_of(database)).round(now)
     assert (alarm.code, alarm.detail) == (
         "gate_mismatch", "epoch 1: good -1, rejects +1 parts not counted at the gate",
     )  # fmt: skip
@@ -177,7 +231,7 @@ def test_a_part_in_the_good_bin_that_was_not_released_is_an_alarm(
 def test_a_node_that_is_gone_or_silent_is_an_alarm_until_it_is_back(
     connection: session.Connection, database: str, now: datetime
 ) -> None:
-    duties = Duties(connection, settings_of(database))
+    duties = Leader(connection, settings_of(database))
     rows.heard(connection, PLACE, State(v=1, online=True), retained=False)
     assert duties.round(now) == []
     assert codes(duties.round(now + timedelta(minutes=2))) == ["node_offline"]
@@ -195,7 +249,7 @@ def test_lost_and_quarantined_rows_are_alarms_and_the_chain_is_checked_around_th
     rows.taken(connection, PLACE, ledger.batch(1, 3))
     rows.born(connection, PLACE, Birth(v=1, stream=ledger.stream, next=4, head=6, software="t"))
     rows.taken(connection, PLACE, ledger.batch(4, 6))
-    duties = Duties(connection, settings_of(database, check_rows=2))
+    duties = Leader(connection, settings_of(database, check_rows=2))
     for _ in range(5):
         alarms = duties.round(now)
     assert sorted(codes(alarms)) == ["quarantine", "rows_lost"]
@@ -210,7 +264,7 @@ def test_only_the_newest_refused_messages_are_kept_and_the_others_are_counted(
         "INSERT INTO refused (topic, reason, head) "
         "SELECT 't', i::text, '' FROM generate_series(1, 1200) AS i RETURNING 1",
     )
-    Duties(connection, settings_of(database)).round(now)
+    Leader(connection, settings_of(database)).round(now)
     [kept] = asked(database, "SELECT count(*) AS n, min(reason::int) AS first FROM refused")
     assert kept == {"n": 1000, "first": 201}
     [counted] = asked(database, "SELECT sum(times)::int AS n FROM refused_hour")

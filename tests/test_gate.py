@@ -1,5 +1,6 @@
 """A node gets its certificates at the gate, and nobody else does."""
 
+import hashlib
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,6 +18,7 @@ from edge.mqtt.identity import ClockError, Files
 from hub import registry, signing
 from hub.authority import fingerprint, requested
 from hub.errors import AuthorityError
+from hub.picture_folder import PictureFolder
 from hub.settings import Broker
 from hub.store import session
 from tests.gate_peer import GateHub
@@ -40,8 +42,12 @@ def open_hub(hub: GateHub) -> Iterator[GateHub]:
 
 
 def enrolled(hub: GateHub, node: str = "n1") -> Files:
+    return enrolled_by(hub, hub.token(node), node)
+
+
+def enrolled_by(hub: GateHub, token: str, node: str = "n1") -> Files:
     files = hub.files(node)
-    enrol.enrol(hub.url, fingerprint(hub.authority.certificate), hub.token(node), files, node)
+    enrol.enrol(hub.url, fingerprint(hub.authority.certificate), token, files, node)
     return files
 
 
@@ -119,6 +125,19 @@ def test_a_token_works_once_for_its_node_and_a_second_request_is_an_alarm(
     assert troubles(open_hub) == []
 
 
+def test_a_stranger_without_the_token_gets_nothing_and_does_not_spoil_it(
+    open_hub: GateHub,
+) -> None:
+    token = open_hub.token("n1")
+    request = identity.request(identity.new_key(), "n1")
+    other = identity.request(identity.new_key(), "n1")
+    for proof in (enrol.proof_of("guessed", request), enrol.proof_of(token, other), "00" * 32):
+        answer = post(open_hub, "/enrol", node="n1", csr=request.decode(), proof=proof)
+        assert (answer.status_code, answer.json()) == (403, {"error": "refused"})
+    assert troubles(open_hub) == []
+    assert enrolled_by(open_hub, token)
+
+
 def test_an_answer_that_got_lost_is_asked_for_again_with_the_same_request(
     hub: GateHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,22 +192,23 @@ def test_a_request_in_another_name_is_not_taken(open_hub: GateHub) -> None:
         {"node": "n1", "csr": "x" * 70_000},
     ],
 )
-def test_what_is_no_request_at_all_is_422_and_nothing_else_is_served(
-    open_hub: GateHub, body: dict[str, str]
-) -> None:
+def test_what_is_no_request_at_all_is_422(open_hub: GateHub, body: dict[str, str]) -> None:
     for path in ("/enrol", "/renew"):
         assert post(open_hub, path, **body).status_code == 422
+
+
+def test_nothing_but_its_own_addresses_is_served(open_hub: GateHub) -> None:
+    picture = PictureFolder(Path(open_hub.settings.web.pictures_dir))
+    sha256 = hashlib.sha256(b"\xff\xd8\xff").hexdigest()
+    picture.put(sha256, b"\xff\xd8\xff")
     context = identity.believing(open_hub.authority.certificate.decode())
     with httpx.Client(verify=context) as client:
-        found = {
-            path: client.get(open_hub.url + path).status_code
-            for path in (
-                *("/", "/kpi", "/parts", "/healthz", "/docs", "/openapi.json", "/static/line.js"),
-                *(f"/pictures/{'0' * 64}.jpg", f"/enrol/{'0' * 64}", "/enrol/x"),
-            )
-        }
-        assert set(found.values()) <= {403, 404, 405, 422}, found
-        upload = client.put(f"{open_hub.url}/pictures/{'0' * 64}", content=b"x")
+        for path in (
+            *("/", "/kpi", "/parts", "/healthz", "/docs", "/openapi.json", "/static/line.js"),
+            *(f"/pictures/{sha256}.jpg", f"/pictures/{sha256}", f"/enrol/{'0' * 64}", "/enrol/x"),
+        ):
+            assert client.get(open_hub.url + path).status_code in (403, 404, 405, 422), path
+        upload = client.put(f"{open_hub.url}/pictures/{sha256}", content=b"x")
         assert upload.status_code == 401
 
 

@@ -146,7 +146,7 @@ def test_an_upgrade_that_breaks_off_leaves_the_old_ledger(
 ) -> None:
     path = tmp_path / "ledger.db"
     ledger_1(path)
-    broken = {1: (*upgrade.STEPS[1], "INSERT INTO no_such_table VALUES (1)")}
+    broken = upgrade.STEPS | {1: (*upgrade.STEPS[1], "INSERT INTO no_such_table VALUES (1)")}
     monkeypatch.setattr(upgrade, "STEPS", broken)
     with pytest.raises(LedgerError, match="no_such_table"):
         Outbox(path, ballast_bytes=4096)

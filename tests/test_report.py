@@ -22,6 +22,18 @@ def test_the_report_gives_the_same_figures_as_page_json_and_csv(played_hub: Play
     assert float(table["ng_rate"]["数值"]) == pytest.approx(told["ng_rate"]["value"], abs=1e-6)
 
 
+def test_the_days_of_a_line_add_up_to_its_ledger(played_hub: PlayedHub) -> None:
+    report = played_hub.get("/kpi.json?period=quarter").json()
+    plates = next(scope for scope in report["scopes"] if scope["line"] == "plate-1")
+    assert plates["days"]
+    assert {day["state"] for day in plates["days"]} == {"balanced"}
+    assert {day["residue"] for day in plates["days"]} == {0}
+    settled = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere", "open")
+    for day in plates["days"]:
+        assert day["triggers"] == sum(day[name] for name in settled)
+    assert "逐日台账" in played_hub.get("/kpi?period=quarter").text
+
+
 def csv_text(hub: PlayedHub) -> str:
     answer = hub.get("/kpi.csv?period=quarter")
     assert answer.content.startswith(b"\xef\xbb\xbf"), "spreadsheets need the mark for Chinese"

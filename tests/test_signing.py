@@ -150,6 +150,24 @@ def test_a_certificate_that_nobody_renews_is_an_alarm_of_the_duties(
     assert duties.round(utc() + timedelta(days=76)) == []
 
 
+def test_the_hubs_own_certificate_that_nobody_renews_is_an_alarm_at_every_node(
+    hub: GateHub, connection: session.Connection
+) -> None:
+    for node in ("n1", "n2"):
+        issued(hub, node)
+    certificate, _ = hub.authority.server(["hub"], utc() - timedelta(days=690))
+    (hub.folder / "server.pem").write_bytes(certificate)
+    assert signing.work(connection, hub.settings, utc()) == []
+    certificate, _ = hub.authority.server(["hub"], utc() - timedelta(days=701))
+    (hub.folder / "server.pem").write_bytes(certificate)
+    troubles = signing.work(connection, hub.settings, utc())
+    assert [(one.node, one.code) for one in troubles] == [
+        ("n1", "certificate_ending"),
+        ("n2", "certificate_ending"),
+    ]
+    assert all("server.pem of the hub ends at " in one.detail for one in troubles)
+
+
 @pytest.mark.parametrize("spoiled", ["missing", "readable", "crl"])
 def test_an_authority_that_cannot_sign_is_an_alarm_and_signs_nothing(
     hub: GateHub, connection: session.Connection, spoiled: str
@@ -184,15 +202,8 @@ def test_a_revoked_node_is_thrown_out_of_the_broker_and_stays_out(
     plant = Plant(tmp_path / "plant")
     broker = ShippedBroker(tmp_path, plant)
     hub = GateHub(database, tmp_path / "hub", broker.hub)
-    (plant.folder / "ca.pem").write_bytes(hub.authority.certificate)
-    for name, content in zip(
-        ("server.pem", "server.key"), hub.authority.server(["127.0.0.1"], utc()), strict=True
-    ):
-        (plant.folder / name).write_bytes(content)
-    plant.crl.unlink()
-    plant.crl.symlink_to(tmp_path / "hub" / "crl.pem")
+    hub.rules(plant)
     with session.connect(database, "test") as connection:
-        signing.work(connection, hub.settings, utc())
         broker.start()
         try:
             issued(hub)

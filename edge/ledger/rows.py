@@ -8,6 +8,7 @@ acknowledges it.
 import secrets
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -23,6 +24,7 @@ from edge.mqtt.message import (
     CounterRow,
     Entry,
     PartRow,
+    SealRow,
     chain,
     decode_row,
     encode,
@@ -33,6 +35,22 @@ MAX_ROW_BYTES = MAX_BATCH_BYTES - 4096  # so that a batch of one row always fits
 _KEPT_MARKS = (50, 20, 10, 5, 2, 1, 0)  # per view, surest first, until the row fits
 _ENTRY_BYTES = len(encode(Entry(hash=GENESIS, row=msgspec.Raw(b"0")))) - len("0") + len(",")
 _BATCH_BYTES = 512  # the fields around the rows, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The stream and where it stands, as of the last commit."""
+
+    stream: str
+    follows: str | None
+    begins: int
+    first: int
+    head: int
+
+
+def ends(db: sqlite3.Connection) -> Ends:
+    """Where the stream stands now."""
+    return Ends(*db.execute("SELECT stream, follows, begins, first, head FROM ledger").fetchone())
 
 
 def row_bytes(row: AnyRow) -> bytes:
@@ -164,6 +182,20 @@ def acknowledge(db: sqlite3.Connection, next_seq: int) -> None:
     (digest,) = db.execute("SELECT hash FROM closed WHERE seq = ?", (next_seq - 1,)).fetchone()
     db.execute("DELETE FROM closed WHERE seq < ?", (next_seq,))
     db.execute("UPDATE ledger SET first = ?, first_prev = ?", (next_seq, digest))
+
+
+def last(db: sqlite3.Connection) -> tuple[str, int, str, str | None]:
+    """Stream, sequence and hash of the last closed row, and the UTC day of the newest seal."""
+    stream, head, digest, day = db.execute(
+        "SELECT stream, head, head_prev, sealed FROM ledger"
+    ).fetchone()
+    return str(stream), int(head) - 1, str(digest), day
+
+
+def seal(db: sqlite3.Connection, row: SealRow, data: bytes) -> None:
+    """Append a seal and remember its day."""
+    append(db, row, data)
+    db.execute("UPDATE ledger SET sealed = ?", (row.day,))
 
 
 def begin_stream(db: sqlite3.Connection, from_seq: int) -> str:

@@ -27,6 +27,7 @@ CREATE TABLE ledger (
     head_prev TEXT NOT NULL,     -- hash of row head-1, or GENESIS
     follows TEXT,                -- the stream this one branched off from: a restored disk
     begins INTEGER NOT NULL DEFAULT 1,  -- first sequence of this stream
+    sealed TEXT,                 -- UTC day of the newest seal
     CHECK (first >= 1 AND head >= first)
 );
 CREATE TABLE closed (            -- rows waiting for the hub
@@ -130,7 +131,7 @@ def _create(connection: sqlite3.Connection) -> None:
     for statement in SCHEMA.split(";\n"):
         connection.execute(statement)
     connection.execute(
-        "INSERT INTO ledger VALUES (1, ?, 1, ?, 1, ?, NULL, 1)",
+        "INSERT INTO ledger VALUES (1, ?, 1, ?, 1, ?, NULL, 1, NULL)",
         (secrets.token_hex(16), GENESIS, GENESIS),
     )
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -12,7 +12,7 @@ from edge.errors import LedgerError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 STEPS: dict[int, tuple[str, ...]] = {
     # 1 -> 2: branched streams; the order and worth of a picture no longer by the wall clock
@@ -26,6 +26,8 @@ STEPS: dict[int, tuple[str, ...]] = {
         "CREATE INDEX picture_by_row ON picture (kind, seq)",
         "CREATE INDEX picture_alike ON picture (kind, defect, hour, seq)",
     ),
+    # 2 -> 3: seals
+    2: ("ALTER TABLE ledger ADD COLUMN sealed TEXT",),
 }
 """Version -> the statements that make the next one of it."""
 

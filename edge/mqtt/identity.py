@@ -12,6 +12,7 @@ and the sentences say so.
 
 import contextlib
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +66,19 @@ class ClockError(LinkError):
     hint = CLOCK_HINT
 
 
+class _Closing(ssl.SSLSocket):
+    """Closes itself when the greeting fails: paho forgets such a socket and leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 def files_of(hub: Hub) -> Files | None:
     """Where the identity lies; None: the node has none and speaks without TLS."""
     if hub.ca_file is None or hub.certificate_file is None or hub.key_file is None:
@@ -89,9 +103,19 @@ def signed(key: Key, content: bytes) -> bytes:
     return key.sign(content, ec.ECDSA(hashes.SHA256()))
 
 
-def signer(files: Files) -> Callable[[bytes], bytes]:
-    """What signs with the key as it is on disk, also after a renewal; raises LinkError."""
-    return lambda content: signed(read_key(files.key), content)
+def signer(files: Files) -> Callable[[bytes], tuple[str, bytes]]:
+    """What signs with the pair as it is on disk, also after a renewal: certificate (PEM) and
+    signature; raises LinkError.
+    """
+
+    def signed_with(content: bytes) -> tuple[str, bytes]:
+        certificate = read_certificate(files.certificate)
+        key = read_key(files.key)
+        if not fits(certificate, key):
+            raise LinkError(f"certificate_file {files.certificate}: not of the key {files.key}")
+        return certificate.public_bytes(serialization.Encoding.PEM).decode(), signed(key, content)
+
+    return signed_with
 
 
 def write_key(file: Path, key: Key) -> None:
@@ -305,7 +329,35 @@ def believing(authority: str) -> ssl.SSLContext:
     except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
         raise LinkError(f"the authority's certificate cannot be used: {wrong}") from wrong
     made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.sslsocket_class = _Closing
     return made
+
+
+def greet(wire: socket.socket, host: str, files: Files, node: str, wait_s: float) -> None:
+    """Try the TLS greeting with a broker; `wire` is connected and used up.
+
+    With TLS 1.3 the broker judges our certificate after its own greeting, so silence for `wait_s`,
+    as it waits for MQTT, is the good answer.
+
+    Raises:
+        LinkError: a file is wrong, the broker is not believed, or it does not take the certificate.
+        OSError: the connection broke off before the greeting was over.
+    """
+    made = context(files, node, datetime.now(timezone.utc))
+    try:
+        encrypted = made.wrap_socket(wire, server_hostname=host, do_handshake_on_connect=False)
+        with encrypted:
+            encrypted.do_handshake()
+            encrypted.settimeout(wait_s)
+            with contextlib.suppress(TimeoutError):
+                encrypted.recv(1)
+                raise LinkError("the broker hangs up after the TLS greeting")
+    except ssl.SSLCertVerificationError as wrong:
+        raise refusal(wrong) from wrong
+    except ssl.SSLError as wrong:
+        raise LinkError(
+            f"the broker does not take this node's certificate: {wrong.reason}"
+        ) from wrong
 
 
 def refusal(wrong: ssl.SSLError) -> LinkError:

@@ -207,7 +207,9 @@ class Link:
                 session.publish("notice", self._notices.popleft(), qos=0)
             step = self._feed.next_message(now_s, self._max_bytes)
             if step is not None:
-                session.publish(*step, qos=1)
+                leaf, message = step
+                named = msgspec.structs.replace(message, node=self._node.name)
+                session.publish(leaf, named, qos=1)
         except LinkError as wrong:  # what got lost is asked for again after the hub's silence
             self._tell("send", str(wrong), logging.WARNING)
         if self.fault is not None:

@@ -202,6 +202,22 @@ class EvictionRow(Row, tag="eviction", frozen=True, kw_only=True):
     cause: Literal["age", "space"]
 
 
+class SealRow(Row, tag="seal", frozen=True, kw_only=True):
+    """The head of the node's chain when the UTC day `day` began for it, signed if it can sign.
+
+    Who keeps a seal can show later that no row up to it was changed, left out or added since. It is
+    of the whole node: `station` is the node's name and `epoch` 0. Signed is `seal_content`, by
+    ECDSA over sha256 with the key of `certificate`.
+    """
+
+    day: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
+    stream: StreamId
+    sealed: Count  # sequence of the row whose hash is `head`; 0 = before the first row
+    head: Sha256
+    certificate: Annotated[str, Meta(max_length=8192)] | None = None  # PEM; None = unsigned
+    signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{16,200}\Z")] | None = None  # DER, hex
+
+
 AnyRow = (
     PartRow
     | MissedRow
@@ -213,6 +229,7 @@ AnyRow = (
     | TagRow
     | LineRow
     | EvictionRow
+    | SealRow
 )
 
 
@@ -231,6 +248,7 @@ class Batch(Wire, frozen=True, kw_only=True):
     first: Annotated[int, Meta(ge=1, lt=2**53)]
     prev: Sha256
     rows: Annotated[list[Entry], Meta(min_length=1, max_length=MAX_BATCH_ROWS)]
+    node: Name | None = None  # who sends it; another one than the topic's is refused
 
 
 class RowMark(Wire, frozen=True, kw_only=True):
@@ -255,6 +273,7 @@ class Birth(Wire, frozen=True, kw_only=True):
     follows: StreamId | None = None
     begins: Annotated[int, Meta(ge=1, lt=2**53)] = 1  # first sequence of this stream
     mark: RowMark | None = None  # a row the hub is to compare with its own; mostly head - 1
+    node: Name | None = None  # who sends it; another one than the topic's is refused
 
 
 class Compared(Wire, frozen=True, kw_only=True):
@@ -336,6 +355,11 @@ def topic(plant: str, line: str, node: str, leaf: str) -> str:
 def chain(prev: str, seq: int, row: bytes) -> str:
     """Hash of row `seq` (hex), given the hash of row seq-1 and the row's bytes."""
     return hashlib.sha256(bytes.fromhex(prev) + seq.to_bytes(8, "big") + row).hexdigest()
+
+
+def seal_content(node: str, day: str, stream: str, sealed: int, head: str) -> bytes:
+    """The bytes that a seal signs."""
+    return f"qj-seal-1 {node} {day} {stream} {sealed} {head}".encode()
 
 
 _rows: msgspec.json.Decoder[AnyRow] = msgspec.json.Decoder(AnyRow)

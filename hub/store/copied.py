@@ -1,28 +1,20 @@
 """The columns of the ledger's tables, and their binary COPY. Part of hub/store/rows.py."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import PartRow, Row
+from edge.mqtt.message import Row
 from hub.intake import Bad, Good, Place
 from hub.moments import moment
+from hub.store import packed
 from hub.store.session import Connection
 
 Columns = tuple[tuple[str, str], ...]
 """Names with their types, as COPY wants them."""
 
-PART: Columns = (
-    ("stream", "text"), ("seq", "int8"), ("at", "timestamptz"), ("plant", "text"),
-    ("line", "text"), ("node", "text"), ("station", "text"), ("epoch", "int8"),
-    ("number", "int8"), ("code", "int2"), ("reason", "text"), ("computed", "int2"),
-    ("computed_reason", "text"), ("defect", "text"), ("score", "int4"), ("mode", "text"),
-    ("recipe", "text"), ("model", "text"), ("trust", "text"), ("product", "text"),
-    ("batch", "text"), ("serial", "text"), ("inspect_ms", "int8"), ("latency_ms", "int8"),
-    ("views", "jsonb"), ("hash", "text"), ("raw", "bytea"), ("node_at", "timestamptz"),
-)  # fmt: skip
 OTHER: Columns = (
     ("stream", "text"), ("seq", "int8"), ("at", "timestamptz"), ("plant", "text"),
     ("line", "text"), ("node", "text"), ("kind", "text"), ("station", "text"),
@@ -35,20 +27,9 @@ QUARANTINE: Columns = (
     ("elsewhere", "int8"), ("first_number", "int8"), ("last_number", "int8"),
 )  # fmt: skip
 
+_BLOCK = 32 * 1024  # bytes; each is a system call
+
 Values = tuple[Any, ...]
-
-
-def of_part(place: Place, stream: str, good: Good, row: PartRow) -> Values:
-    """The columns PART of one row."""
-    at = moment(good.at_ms)
-    return (
-        stream, good.seq, at, place.plant, place.line, place.node, row.station,
-        row.epoch, row.number, int(row.code), row.reason and row.reason.value, int(row.computed),
-        row.computed_reason and row.computed_reason.value, row.defect, row.score, row.mode.value,
-        row.recipe, row.model, row.trust, row.product, row.batch, row.serial, row.inspect_ms,
-        row.latency_ms, Jsonb(row.views, dumps=msgspec.json.encode), good.hash, good.raw,
-        None if good.at_ms == row.at_ms else moment(row.at_ms),
-    )  # fmt: skip
 
 
 def of_other(place: Place, stream: str, good: Good, row: Row) -> Values:
@@ -68,14 +49,29 @@ def of_bad(place: Place, stream: str, bad: Bad) -> Values:
     return (*where, clean(bad.reason)[:500], bad.hash, bad.raw, bad.elsewhere, first, last)
 
 
-def copy(connection: Connection, table: str, columns: Columns, rows: Iterable[Values]) -> None:
-    """Binary COPY of rows that are made while the server already takes those before them."""
+def copy(connection: Connection, table: str, columns: Columns, rows: Sequence[Values]) -> None:
+    """Binary COPY of rows, if there are any."""
+    if not rows:
+        return
     names = ", ".join(name for name, _ in columns)
     statement = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as copying:
         copying.set_types([kind for _, kind in columns])
         for row in rows:
             copying.write_row(row)
+
+
+def copy_parts(connection: Connection, rows: Iterable[bytes]) -> None:
+    """Binary COPY of part rows that are packed while the server already takes those before them."""
+    statement = f"COPY part ({', '.join(packed.COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copying:
+        block = bytearray(packed.BEGIN)
+        for row in rows:
+            block += row
+            if len(block) >= _BLOCK:
+                copying.write(block)
+                block = bytearray()
+        copying.write(block + packed.END)
 
 
 def clean(text: str) -> str:

@@ -4,15 +4,14 @@ All functions run inside a transaction of hub.store.rows; the cursor's row lock 
 batches of one stream in order.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from edge.mqtt.message import Birth, Compared
 from hub.errors import RegistryError
 from hub.intake import Arrival, Place
-from hub.moments import milliseconds, moment
+from hub.moments import milliseconds
 from hub.store import branches, session
 from hub.store.session import Connection
-from hub.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,18 @@ class Cursor:
     new: bool = False
     lost: int = 0
     follows: str | None = None
+
+
+def registered(connection: Connection, place: Place) -> None:
+    """Raises RegistryError unless the node of this place may write."""
+    if not session.rows(connection, "node_may_write", **asdict(place)):
+        raise _stranger(place)
+
+
+def _stranger(place: Place) -> RegistryError:
+    return RegistryError(
+        f"node {place.node} of {place.plant}/{place.line} is not registered or was revoked"
+    )
 
 
 def compared(connection: Connection, birth: Birth, cursor: Cursor) -> Compared | None:
@@ -46,15 +57,26 @@ def locked(
     first: int,
     follows: str | None = None,
     begins: int = 1,
+    born: bool = True,
 ) -> Cursor:
     """Lock the stream's cursor; a stream never seen gets one that starts at row `first`.
 
     Args:
         follows, begins: the stream that this one branched off from, and its own first row.
+        born: its birth is being read. Nothing else says what the node no longer holds: a batch
+            from the middle of a stream never seen is refused, for rows before it may be under way.
+
+    Raises:
+        RegistryError: the node may not write, or not into this stream, or its birth must come
+            first; nothing was written.
     """
-    found = session.rows(connection, "cursor_locked", stream=stream)
+    where = {"stream": stream, **asdict(place)}
+    found = session.rows(connection, "cursor_locked", **where)
     new = not found
     if new:
+        registered(connection, place)
+        if first > 1 and not born:
+            raise RegistryError(f"ledger {stream} is not known, and row {first} is not its first")
         root = branches.root_of(connection, place.node, follows)
         if root is None or begins > first:
             follows, begins = None, 1
@@ -62,10 +84,7 @@ def locked(
         session.rows(
             connection,
             "stream_known",
-            stream=stream,
-            plant=place.plant,
-            line=place.line,
-            node=place.node,
+            **where,
             next=first,
             hash=past if first == begins else None,  # None: the first batch tells
             begins=begins,
@@ -75,8 +94,10 @@ def locked(
         for low, high, held_by in ((1, begins - 1, follows), (begins, first - 1, None)):
             if low <= high:
                 declare_gap(connection, stream, low, high, held_by)
-        found = session.rows(connection, "cursor_locked", stream=stream)
+        found = session.rows(connection, "cursor_locked", **where)
     row = found[0]
+    if not row["may_write"]:
+        raise _stranger(place)
     if row["node"] != place.node:
         raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
     arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
@@ -91,21 +112,3 @@ def declare_gap(
     connection: Connection, stream: str, first: int, last: int, held_by: str | None = None
 ) -> None:
     session.rows(connection, "gap_declared", stream=stream, first=first, last=last, held_by=held_by)
-
-
-def moved(
-    connection: Connection, stream: str, following: int, head: str | None, tally: Tally
-) -> None:
-    """The cursor after rows that were stored, or after a gap."""
-    low = None if tally.first_ms is None else moment(tally.first_ms)
-    high = None if tally.first_ms is None else moment(tally.last_ms)
-    session.rows(
-        connection,
-        "cursor_moved",
-        stream=stream,
-        next=following,
-        hash=head,
-        low=low,
-        high=high,
-        misplaced=tally.misplaced,
-    )

@@ -104,8 +104,66 @@ WHERE updated_at >= %(since)s AND coalesce(opened_at, updated_at) < %(until)s
   AND (%(line)s::text IS NULL OR line = %(line)s)
 ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
+-- name: law_by_day
+-- The first law per station, epoch and day: what the counter rows of each day added, days cut in
+-- `timezone`, of the days first..last. Settled is the sum of the seven counts; `open` is how much more
+-- (or less) was under way at the day's last counter row than at the one before the day; base is NULL
+-- where the epoch's beginning is not known. hub.metrics.day_law takes a row of it.
+WITH ends AS (
+    SELECT DISTINCT ON (h.stream, h.station, h.epoch, (h.hour AT TIME ZONE %(timezone)s)::date)
+           h.*, (h.hour AT TIME ZONE %(timezone)s)::date AS day
+    FROM law_hour h
+    WHERE h.hour >= %(first)s::date::timestamp AT TIME ZONE %(timezone)s
+      AND h.hour < (%(last)s::date + 1)::timestamp AT TIME ZONE %(timezone)s
+    ORDER BY h.stream, h.station, h.epoch, (h.hour AT TIME ZONE %(timezone)s)::date, h.hour DESC
+)
+SELECT l.plant, l.line, l.node, e.station, e.stream, e.epoch, e.day, l.counted_by, l.base,
+       e.counter - coalesce(b.counter, l.base) AS triggers,
+       e.ok - coalesce(b.ok, 0) AS ok, e.ng - coalesce(b.ng, 0) AS ng,
+       e.undecided - coalesce(b.undecided, 0) AS undecided,
+       e.missed - coalesce(b.missed, 0) AS missed,
+       e.bypassed - coalesce(b.bypassed, 0) AS bypassed,
+       e.quarantined - coalesce(b.quarantined, 0) AS quarantined,
+       e.elsewhere - coalesce(b.elsewhere, 0) AS elsewhere,
+       e.open - coalesce(b.open, 0) AS open
+FROM ends e JOIN law l USING (stream, station, epoch)
+LEFT JOIN LATERAL (
+    SELECT * FROM law_hour h
+    WHERE (h.stream, h.station, h.epoch) = (e.stream, e.station, e.epoch)
+      AND h.hour < e.day::timestamp AT TIME ZONE %(timezone)s
+    ORDER BY h.hour DESC LIMIT 1
+) AS b ON true
+WHERE (%(plant)s::text IS NULL OR l.plant = %(plant)s)
+  AND (%(line)s::text IS NULL OR l.line = %(line)s)
+ORDER BY e.day, l.plant, l.line, e.station, e.stream, e.epoch;
+
+-- name: laws_watched
+-- What duties look at: the newest epoch of each station (`newest`), and every other one whose counts
+-- cannot be right, every column of `law`. Neither looks at the epochs that are over and balanced.
+WITH RECURSIVE place AS (
+    (SELECT node, station FROM law ORDER BY node, station LIMIT 1)
+    UNION ALL
+    SELECT next.node, next.station FROM place,
+        LATERAL (SELECT l.node, l.station FROM law l
+                 WHERE (l.node, l.station) > (place.node, place.station)
+                 ORDER BY l.node, l.station LIMIT 1) AS next
+), newest AS (
+    SELECT l.* FROM place, LATERAL (
+        SELECT * FROM law WHERE law.node = place.node AND law.station = place.station
+        ORDER BY opened_at DESC NULLS LAST, epoch DESC, updated_at DESC LIMIT 1) AS l
+)
+SELECT *, true AS newest FROM newest
+UNION ALL
+SELECT l.*, false FROM law l
+WHERE (l.counter - l.base <> l.settled + l.open
+       OR l.counter - l.base
+          > l.ok + l.ng + l.undecided + l.missed + l.bypassed + l.quarantined + l.elsewhere)
+  AND NOT EXISTS (SELECT FROM newest n WHERE (n.stream, n.station, n.epoch)
+                                           = (l.stream, l.station, l.epoch))
+ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
+
 -- name: laws_all
--- Every epoch of the hub: for duties.
+-- Every epoch of the hub: for the demo.
 SELECT * FROM law ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
 -- name: alerts_active

@@ -28,16 +28,19 @@ WITH certificates AS (
 UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s RETURNING node;
 
 -- name: cursor_locked
--- The cursor of a stream, locked until the transaction ends.
+-- The cursor of a stream, locked until the transaction ends; may_write: as node_may_write.
 SELECT c.node, c.next, c.hash, c.started_at, now() AS now, c.root,
-       EXISTS (SELECT FROM cursor o WHERE o.root = c.root AND o.stream <> c.stream) AS branched
+       EXISTS (SELECT FROM cursor o WHERE o.root = c.root AND o.stream <> c.stream) AS branched,
+       EXISTS (SELECT FROM node n WHERE n.node = %(node)s AND n.plant = %(plant)s
+               AND n.line = %(line)s AND n.revoked_at IS NULL) AS may_write
 FROM cursor c WHERE c.stream = %(stream)s FOR UPDATE OF c;
 
 -- name: stream_known
 -- Makes the cursor of a new stream.
-INSERT INTO cursor (stream, plant, line, node, next, checked, hash, begins, follows, root)
-VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(next)s, %(next)s, %(hash)s, %(begins)s,
-        %(follows)s, %(root)s)
+INSERT INTO cursor (stream, plant, line, node, next, checked, hash, checked_hash, begins, follows,
+                    root)
+VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(next)s, %(next)s, %(hash)s, %(hash)s,
+        %(begins)s, %(follows)s, %(root)s)
 ON CONFLICT (stream) DO NOTHING;
 
 -- name: cursor_moved
@@ -62,91 +65,92 @@ ON CONFLICT DO NOTHING;
 SELECT l.* FROM json_to_recordset(%(wanted)s::json) AS w(stream text, station text, epoch bigint)
 JOIN law l USING (stream, station, epoch);
 
--- name: laws_kept
--- Writes laws; the cursor's lock makes this the only writer. rows: JSON, as in the table.
-INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
-                 opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
-                 open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
-                 plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-                 first_good, first_rejected, first_reject_confirmed, origin, elsewhere)
-SELECT stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
-       opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
-       open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
-       plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-       first_good, first_rejected, first_reject_confirmed, coalesce(origin, stream), elsewhere
-FROM json_populate_recordset(NULL::law, %(rows)s::json)
-ON CONFLICT (stream, station, epoch) DO UPDATE SET
-    (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
-     quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
-     reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
-     first_good, first_rejected, first_reject_confirmed, elsewhere, updated_at) =
-    (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
-     excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
-     excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled,
-     excluded.passed, excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
-     excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
-     excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
-     excluded.first_rejected, excluded.first_reject_confirmed, excluded.elsewhere, now());
-
--- name: hours_kept
--- Laws as they were at the last counter row of an hour. rows: JSON, as in the table.
-INSERT INTO law_hour (stream, station, epoch, hour, ok, ng, undecided, missed, bypassed,
-                      quarantined, elsewhere, counter, open)
-SELECT stream, station, epoch, hour, ok, ng, undecided, missed, bypassed, quarantined, elsewhere,
-       counter, open
-FROM json_populate_recordset(NULL::law_hour, %(rows)s::json)
-ON CONFLICT (stream, station, epoch, hour) DO UPDATE SET
-    (ok, ng, undecided, missed, bypassed, quarantined, elsewhere, counter, open) =
-    (excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
-     excluded.quarantined, excluded.elsewhere, excluded.counter, excluded.open);
-
--- name: minutes_added
--- Adds the counts of a batch to minutes. rows: JSON, as in the table.
-INSERT INTO minute_count AS m (plant, line, station, node, recipe, model, mode, minute, ok, ng,
-                               undecided, missed, bypassed, samples, triggers, latency_count,
-                               latency_sum_ms, latency_max_ms)
-SELECT plant, line, station, node, recipe, model, mode, minute, ok, ng, undecided, missed, bypassed,
-       samples, triggers, latency_count, latency_sum_ms, latency_max_ms
-FROM json_populate_recordset(NULL::minute_count, %(rows)s::json)
-ON CONFLICT (plant, line, station, node, recipe, model, mode, minute) DO UPDATE SET
-    ok = m.ok + excluded.ok,
-    ng = m.ng + excluded.ng,
-    undecided = m.undecided + excluded.undecided,
-    missed = m.missed + excluded.missed,
-    bypassed = m.bypassed + excluded.bypassed,
-    samples = m.samples + excluded.samples,
-    triggers = m.triggers + excluded.triggers,
-    latency_count = m.latency_count + excluded.latency_count,
-    latency_sum_ms = m.latency_sum_ms + excluded.latency_sum_ms,
-    latency_max_ms = greatest(m.latency_max_ms, excluded.latency_max_ms);
-
--- name: causes_added
--- Adds parts to causes of minutes. rows: JSON, as in the table.
-INSERT INTO minute_cause AS m (plant, line, station, node, recipe, model, mode, minute, kind, label,
-                               parts)
-SELECT plant, line, station, node, recipe, model, mode, minute, kind, label, parts
-FROM json_populate_recordset(NULL::minute_cause, %(rows)s::json)
-ON CONFLICT (plant, line, station, node, recipe, model, mode, minute, kind, label) DO UPDATE SET
-    parts = m.parts + excluded.parts;
-
--- name: minutes_seen
--- The node was alive in these minutes. rows: JSON, as in the table.
-INSERT INTO minute_seen (node, minute, plant, line)
-SELECT node, minute, plant, line FROM json_populate_recordset(NULL::minute_seen, %(rows)s::json)
-ON CONFLICT DO NOTHING;
+-- name: batch_added
+-- What a batch adds up to, in one statement, and the cursor after it (as cursor_moved). laws, hours,
+-- minutes, causes, seen, pictures: JSON, rows as in their tables. The cursor's lock makes this the
+-- only writer of its laws; minutes are added to; a picture that was named before stays as it was.
+WITH added_laws AS (
+    INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
+                     opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
+                     open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
+                     plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+                     first_good, first_rejected, first_reject_confirmed, origin,
+                     elsewhere)
+    SELECT stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
+           opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,
+           open, settled, passed, sampled_at, moved_at, good, rejected, reject_confirmed,
+           plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+           first_good, first_rejected, first_reject_confirmed,
+           coalesce(origin, stream), elsewhere
+    FROM json_populate_recordset(NULL::law, %(laws)s::json)
+    ON CONFLICT (stream, station, epoch) DO UPDATE SET
+        (counted_by, cause, base, plc_start, opened_at, ok, ng, undecided, missed, bypassed,
+         quarantined, released, counter, open, settled, passed, sampled_at, moved_at, good, rejected,
+         reject_confirmed, plc_bypassed, reject_faults, first_counter, first_settled, first_passed,
+         first_good, first_rejected, first_reject_confirmed, elsewhere, updated_at) =
+        (excluded.counted_by, excluded.cause, excluded.base, excluded.plc_start, excluded.opened_at,
+         excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
+         excluded.quarantined, excluded.released, excluded.counter, excluded.open, excluded.settled,
+         excluded.passed, excluded.sampled_at, excluded.moved_at, excluded.good, excluded.rejected,
+         excluded.reject_confirmed, excluded.plc_bypassed, excluded.reject_faults,
+         excluded.first_counter, excluded.first_settled, excluded.first_passed, excluded.first_good,
+         excluded.first_rejected, excluded.first_reject_confirmed, excluded.elsewhere, now())
+), added_hours AS (
+    INSERT INTO law_hour (stream, station, epoch, hour, ok, ng, undecided, missed, bypassed,
+                          quarantined, elsewhere, counter, open)
+    SELECT stream, station, epoch, hour, ok, ng, undecided, missed, bypassed, quarantined,
+           elsewhere, counter, open
+    FROM json_populate_recordset(NULL::law_hour, %(hours)s::json)
+    ON CONFLICT (stream, station, epoch, hour) DO UPDATE SET
+        (ok, ng, undecided, missed, bypassed, quarantined, elsewhere, counter, open) =
+        (excluded.ok, excluded.ng, excluded.undecided, excluded.missed, excluded.bypassed,
+         excluded.quarantined, excluded.elsewhere, excluded.counter, excluded.open)
+), added_minutes AS (
+    INSERT INTO minute_count AS m (plant, line, station, node, recipe, model, mode, minute, ok, ng,
+                                   undecided, missed, bypassed, samples, triggers, latency_count,
+                                   latency_sum_ms, latency_max_ms)
+    SELECT plant, line, station, node, recipe, model, mode, minute, ok, ng, undecided, missed, bypassed,
+           samples, triggers, latency_count, latency_sum_ms, latency_max_ms
+    FROM json_populate_recordset(NULL::minute_count, %(minutes)s::json)
+    ON CONFLICT (plant, line, station, node, recipe, model, mode, minute) DO UPDATE SET
+        ok = m.ok + excluded.ok,
+        ng = m.ng + excluded.ng,
+        undecided = m.undecided + excluded.undecided,
+        missed = m.missed + excluded.missed,
+        bypassed = m.bypassed + excluded.bypassed,
+        samples = m.samples + excluded.samples,
+        triggers = m.triggers + excluded.triggers,
+        latency_count = m.latency_count + excluded.latency_count,
+        latency_sum_ms = m.latency_sum_ms + excluded.latency_sum_ms,
+        latency_max_ms = greatest(m.latency_max_ms, excluded.latency_max_ms)
+), added_causes AS (
+    INSERT INTO minute_cause AS m (plant, line, station, node, recipe, model, mode, minute, kind, label,
+                                   parts)
+    SELECT plant, line, station, node, recipe, model, mode, minute, kind, label, parts
+    FROM json_populate_recordset(NULL::minute_cause, %(causes)s::json)
+    ON CONFLICT (plant, line, station, node, recipe, model, mode, minute, kind, label) DO UPDATE SET
+        parts = m.parts + excluded.parts
+), added_seen AS (
+    INSERT INTO minute_seen (node, minute, plant, line)
+    SELECT node, minute, plant, line FROM json_populate_recordset(NULL::minute_seen, %(seen)s::json)
+    ON CONFLICT DO NOTHING
+), added_pictures AS (
+    INSERT INTO picture (sha256, node, kind, stream, seq, at)
+    SELECT sha256, node, kind, stream, seq, at
+    FROM json_populate_recordset(NULL::picture, %(pictures)s::json)
+    ON CONFLICT DO NOTHING
+)
+UPDATE cursor SET next = %(next)s, hash = %(hash)s, updated_at = now(),
+    unchecked_at = coalesce(unchecked_at, now()),
+    unchecked_low = least(unchecked_low, %(low)s), unchecked_high = greatest(unchecked_high, %(high)s),
+    misplaced = misplaced + %(misplaced)s,
+    misplaced_at = CASE WHEN %(misplaced)s > 0 THEN now() ELSE misplaced_at END
+WHERE stream = %(stream)s;
 
 -- name: seen_now
 -- The node is alive in this minute.
 INSERT INTO minute_seen (node, minute, plant, line)
 VALUES (%(node)s, date_trunc('minute', now()), %(plant)s, %(line)s) ON CONFLICT DO NOTHING;
-
--- name: pictures_named
--- Committed rows name these pictures: from now on their node may upload them. rows: JSON, as in the
--- table.
-INSERT INTO picture (sha256, node, kind, stream, seq, at)
-SELECT sha256, node, kind, stream, seq, at
-FROM json_populate_recordset(NULL::picture, %(rows)s::json)
-ON CONFLICT DO NOTHING;
 
 -- name: pictures_evicted
 -- The node deleted pictures to make room. rows: JSON, as in the table.
@@ -203,21 +207,49 @@ ON CONFLICT (hour, topic, reason) DO UPDATE SET times = h.times + excluded.times
 SELECT pg_try_advisory_lock(%(lock)s) AS lead;
 
 -- name: unchecked
--- Streams whose rows were not all re-verified yet, the longest waiting first.
-SELECT stream, plant, line, node, checked, next FROM cursor WHERE checked < next
-ORDER BY updated_at, stream;
+-- Streams whose rows were not all re-verified yet, the longest waiting first; where those rows stand.
+SELECT stream, plant, line, node, checked, next, checked_hash, unchecked_low, unchecked_high
+FROM cursor WHERE checked < next ORDER BY unchecked_at NULLS FIRST, stream;
 
--- name: chain_slice
--- Stored rows [first, first + count) of a stream in order, of every table: seq, hash, raw.
-SELECT seq, hash, raw FROM part
-WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
-UNION ALL
-SELECT seq, hash, raw FROM ledger_row
-WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
-UNION ALL
-SELECT seq, hash, raw FROM quarantine
-WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(first)s + %(count)s
-ORDER BY seq;
+-- name: unchecked_age
+-- How long the oldest row of each node waits that is not verified yet, in seconds, and its stream.
+SELECT DISTINCT ON (node) plant, line, node, stream,
+       extract(epoch FROM now() - unchecked_at)::float AS age_s
+FROM cursor WHERE checked < next AND unchecked_at IS NOT NULL AND stream <> ALL (%(but)s::text[])
+ORDER BY node, unchecked_at;
+
+-- name: chain_checked
+-- Rows [first, after) of a stream in order, of every table, hashed by the database as a node hashes
+-- them, from `before` on (hash of row first - 1; NULL = not known, as after a gap: row `first` is
+-- believed). rows, highest, last_hash, received_at (newest); twice: a number that stands twice; wrong:
+-- the first row whose hash does not follow; jumps: ranges of numbers that are not there. low and high
+-- are where the rows stand, so that no other partition is looked at.
+WITH found AS (
+    SELECT seq, hash, raw, received_at FROM part
+    WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(after)s
+      AND at >= %(low)s AND at <= %(high)s
+    UNION ALL
+    SELECT seq, hash, raw, received_at FROM ledger_row
+    WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(after)s
+      AND at >= %(low)s AND at <= %(high)s
+    UNION ALL
+    SELECT seq, hash, raw, received_at FROM quarantine
+    WHERE stream = %(stream)s AND seq >= %(first)s AND seq < %(after)s
+), linked AS (
+    SELECT seq, hash, raw, received_at, lag(seq, 1, %(first)s::bigint - 1) OVER w AS seq_before,
+           lag(hash, 1, %(before)s::text) OVER w AS hash_before
+    FROM found WINDOW w AS (ORDER BY seq)
+)
+SELECT count(*) AS rows, max(seq) AS highest, max(received_at) AS received_at,
+       (SELECT hash FROM found ORDER BY seq DESC LIMIT 1) AS last_hash,
+       min(seq) FILTER (WHERE seq_before = seq) AS twice,
+       min(seq) FILTER (WHERE seq_before = seq - 1 AND hash_before IS NOT NULL AND CASE
+           WHEN hash_before ~ '^[0-9a-f]{64}$' THEN encode(
+               sha256(decode(hash_before, 'hex') || int8send(seq) || raw), 'hex') <> hash
+           ELSE true END) AS wrong,
+       array_agg(ARRAY[seq_before + 1, seq - 1] ORDER BY seq)
+           FILTER (WHERE seq_before < seq - 1) AS jumps
+FROM linked;
 
 -- name: gaps
 -- Declared gaps of a stream in order: first, last.
@@ -229,14 +261,25 @@ SELECT c.plant, c.line, c.node, g.stream, g.first, g.last, g.declared_at
 FROM gap g JOIN cursor c USING (stream) WHERE g.held_by IS NULL ORDER BY g.declared_at;
 
 -- name: checked_moved
--- Rows of a stream below `checked` were re-verified.
-UPDATE cursor SET checked = %(checked)s WHERE stream = %(stream)s;
+-- Rows of a stream below `checked` were re-verified; `hash` is that of the last of them, received_at
+-- when the newest of them came. Rows that came since stay to be verified.
+UPDATE cursor SET checked = %(checked)s, checked_hash = %(hash)s,
+    unchecked_at = CASE WHEN next <= %(checked)s THEN NULL
+                        ELSE greatest(unchecked_at, %(received_at)s) END,
+    unchecked_low = CASE WHEN next <= %(checked)s THEN NULL ELSE unchecked_low END,
+    unchecked_high = CASE WHEN next <= %(checked)s THEN NULL ELSE unchecked_high END
+WHERE stream = %(stream)s;
 
 -- name: quarantined
 -- Rows in quarantine per node and stream: plant, line, node, stream, rows, parts.
 SELECT c.plant, c.line, c.node, q.stream, count(*) AS rows, sum(q.parts)::bigint AS parts
 FROM quarantine q JOIN cursor c USING (stream)
 GROUP BY c.plant, c.line, c.node, q.stream ORDER BY c.node, q.stream;
+
+-- name: misplaced
+-- Streams with rows of the last `hours` that stand at their arrival, as their time could not be true.
+SELECT plant, line, node, stream, misplaced FROM cursor
+WHERE misplaced_at > now() - make_interval(hours => %(hours)s) ORDER BY node, stream;
 
 -- name: hub_alerts
 -- The hub's own standing alerts: node, station, code.

@@ -7,23 +7,24 @@ COPY. Every public function is one transaction; the answer to the node, and what
 are published only after it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from edge.mqtt.message import Ack, Batch, Birth, Notice, PartRow, State, TagRow
+from edge.mqtt.message import Ack, Batch, Birth, Notice, State
 from hub.errors import RegistryError
-from hub.figures import Figure, Figures
-from hub.intake import LAST_MS, NOTHING_TOLD, Bad, Good, Intake, Place, Told, examine
+from hub.figures import Figures
+from hub.intake import LAST_MS, NOTHING_TOLD, Bad, Place, Told, examine
 from hub.moments import moment
 from hub.store import branches, copied, cursors, session, sums
 from hub.store.copied import clean
 from hub.store.session import Connection, converted
-from hub.tally import Law, Tally
+from hub.store.taking import Laws, Tags, Work
+from hub.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,6 @@ class Taken:
     told: Told = NOTHING_TOLD
 
 
-@dataclass(slots=True)
-class _Work:
-    """One batch under way in a transaction."""
-
-    place: Place
-    stream: str
-    intake: Intake
-    family: str | None  # root of the streams that share its past, if there are others
-    tally: Tally = field(default_factory=lambda: Tally({}))
-
-
 def born(connection: Connection, place: Place, birth: Birth) -> Born:
     """Know the stream (a new one starts at its `next`) and say where to go on from.
 
@@ -73,7 +63,6 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
         StoreError: nothing was committed.
     """
     with converted("birth"), connection.transaction():
-        _registered(connection, place)
         cursor = cursors.locked(
             connection, place, birth.stream, birth.next, birth.follows, birth.begins
         )
@@ -82,7 +71,7 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
         if following < birth.next:
             lost = birth.next - following
             cursors.declare_gap(connection, birth.stream, following, birth.next - 1)
-            cursors.moved(connection, birth.stream, birth.next, None, Tally({}))
+            sums.move(connection, birth.stream, sums.Moved(birth.next, None))
             following, digest = birth.next, None
     digest = _told(following, digest)
     ack = Ack(v=1, stream=birth.stream, next=following, hash=digest, compared=compared)
@@ -127,15 +116,15 @@ def taken_many(
         works = []
         for place, batch in sorted(batches, key=lambda one: one[1].stream):
             try:
-                _registered(connection, place)
-                cursor = cursors.locked(connection, place, batch.stream, batch.first)
+                cursor = cursors.locked(connection, place, batch.stream, batch.first, born=False)
             except RegistryError as wrong:
                 outcomes[place.node] = wrong
                 continue
             intake = examine(batch, cursor.next, cursor.hash, condemned, cursor.arrival)
-            works.append(
-                _Work(place, batch.stream, intake, cursor.root if cursor.branched else None)
-            )
+            laws = Laws(connection, batch.stream)
+            tally = Tally(laws, Figures(Tags(connection, batch.stream)))
+            family = cursor.root if cursor.branched else None
+            works.append(Work(place, batch.stream, intake, laws, tally, family))
         _store(connection, [work for work in works if work.intake.new])
     outcomes |= {work.place.node: _became(work) for work in works}
     return [outcomes[place.node] for place, _ in batches]
@@ -148,7 +137,7 @@ def heard(connection: Connection, place: Place, state: State, retained: bool) ->
         RegistryError, StoreError: as `born`.
     """
     with converted("state"), connection.transaction():
-        _registered(connection, place)
+        cursors.registered(connection, place)
         session.rows(
             connection,
             "state_heard",
@@ -174,7 +163,7 @@ def noticed(connection: Connection, place: Place, notice: Notice) -> None:
         RegistryError, StoreError: as `born`.
     """
     with converted("notice"), connection.transaction():
-        _registered(connection, place)
+        cursors.registered(connection, place)
         _notify(connection, place, kind="notice", **msgspec.to_builtins(notice))
 
 
@@ -200,68 +189,42 @@ def refuse(connection: Connection, topic: str, reason: str, payload: bytes) -> N
         )
 
 
-def _registered(connection: Connection, place: Place) -> None:
-    found = session.rows(
-        connection, "node_may_write", node=place.node, plant=place.plant, line=place.line
-    )
-    if not found:
-        raise RegistryError(
-            f"node {place.node} of {place.plant}/{place.line} is not registered or was revoked"
-        )
-
-
-def _store(connection: Connection, works: list[_Work]) -> None:
+def _store(connection: Connection, works: list[Work]) -> None:
     """Rows, sums and cursors of batches that have new rows."""
     if not works:
         return
-    branched = [work for work in works if work.family is not None]
-    branches.alone(connection, {work.family for work in branched if work.family is not None})
-    for work in branched:
-        _ = work.intake.rows  # read to the end: rows may be set aside
-    _laws(connection, branched)
-    for work in branched:
-        branches.count_once(connection, work.place.node, work.stream, work.intake, work.tally)
-    others: list[copied.Values] = []
-    bad: list[copied.Values] = []
-    parts = _columns(works, others, bad)
+    _count_branches_once(connection, [work for work in works if work.family is not None])
+    for work in works:
+        for station, epoch in work.intake.epochs():
+            work.laws.ask(station, epoch)
+    parts = chain.from_iterable(work.packed() for work in works)
     first = next(parts, None)
     if first is not None:  # the rest is read while the server stores it
-        copied.copy(connection, "part", copied.PART, chain((first,), parts))
-    if others:
-        copied.copy(connection, "ledger_row", copied.OTHER, others)
-    if bad:
-        copied.copy(connection, "quarantine", copied.QUARANTINE, bad)
-    works = [work for work in works if work.intake.read]
-    _laws(connection, [work for work in works if work.family is None])
-    _figures(connection, works)
+        copied.copy_parts(connection, chain((first,), parts))
+    copied.copy(connection, "ledger_row", copied.OTHER, [v for work in works for v in work.others])
+    copied.copy(connection, "quarantine", copied.QUARANTINE, [v for w in works for v in w.bad])
     for work in works:
-        for row in work.intake.read:
+        for row in work.later:
             work.tally.add(row)
-    with connection.pipeline():
-        for work in works:
-            sums.add(connection, work.place, work.stream, work.tally)
-            cursors.moved(connection, work.stream, work.intake.next, work.intake.hash, work.tally)
+        if work.stored or work.bad:
+            moved = sums.Moved(work.intake.next, work.intake.hash)
+            sums.add(connection, work.place, work.stream, work.tally, moved)
 
 
-def _columns(
-    works: list[_Work], others: list[copied.Values], bad: list[copied.Values]
-) -> Iterator[copied.Values]:
-    """The part rows as they are read; the others are put aside for their own tables."""
+def _count_branches_once(connection: Connection, works: list[Work]) -> None:
+    """Rows of streams that share a past are all read before: some may be set aside."""
+    branches.alone(connection, {work.family for work in works if work.family is not None})
     for work in works:
-        place, stream = work.place, work.stream
-        for row in chain(tuple(work.intake.read), work.intake.reading()):
-            if isinstance(row, Bad):
-                bad.append(copied.of_bad(place, stream, row))
-            elif isinstance(row.row, PartRow):
-                yield copied.of_part(place, stream, row, row.row)
-            else:
-                others.append(copied.of_other(place, stream, row, row.row))
+        for row in work.intake.rows:
+            if not work.laws.has_asked(row):
+                where = row if type(row) is Bad else row.row
+                if where.station is not None and where.epoch is not None:
+                    work.laws.ask(where.station, where.epoch)
+        branches.count_once(connection, work.place.node, work.stream, work.intake, work.tally)
 
 
-def _became(work: _Work) -> Taken:
-    intake, tally = work.intake, work.tally
-    good = [row for row in intake.read if isinstance(row, Good)]
-    stations = frozenset(row.row.station for row in good)
+def _became(work: Work) -> Taken:
+    intake, tally, quarantined = work.intake, work.tally, len(work.bad)
     return Taken(
         ack=Ack(
             v=1,
@@ -270,49 +233,15 @@ def _became(work: _Work) -> Taken:
             hash=_told(intake.next, intake.hash),
             refused=_short(intake.refused),
         ),
-        stored=len(good),
+        stored=work.stored,
         duplicates=intake.duplicates,
-        quarantined=len(intake.read) - len(good),
-        parts=sum(isinstance(row.row, PartRow) for row in good),
+        quarantined=quarantined,
+        parts=work.parts,
         misplaced=tally.misplaced,
-        told=Told(stations, len(intake.read), tally.not_ok, len(tally.alerts)),
+        told=Told(
+            frozenset(tally.stations), work.stored + quarantined, tally.not_ok, len(tally.alerts)
+        ),
     )
-
-
-def _laws(connection: Connection, works: list[_Work]) -> None:
-    """Give each tally the laws that its rows touch, as stored (locked by the cursor)."""
-    asked = [
-        {"stream": work.stream, "station": station, "epoch": epoch}
-        for work in works
-        for station, epoch in filter(None, {_epoch_of(row) for row in work.intake.read})
-    ]
-    tallies = {work.stream: work.tally for work in works}
-    for row in session.rows(connection, "laws_of", wanted=_json(asked)):
-        law = Law(**{name: row[name] for name in Law.__slots__})
-        tallies[row["stream"]].laws[law.station, law.epoch] = law
-
-
-def _figures(connection: Connection, works: list[_Work]) -> None:
-    """Give each tally the tags that its rows name, as stored."""
-    for work in works:
-        named = {
-            (row.row.station, row.row.name)
-            for row in work.intake.read
-            if isinstance(row, Good) and isinstance(row.row, TagRow)
-        }
-        known: dict[tuple[str, str], Figure] = {}
-        for station, name in named:
-            for found in session.rows(
-                connection, "tag_of", stream=work.stream, station=station, tag=name
-            ):
-                known[station, name] = Figure(**found)
-        work.tally.figures = Figures(known)
-
-
-def _epoch_of(row: Good | Bad) -> tuple[str, int] | None:
-    if isinstance(row, Good):
-        return row.row.station, row.row.epoch
-    return None if row.station is None or row.epoch is None else (row.station, row.epoch)
 
 
 def _json(value: object) -> str:

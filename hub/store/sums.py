@@ -2,20 +2,20 @@
 
 Part of the ingest transaction in hub/store/rows.py.
 
-The rows of a table go in as one JSON text and one statement: the database takes it apart, and the
-columns have their types from the table itself. They go in order of their keys, so that two workers
-that add to the same minutes never wait for each other in a circle.
+The rows of a table go in as one JSON text: the database takes it apart, and the columns have their
+types from the table itself. What nearly every batch adds is one statement. Rows go in order of
+their keys, so that two workers that add to the same minutes never wait for each other in a circle.
 """
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from edge.mqtt.message import AlertRow
+from edge.mqtt.message import AlertRow, SealRow
 from hub.figures import Figures
 from hub.intake import Place
 from hub.store import session
@@ -25,34 +25,52 @@ from hub.tally import Tally
 _key = itemgetter(0)
 
 
-def add(connection: Connection, place: Place, stream: str, tally: Tally) -> None:
-    """Write the sums of one batch."""
+class Moved(NamedTuple):
+    """A cursor after the rows of a transaction."""
+
+    next: int
+    hash: str | None
+
+
+def add(connection: Connection, place: Place, stream: str, tally: Tally, moved: Moved) -> None:
+    """Write the sums of one batch, and the cursor after it."""
     where = {"plant": place.plant, "line": place.line, "node": place.node}
     own = {**where, "stream": stream}
-    _put(connection, "laws_kept", ({**own, **asdict(law)} for law in tally.laws.values()))
-    hours = ({**own, **key._asdict(), **at._asdict()} for key, at in tally.hours.items())
-    _put(connection, "hours_kept", hours)
     minutes = sorted(tally.minutes.items(), key=_key)
-    _put(
+    gone = ({**where, "sha256": sha256, "evicted_at": at} for sha256, at in tally.evicted.items())
+    session.rows(
         connection,
-        "minutes_added",
-        ({**where, **key._asdict(), **asdict(count)} for key, count in minutes),
-    )
-    _put(
-        connection,
-        "causes_added",
-        (
+        "batch_added",
+        laws=_rows({**own, **asdict(law)} for law in tally.laws.values()),
+        hours=_rows({**own, **key._asdict(), **at._asdict()} for key, at in tally.hours.items()),
+        minutes=_rows({**where, **key._asdict(), **asdict(count)} for key, count in minutes),
+        causes=_rows(
             {**where, **key._asdict(), "kind": kind, "label": label, "parts": parts}
             for (key, kind, label), parts in sorted(tally.causes.items())
         ),
+        seen=_rows({**where, "minute": minute} for minute in sorted(tally.seen)),
+        pictures=_rows({**own, **p._asdict()} for p in tally.pictures.values()),
+        **_cursor(stream, moved, tally),
     )
-    _put(connection, "minutes_seen", ({**where, "minute": at} for at in sorted(tally.seen)))
-    _put(connection, "pictures_named", ({**own, **p._asdict()} for p in tally.pictures.values()))
-    gone = ({**where, "sha256": sha256, "evicted_at": at} for sha256, at in tally.evicted.items())
     _put(connection, "pictures_evicted", gone)
+    seals = ({**own, **_seal(row), "seq": seq, "at": at} for row, seq, at in tally.seals)
+    _put(connection, "seals_kept", seals)
     for row, at in tally.alerts:
         _alert(connection, where, row, at)
     _figures(connection, own, tally.figures)
+
+
+def move(connection: Connection, stream: str, moved: Moved) -> None:
+    """Write a cursor that moved without rows."""
+    session.rows(connection, "cursor_moved", **_cursor(stream, moved, Tally({})))
+
+
+def _cursor(stream: str, moved: Moved, tally: Tally) -> dict[str, Any]:
+    low, high = min(tally.seen, default=None), max(tally.seen, default=None)
+    return {
+        "stream": stream, "next": moved.next, "hash": moved.hash, "misplaced": tally.misplaced,
+        "low": low, "high": None if high is None else high + timedelta(minutes=1),
+    }  # fmt: skip
 
 
 def _figures(connection: Connection, own: dict[str, str], figures: Figures) -> None:
@@ -61,6 +79,17 @@ def _figures(connection: Connection, own: dict[str, str], figures: Figures) -> N
     grown = ({**own, **key._asdict(), "grown": n} for key, n in sorted(figures.growth.items()))
     _put(connection, "growth_added", grown)
     _put(connection, "lines_kept", ({**own, **asdict(line)} for line in figures.lines.values()))
+
+
+def _seal(row: SealRow) -> dict[str, Any]:
+    return {
+        "day": row.day,
+        "sealed_stream": row.stream,
+        "sealed": row.sealed,
+        "head": row.head,
+        "certificate": row.certificate,
+        "signature": row.signature,
+    }
 
 
 def _alert(connection: Connection, where: dict[str, str], row: AlertRow, at: datetime) -> None:
@@ -72,7 +101,11 @@ def _alert(connection: Connection, where: dict[str, str], row: AlertRow, at: dat
 
 
 def _put(connection: Connection, name: str, rows: Iterable[dict[str, Any]]) -> None:
-    """One named statement for all rows of a table."""
+    """One named statement for all rows of a table, if there are any."""
     many = list(rows)
     if many:
-        session.rows(connection, name, rows=msgspec.json.encode(many).decode())
+        session.rows(connection, name, rows=_rows(many))
+
+
+def _rows(rows: Iterable[dict[str, Any]]) -> str:
+    return msgspec.json.encode(list(rows)).decode()

@@ -7,14 +7,14 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from hub import metrics
-from hub.metrics import Indicator
+from hub.metrics import FirstLaw, Indicator
 from hub.store.pool import Store
 from hub.web.asked import Asked, WrongQueryError
 from hub.web.page import Pages, language_of, now_utc
@@ -47,6 +47,20 @@ class Ledger:
     residue: int  # sum over the epochs of what is missing
 
 
+SETTLED = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined", "elsewhere")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The first law of one day of an epoch: what its counter rows of that day added."""
+
+    day: date
+    station: str
+    epoch: int
+    law: FirstLaw
+    settled: dict[str, int]  # by SETTLED
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One line, or all of them (plant and line None), with its indicators."""
@@ -56,6 +70,7 @@ class Scope:
     coverage: float | None
     ledger: Ledger
     indicators: Sequence[Indicator]
+    days: Sequence[Day] = ()  # of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +116,18 @@ class Reports:
         counts = self._store.rows("counts", **span, station=None)
         seen = self._store.rows("seen_minutes", **span)
         laws = self._store.rows("laws_between", **span)
+        days = self._store.rows(
+            "law_by_day",
+            timezone=self._pages.zone.key,
+            first=period.first,
+            last=period.last,
+            plant=None,
+            line=None,
+        )
         places = sorted({(r["plant"], r["line"]) for r in (*counts, *seen)})
-        scopes = [self._scope(None, period, now, counts, seen, laws)]
+        scopes = [self._scope(None, period, now, counts, seen, laws, [])]
         for place in places:
-            own = [_of(place, rows) for rows in (counts, seen, laws)]
+            own = [_of(place, rows) for rows in (counts, seen, laws, days)]
             scopes.append(self._scope(place, period, now, *own))
         return Report(period, period.end <= now, now, tuple(scopes))
 
@@ -123,6 +146,7 @@ class Reports:
         counts: Rows,
         seen: Rows,
         laws: Rows,
+        days: Rows,
     ) -> Scope:
         plant, line = place or (None, None)
         latency = self._store.rows(
@@ -133,7 +157,7 @@ class Reports:
         covered = metrics.coverage(minutes, len(seen), period.start, until)
         sums = {key: sum(row[key] for row in counts) for key in SUMMED}
         found = metrics.indicators(sums, latency, covered)
-        return Scope(plant, line, covered, ledger_of(laws), found)
+        return Scope(plant, line, covered, ledger_of(laws), found, [day_of(row) for row in days])
 
 
 def ledger_of(laws: Rows) -> Ledger:
@@ -143,6 +167,12 @@ def ledger_of(laws: Rows) -> Ledger:
     worst = ("unbalanced", "self_counted", "unknown", "balanced")
     state = next((state for state in worst if state in states), "unknown")
     return Ledger(state, len(judged), sum(law.residue or 0 for law in judged))
+
+
+def day_of(row: dict[str, Any]) -> Day:
+    """One row of the query `law_by_day`."""
+    settled = {name: int(row[name]) for name in SETTLED}
+    return Day(row["day"], row["station"], row["epoch"], metrics.day_law(row), settled)
 
 
 def status_of(indicator: Indicator) -> str:
@@ -178,6 +208,19 @@ def document(report: Report, zone: str) -> dict[str, Any]:
                     "residue": scope.ledger.residue,
                 },
                 "indicators": [_entry(scope, one) for one in scope.indicators],
+                "days": [
+                    {
+                        "day": one.day.isoformat(),
+                        "station": one.station,
+                        "epoch": one.epoch,
+                        "state": one.law.state,
+                        "triggers": one.law.triggers,
+                        **one.settled,
+                        "open": one.law.open,
+                        "residue": one.law.residue,
+                    }
+                    for one in scope.days
+                ],
             }
             for scope in report.scopes
         ],

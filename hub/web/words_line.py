@@ -253,6 +253,16 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "节点已不再保存、中心也没有收到这些行。请通知管理员。",
         "The node no longer holds these rows and the hub never got them. Tell the admin.",
     ),
+    "alert.chain_unchecked": ("台账哈希链未及时核对", "Ledger's hash chain not verified in time"),
+    "alert.chain_unchecked.do": (
+        "有台账行超过 1 分钟未重新核对，duties 进程或数据库过慢。请通知管理员。",
+        "Rows have waited for more than a minute: duties or database too slow. Tell the admin.",
+    ),
+    "alert.clock_wrong": ("节点时钟不对", "The node's clock is wrong"),
+    "alert.clock_wrong.do": (
+        "该节点写出的时间不可信，已按收到的时间入账。请通知管理员查对时服务和电池。",
+        "Its rows stand at the time they arrived. Tell the admin: time service, battery.",
+    ),
     "alert.stream_forked": ("台账磁盘被还原或复制", "Ledger restored or copied"),
     "alert.stream_forked.do": (
         "节点磁盘曾被还原或复制，台账已另起新册，工件不会重复计数。请通知管理员确认没有第二台节点在用同一磁盘。",
@@ -264,15 +274,21 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
         "The old rows stay in the database. Tell the admin to look at the archive folder.",
     ),
+    "alert.seal_wrong": ("台账封签不符", "A day's seal does not fit"),
+    "alert.seal_wrong.do": (
+        "节点封存的链头与中心的台账不符，或签名不对。请通知管理员。",
+        "The head that the node sealed is not the one here, or its signature is wrong. "
+        "Tell the admin.",
+    ),
     "alert.quarantine": ("有坏行待查", "Rows in quarantine"),
     "alert.quarantine.do": (
         "有无法读取的台账行，已单独存放。请通知管理员。",
         "Some rows cannot be read and are kept aside. Tell the admin.",
     ),
-    "alert.certificate_ending": ("节点证书快到期", "Node's certificate ends soon"),
+    "alert.certificate_ending": ("证书快到期", "Certificate ends soon"),
     "alert.certificate_ending.do": (
-        "节点没有自己续上证书；到期后连不上，行留在节点上。请通知管理员。",
-        "The node did not renew it; once it has ended, rows stay on the node. Tell the admin.",
+        "到期后节点连不上，行留在节点上，不会丢。请通知管理员。",
+        "Once it has ended the node cannot connect and keeps its rows. Tell the admin.",
     ),
     "alert.token_reused": ("登记令牌被用了第二次", "Enrolment token used twice"),
     "alert.token_reused.do": (
