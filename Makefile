@@ -19,7 +19,7 @@ SHORT ?=
 help:
 	@echo 'make demo [SECONDS=60] [RATE=4] [DATA=DIR]   a line, a node and a hub on this computer, until Ctrl-C'
 	@echo 'make test [PYTEST="-k words"]                every test but the fault runs, against real peers'
-	@echo 'make test-faults [SHORT=1]                    long runs while things fail; a fifth of the parts with SHORT'
+	@echo 'make test-faults [SHORT=1]                    while things fail; writes docs/faults.md; a fifth with SHORT'
 	@echo 'make lint                                    style and types'
 	@echo 'make bench [BENCH=name]                      measures, and writes docs/benchmarks.md'
 	@echo 'make train-env [TORCH_INDEX=URL]             .venv-train, where models are trained (AGPL-3.0)'
@@ -39,7 +39,7 @@ test:
 
 test-faults:
 	@.ci/environment test $(PYTHON)
-	@left_out=$$(.ci/peers); exec .venv/bin/python -m pytest -m "faults$${left_out:+ and $$left_out}" $(if $(SHORT),--short) $(PYTEST)
+	@left_out=$$(.ci/peers); exec .venv/bin/python -m pytest --faults-table docs/faults.md -m "faults$${left_out:+ and $$left_out}" $(if $(SHORT),--short) $(PYTEST)
 
 lint:
 	@.ci/environment test $(PYTHON)

@@ -76,7 +76,7 @@ class Evidence:
 
     def hold(self, row: PartRow, looks: Sequence[Look]) -> None:
         """Keep the frames of an open row until it is closed, if their pictures will be kept."""
-        if row.computed is Code.OK and row.number % self._keep_ok_every:
+        if not looks or (row.computed is Code.OK and row.number % self._keep_ok_every):
             return
         size = sum(look.frame.image.nbytes for look in looks if look.frame is not None)
         with self._lock:

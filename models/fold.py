@@ -56,7 +56,7 @@ def fold(model: onnx.ModelProto, gray: bool = False) -> onnx.ModelProto:
     nodes = [helper.make_node("Cast", [picture.name], [wide], to=element), lay]
     first.input[0], first.input[1] = ready, new
     nodes += [node for node in graph.node if node is not cast]
-    kept = [tensor for tensor in graph.initializer if tensor.name != old or _reads(graph, old)]
+    kept = [tensor for tensor in graph.initializer if tensor.name != old or reads(graph, old)]
     for entries, stay in ((graph.node, nodes), (graph.initializer, kept)):
         stay = [type(entry).FromString(entry.SerializeToString()) for entry in stay]
         del entries[:]
@@ -89,12 +89,12 @@ def _picture(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
 
 def _first(graph: onnx.GraphProto, picture: str) -> tuple[onnx.NodeProto, onnx.NodeProto | None]:
     """The convolution that reads the picture, and the cast to half precision before it, if any."""
-    readers = [node for node in graph.node if _reads(onnx.GraphProto(node=[node]), picture)]
+    readers = [node for node in graph.node if reads(onnx.GraphProto(node=[node]), picture)]
     cast = None
     if len(readers) == 1 and readers[0].op_type == "Cast":
         cast = readers[0]
         readers = [
-            node for node in graph.node if _reads(onnx.GraphProto(node=[node]), cast.output[0])
+            node for node in graph.node if reads(onnx.GraphProto(node=[node]), cast.output[0])
         ]
     if len(readers) != 1 or readers[0].op_type != "Conv" or readers[0].input[1] == picture:
         shown = ", ".join(node.op_type for node in readers) or "nothing"
@@ -151,9 +151,9 @@ def _widened(conv: onnx.NodeProto, weights: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weights.transpose(0, 2, 3, 1)).reshape(count, 1, high, -1)
 
 
-def _reads(graph: onnx.GraphProto, name: str) -> bool:
+def reads(graph: onnx.GraphProto, name: str) -> bool:
     """Whether a node reads it, also inside the branches of a node."""
     return any(
-        name in node.input or any(_reads(part.g, name) for part in node.attribute)
+        name in node.input or any(reads(part.g, name) for part in node.attribute)
         for node in graph.node
     )

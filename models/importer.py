@@ -1,7 +1,8 @@
 """`quanjian-models import`: a detector made ready for the line, and proved to be the same.
 
-The preprocessing goes into the first convolution (`models/fold.py`); then both files look at the
-same pictures, through the node's own code, and the new one is written only if they agree.
+The preprocessing goes into the first convolution (`models/fold.py`), the edges of boxes are laid
+along memory (`models/distribution.py`); then both files look at the same pictures, through the
+node's own code, and the new one is written only if they agree.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edge.errors import ModelError
 from edge.vision import lens, plates
 from edge.vision.detector import Detector
 from edge.vision.image import decode_image
+from models.distribution import along_memory
 from models.fold import fold
 from models.sameness import Limits, prove
 
@@ -54,7 +56,7 @@ def take_in(source: Path, out: Path, gray: bool, folder: Path | None) -> dict[st
     half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
     trial = out.with_name(f".{out.name}.trial")
     try:
-        folded = fold(model, gray)
+        folded = along_memory(fold(model, gray))
         note = {"from_sha256": before.sha256, "input": "uint8 gray" if gray else "uint8 BGR"}
         words = onnx.StringStringEntryProto(key="quanjian_folded", value=json.dumps(note))
         folded.metadata_props.append(words)

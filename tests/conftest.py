@@ -7,6 +7,7 @@ import pytest
 
 pytest_plugins = [
     "tests.chromium_peer",
+    "tests.faults.table",
     "tests.gige_peer",
     "tests.loopback_peer",
     "tests.ingest_peer",  # after the peers it uses
@@ -18,6 +19,21 @@ pytest_plugins = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--short", action="store_true", help="long fault runs with a fifth of parts")
+    parser.addoption(
+        "--chaos",
+        type=_runs,
+        default=(5, 60.0),
+        metavar="RUNSxSECONDS",
+        help="how many chaos runs, and how long each; 5x60",
+    )
+    parser.addoption(
+        "--faults-table", metavar="FILE", help="the page whose last results this run writes"
+    )
+
+
+def _runs(text: str) -> tuple[int, float]:
+    runs, seconds = text.split("x")
+    return int(runs), float(seconds)
 
 
 @pytest.fixture

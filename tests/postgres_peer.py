@@ -84,14 +84,14 @@ def postgres() -> Iterator[EmbeddedServer | NamedServer]:
 @pytest.fixture
 def empty_database(postgres: EmbeddedServer | NamedServer) -> Iterator[str]:
     """The dsn of a new database without tables."""
-    with _made(postgres, template="template0") as dsn:
+    with made(postgres, template="template0") as dsn:
         yield dsn
 
 
 @pytest.fixture
 def database(postgres: EmbeddedServer | NamedServer) -> Iterator[str]:
     """The dsn of a new database with the hub's schema and no rows."""
-    with _made(postgres, template="quanjian") as dsn:
+    with made(postgres, template="quanjian") as dsn:
         yield dsn
 
 
@@ -110,7 +110,7 @@ def embedded(postgres: EmbeddedServer | NamedServer) -> None:
 
 
 @contextmanager
-def _made(server: EmbeddedServer | NamedServer, template: str) -> Iterator[str]:
+def made(server: EmbeddedServer | NamedServer, template: str) -> Iterator[str]:
     """A database that is dropped at the end, whoever is still connected."""
     name = f"test{next(_numbers)}"
     admin = server.dsn.replace("dbname=quanjian", "dbname=postgres")

@@ -144,9 +144,21 @@ def test_rows_stay_while_anything_speaks_for_them(
     holds.place(connection, "KPI-2026-11", "frozen", period, NOW + timedelta(days=1300))
     assert sweep(connection, settings, LATER) == []
     assert stored(connection) == everything[1:]
+    assert not Path(str(settings.retention.archive_dir)).exists()  # not even written
     with session.connect(database, "other") as other:
         assert session.rows(other, "archiving", lock=archive.LOCK) == [{"alone": False}]
     assert len(sweep(connection, settings, NOW + timedelta(days=1301))) == 1
+
+
+def test_a_row_that_came_late_keeps_its_week_as_long_as_it_is_here(
+    connection: session.Connection, settings: Settings
+) -> None:
+    written_long_ago(connection)
+    connection.execute("UPDATE part SET received_at = %s", (NOW,))
+    connection.execute("DELETE FROM ledger_row WHERE kind = 'epoch'")  # it stands in a week of 1970
+    assert sweep(connection, settings, NOW) == []
+    assert sweep(connection, settings, NOW + timedelta(days=1124)) == []
+    assert len(sweep(connection, settings, NOW + timedelta(days=1126))) == 1
 
 
 def test_a_hold_is_for_36_months_and_not_for_rows_that_are_gone(

@@ -137,3 +137,21 @@ def test_a_picture_that_cannot_be_encoded_or_written_leaves_the_row_alone(
     evidence.store(row)
     with pytest.raises(LedgerError):
         store.read(name)
+
+
+def test_parts_without_a_view_take_no_place_from_those_that_have_one(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    """A recipe that the node does not have: undecided, and no camera was asked."""
+    store = PictureStore(tmp_path / "pictures", ledger, 10, keep_free_mb=0)
+    evidence = Evidence(store, held_parts=2)
+    for number in (1, 2, 3):
+        row = part_row(number, Code.UNDECIDED)
+        ledger.open(row)
+        evidence.hold(row, ())
+        assert closed(ledger, row, evidence).views == ()
+    looks = [look(Code.NG)]
+    row = opened(ledger, 4, looks)
+    evidence.hold(row, looks)
+    assert closed(ledger, row, evidence).views[0].picture is not None
+    assert evidence.dropped == 0

@@ -210,6 +210,22 @@ def test_a_message_under_the_topic_of_another_node_is_refused(
         assert node.send(replace(ledger.batch(1, 14), node="node-1")).next == 14
 
 
+def test_a_batch_from_the_middle_of_a_ledger_never_seen_waits_for_its_birth(
+    wired: Settings, node: PlayedNode
+) -> None:
+    """Its first rows may be under way: only the node's own word makes rows before it lost."""
+    dsn, ledger = wired.database.dsn, PaperLedger()
+    shift_of_rows(ledger)
+    with worker(wired):
+        ack = node.send(ledger.batch(4, 14))
+        told = f"ledger {ledger.stream} is not known, and row 4 is not its first"
+        assert (ack.next, ack.refused) == (1, told)
+        assert asked(dsn, "SELECT 1 FROM cursor UNION ALL SELECT 1 FROM gap") == []
+        assert node.send(ledger.batch(1, 4)).next == 4
+        assert node.send(ledger.batch(4, 14)).next == 14
+    assert asked(dsn, "SELECT 1 FROM gap") == []
+
+
 def test_rows_that_the_node_gave_away_and_the_hub_lost_become_a_declared_gap(
     wired: Settings, node: PlayedNode
 ) -> None:

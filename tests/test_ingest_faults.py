@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from hub import metrics
-from hub.errors import StatementError
+from hub.errors import StatementError, StoreError
 from hub.settings import Settings
 from hub.store import rows, session
 from hub.store.embedded import EmbeddedServer
@@ -59,6 +59,18 @@ def test_a_batch_that_fails_at_its_last_step_leaves_no_row_behind(
     for table in ("part", "ledger_row", "law", "minute_count", "minute_cause"):
         assert asked(database, f"SELECT 1 FROM {table}") == [], table
     direct.execute("ALTER TABLE cursor DROP CONSTRAINT early")
+    assert rows.taken(direct, PLACE, ledger.batch(1, 14)).stored == 13
+
+
+def test_a_database_that_is_read_only_puts_no_row_to_blame(direct: session.Connection) -> None:
+    """Taken for a fault of the rows, the next moment's retry would put good ones in quarantine."""
+    ledger = PaperLedger()
+    shift_of_rows(ledger)
+    direct.execute("SET default_transaction_read_only = on")
+    with pytest.raises(StoreError) as told:
+        rows.taken(direct, PLACE, ledger.batch(1, 14))
+    assert not isinstance(told.value, StatementError)
+    direct.execute("SET default_transaction_read_only = off")
     assert rows.taken(direct, PLACE, ledger.batch(1, 14)).stored == 13
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from edge.mqtt.message import GENESIS, chain
+from edge.mqtt.message import GENESIS, Birth, chain
 from hub import registry
+from hub.intake import Place
 from hub.settings import Broker, Database, Retention, Settings, Web
-from hub.store import partitions, session
+from hub.store import partitions, rows, session
 from hub.store.archive import sweep
 from hub.store.migrate import TIMESCALE, migrate, shipped
 from hub.store.queries import all_queries
@@ -26,8 +27,6 @@ START = datetime(2026, 10, 1, tzinfo=timezone.utc)  # a Thursday: three weeks of
 PARTS = 3 * 7 * 24 * 12
 NOW = START + timedelta(weeks=3)
 FILLED = f"""
-INSERT INTO cursor (stream, plant, line, node, next, checked, root)
-VALUES ('s', 'jinan', 'line-1', 'node-1', {PARTS + 21}, {PARTS + 21}, 's');
 INSERT INTO part (stream, seq, at, received_at, plant, line, node, station, epoch, number, code,
                   reason, computed, defect, score, mode, recipe, model, trust, inspect_ms,
                   latency_ms, views, hash, raw)
@@ -64,10 +63,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "last_not_ok": {"plant": "jinan", "line": "line-1", "limit": 5},
     "parts_page": {**PERIOD, **ANYWHERE, **PAGE, "after_stream": None, "not_ok": True, "limit": 40},
     "stream_rows": {"stream": "s"},
-    "chain_checked": {
-        **{"stream": "s", "first": PARTS - 50, "after": PARTS + 21, "before": None},
-        **{"low": START, "high": NOW},
-    },
+    "chain_slice": {"stream": "s", "first": PARTS - 50, "count": 100},
     "rows_stored": {},
     "week_counted": {"since": START, "until": START + timedelta(weeks=1)},
 }
@@ -109,10 +105,21 @@ def connection(layer: Layer) -> Iterator[session.Connection]:
         yield opened
 
 
+def known(connection: session.Connection, stream: str, rows_of: int) -> None:
+    """A stream of node-1 whose rows are all verified."""
+    birth = Birth(v=1, stream=stream, next=1, head=rows_of, software="t")
+    rows.born(connection, Place("jinan", "line-1", "node-1"), birth)
+    connection.execute(
+        "UPDATE cursor SET next = %(n)s, checked = %(n)s WHERE stream = %(stream)s",
+        {"n": rows_of + 1, "stream": stream},
+    )
+
+
 def fill(dsn: str) -> None:
     registry.add(dsn, "jinan", "line-1", "node-1")
     with session.connect(dsn, "fill") as connection:
         partitions.make_ahead(connection, START.date(), 7)
+        known(connection, "s", PARTS + 20)
         for statement in FILLED.split(";\n"):
             connection.execute(statement.encode())
 
@@ -215,10 +222,7 @@ def test_a_week_is_sealed_and_its_chunks_are_dropped(
     at = datetime.now(timezone.utc) - timedelta(days=1200)
     raw = b'{"kind":"part","number":1}'
     digest = chain(GENESIS, 1, raw)
-    connection.execute(
-        "INSERT INTO cursor (stream, plant, line, node, next, checked, root) "
-        "VALUES ('old', 'jinan', 'line-1', 'node-1', 2, 2, 'old')"
-    )
+    known(connection, "old", 1)
     connection.execute(
         "INSERT INTO part (stream, seq, at, received_at, plant, line, node, station, epoch, number,"
         " code, computed, mode, recipe, trust, views, hash, raw) VALUES ('old', 1, %s, %s, 'jinan',"

@@ -1,9 +1,8 @@
 """A peer: `session.run` alone, on pictures that lie in memory as the graph wants them.
 
-What nobody can be faster than with the same model, runtime and threads. It runs the file as
-exported; ours runs the folded one beside it, whose graph begins with the frame's own bytes and so
-does a little of the work that this floor leaves out. Its pictures are those of the others, each
-made ready before its block: one picture all the time would lie in the cache, as theirs do not.
+What nobody can be faster than with the same file, runtime and threads. Its pictures are those of
+the others, each made ready before its block: one picture all the time would lie in the cache, as
+theirs do not.
 """
 
 import json
@@ -12,7 +11,8 @@ from typing import Any
 
 import onnxruntime
 
-from edge.vision.preprocess import InputSpec, Numbers, Preparer
+from edge.vision.metadata import input_spec
+from edge.vision.preprocess import Numbers, Preparer
 from models.blocks import serve
 
 
@@ -29,10 +29,10 @@ def main() -> None:
         job["model"], options, providers=["CPUExecutionProvider"]
     )
     asked = session.get_inputs()[0]
-    _batch, _channels, height, width = asked.shape
+    spec = input_spec(asked.type, asked.shape, None)
 
     def ready(picture: Any) -> Numbers:
-        preparer = Preparer(InputSpec(height, width, 3, "float32"))
+        preparer = Preparer(spec)
         preparer.prepare(picture)
         return preparer.input
 

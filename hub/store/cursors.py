@@ -57,20 +57,26 @@ def locked(
     first: int,
     follows: str | None = None,
     begins: int = 1,
+    born: bool = True,
 ) -> Cursor:
     """Lock the stream's cursor; a stream never seen gets one that starts at row `first`.
 
     Args:
         follows, begins: the stream that this one branched off from, and its own first row.
+        born: its birth is being read. Nothing else says what the node no longer holds: a batch
+            from the middle of a stream never seen is refused, for rows before it may be under way.
 
     Raises:
-        RegistryError: the node may not write, or not into this stream; nothing was written.
+        RegistryError: the node may not write, or not into this stream, or its birth must come
+            first; nothing was written.
     """
     where = {"stream": stream, **asdict(place)}
     found = session.rows(connection, "cursor_locked", **where)
     new = not found
     if new:
         registered(connection, place)
+        if first > 1 and not born:
+            raise RegistryError(f"ledger {stream} is not known, and row {first} is not its first")
         root = branches.root_of(connection, place.node, follows)
         if root is None or begins > first:
             follows, begins = None, 1

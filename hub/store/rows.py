@@ -116,7 +116,7 @@ def taken_many(
         works = []
         for place, batch in sorted(batches, key=lambda one: one[1].stream):
             try:
-                cursor = cursors.locked(connection, place, batch.stream, batch.first)
+                cursor = cursors.locked(connection, place, batch.stream, batch.first, born=False)
             except RegistryError as wrong:
                 outcomes[place.node] = wrong
                 continue

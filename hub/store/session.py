@@ -12,18 +12,24 @@ from hub.store.queries import query
 
 Connection = psycopg.Connection[DictRow]
 
+_PASSING = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, or an administrator: no row is at fault
+)
+
 
 @contextmanager
 def converted(what: str) -> Iterator[None]:
     """Turn any psycopg error inside into a sentence that starts with `what`.
 
     Raises:
-        StoreError: the database is away, restarting, full: the same may succeed later.
+        StoreError: the database is away, restarting, full, read-only: the same may succeed later.
         StatementError: it would be refused again.
     """
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError) as wrong:
+    except _PASSING as wrong:
         raise StoreError(f"{what}: {_first_line(wrong)}") from wrong
     except psycopg.Error as wrong:
         raise StatementError(f"{what}: {_first_line(wrong)}") from wrong
