@@ -32,18 +32,15 @@ class Work:
     bad: list[copied.Values] = field(default_factory=list)
     parts: int = 0
     later: list[Good | Bad] = field(default_factory=list)
-    """Rows that cannot be counted during the COPY, as their law or tag must be asked for first,
-    and those after them in the same law."""
+    """Rows that cannot be counted during the COPY, as their law or tag must be asked for first: all
+    rows of that law, so they stay in order."""
 
     def packed(self) -> Iterator[bytes]:
         """The part rows, each as it is read and counted; the others for their own tables aside."""
         packer, tally, later = PartPacker(self.place, self.stream), self.tally, self.later
-        waits = False
         for row in self.intake.reading():
-            if type(row) is Good and isinstance(row.row, TagRow):
-                later.append(row)
-            elif waits or not self.laws.has_asked(row):
-                waits = True
+            asks = type(row) is Good and isinstance(row.row, TagRow)
+            if asks or not self.laws.has_asked(row):
                 later.append(row)
             else:
                 tally.add(row)
