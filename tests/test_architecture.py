@@ -114,7 +114,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "cryptography": ("edge.mqtt.identity", "hub.authority", "tests"),
     "sqlite3": (*LEDGER, "edge.pictures", "bench", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
-    "onnxruntime": (*RUNTIME, "models", "bench.turns"),
+    "onnxruntime": (*RUNTIME, "models", "bench.turns", "tests.test_models_distribution"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
     "google": ("models.anomaly",),  # protobuf: what onnx raises
     "gi": ("edge.vision.introspection", "tests.rtsp_server"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from edge.mqtt.message import Birth, View
 from edge.terms import Code
@@ -144,6 +145,27 @@ def test_a_node_that_went_on_declares_what_the_backup_lost_and_goes_on(
         [law] = session.rows(ingest, "laws_of_stream", stream=ledger.stream)
         assert metrics.first_law(law).residue == 1  # part 11 is lost, and said to be
         assert verify(ingest, quiet).wrong == []
+
+
+def test_a_branch_is_followed_from_the_stream_that_it_left(
+    connection: session.Connection, ledger: PaperLedger
+) -> None:
+    ledger.write([part_row(11, at_ms=AT), counter_row(11, at_ms=AT)])
+    rows.taken(connection, PLACE, ledger.batch(12, 14))
+    branch = PaperLedger("b" * 32)  # its disk was restored after row 11
+    branch.entries = ledger.entries[:11]
+    branch.write([missed_row(11, 12), counter_row(12, at_ms=AT)])
+    branch.write([epoch_row(2), part_row(1, epoch=2, at_ms=AT), counter_row(1, 2, at_ms=AT)])
+    birth = Birth(v=1, stream=branch.stream, next=12, head=17, software="t")
+    rows.born(connection, PLACE, replace(birth, follows=ledger.stream, begins=12))
+    rows.taken(connection, PLACE, branch.batch(12, 17))
+    assert connection.execute("SELECT sum(elsewhere) AS n FROM law").fetchall()[0]["n"] > 0
+    found = verify(connection, quiet)
+    assert (found.wrong, found.streams, found.laws) == ([], 2, 2)
+    connection.execute("UPDATE ledger_row SET hash = repeat('0', 64) WHERE seq = 11")
+    first = f"ledger {ledger.stream}: row 11 is not what was acknowledged"
+    second = f"ledger {branch.stream}: row 12 is not what was acknowledged"
+    assert verify(connection, quiet).wrong == [first, second]
 
 
 def test_rows_that_come_meanwhile_are_not_half_in_it(

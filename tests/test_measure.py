@@ -193,14 +193,13 @@ def test_stations_are_measured_at_once_and_each_for_itself(
     wire(tmp_path, [False])
     add_station(tmp_path, [False])
     path = tmp_path / "edge.toml"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace(
-            'cameras = ["c2"]', 'cameras = ["c2"]\nmax_rate_per_s = 20'
-        ),
-        encoding="utf-8",
-    )
-    _, out, err = checked(tmp_path, capsys, "--measure", "--seconds", "1")
-    assert "10 parts/s at s1, 20 parts/s at s2" in err
+    text = path.read_text(encoding="utf-8")
+    for camera, rate in (("c1", 2), ("c2", 20)):
+        named = f'cameras = ["{camera}"]'
+        text = text.replace(named, f"{named}\nmax_rate_per_s = {rate}")
+    path.write_text(text, encoding="utf-8")
+    _, out, err = checked(tmp_path, capsys, "--measure", "--seconds", "2")
+    assert "2 parts/s at s1, 20 parts/s at s2" in err
     for name in ("s1", "s2"):
         assert f"{name}, commit to the ledger" in out
     wiring = settings.read(path)

@@ -4,26 +4,31 @@ broker to a real ingest worker, pictures by the gate; and then it is revoked."""
 import signal
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from edge import settings
+from edge.mqtt import identity
 from edge.mqtt.enrol import enrol
 from edge.mqtt.link import Link
 from edge.mqtt.message import View
 from edge.mqtt.uploads import LANES, Uploads
+from edge.node import Node
 from edge.outbox import Outbox
 from edge.pictures import PictureStore
 from edge.terms import Code
 from hub import registry
-from hub.authority import fingerprint
+from hub.authority import facts, fingerprint
+from hub.store import session
 from tests.gate_peer import GateHub
 from tests.hub_peer import until
-from tests.identity_peer import Plant, ShippedBroker
+from tests.identity_peer import Plant, ShippedBroker, utc
 from tests.ingest_peer import worker
 from tests.ledger_rows import STATION, epoch_row, part_row
+from tests.small_line import running, wire
 
 pytestmark = pytest.mark.needs_mosquitto
 
@@ -93,3 +98,55 @@ def test_rows_and_pictures_arrive_until_the_node_is_revoked(
             assert stored(database) == [1]
         finally:
             broker.kill()
+
+
+def test_a_running_node_renews_its_certificate_before_it_ends(
+    database: str, tmp_path: Path
+) -> None:
+    """`quanjian-edge run` with a certificate of 70 days, in a hub that hears its state."""
+    registry.add(database, "test", "line-1", "node-1")
+    plant = Plant(tmp_path / "plant")
+    broker = ShippedBroker(tmp_path, plant)
+    hub = GateHub(database, tmp_path / "hub", broker.hub)
+    hub.rules(plant)
+    files, key = hub.files("node-1"), identity.new_key()
+    files.key.parent.mkdir()
+    identity.write_key(files.key, key)
+    old = hub.authority.node(identity.request(key, "node-1"), "node-1", utc() - timedelta(days=70))
+    files.certificate.write_bytes(old)
+    files.authority.write_bytes(hub.authority.certificate)
+    with session.connect(database, "test") as connection:
+        said = facts(old)
+        session.rows(
+            connection,
+            "certificate_kept",
+            node="node-1",
+            serial=said.serial,
+            sha256=fingerprint(old),
+            not_before=said.not_before,
+            not_after=said.not_after,
+        )
+    wire(tmp_path / "line", [False])
+    (tmp_path / "token").write_text("unused")
+    config = tmp_path / "line" / "edge.toml"
+    with config.open("a", encoding="utf-8") as file:
+        file.write(f'\n[hub]\nbroker_host = "127.0.0.1"\nbroker_port = {broker.port}\n')
+        file.write(f'pictures_url = "{hub.url}"\ntoken_file = "{tmp_path / "token"}"\n')
+        file.write(f'ca_file = "{files.authority}"\nkey_file = "{files.key}"\n')
+        file.write(f'certificate_file = "{files.certificate}"\n')
+
+    def online() -> bool:
+        with psycopg.connect(database) as connection:
+            return connection.execute("SELECT online FROM node_state").fetchall() == [(True,)]
+
+    broker.start()
+    try:
+        with hub.gate(), hub.duties(), worker(hub.settings):
+            with running(Node(settings.read(config), unsigned=True)):
+                until(lambda: files.certificate.read_bytes() != old)
+                until(online)
+            new = identity.examine(files, "node-1", utc())
+        assert new.not_after - utc() > timedelta(days=89)
+        assert identity.read_key(files.key).private_numbers() != key.private_numbers()
+    finally:
+        broker.kill()

@@ -153,13 +153,13 @@ def test_a_server_killed_ten_times_never_gives_a_stale_picture_and_leaves_nothin
 
 @pytest.mark.needs_rtsp
 def test_a_pulled_cable_is_noticed_although_no_connection_closes(server: RtspServer) -> None:
-    camera = RtspCamera("c1", server.url, delay_s=DELAY_S, lost_after_s=0.7)
+    camera = RtspCamera("c1", server.url, delay_s=DELAY_S, lost_after_s=2.0)
     frames_of(camera, 3)
     with pytest.raises(CameraError, match="exposure_us: a rtsp camera cannot be set so"):
         camera.apply(View(camera="c1", exposure_us=100))
     server.pull_cable()
     pulled_s = time.monotonic()
-    with pytest.raises(CameraError, match=r"no picture for 0\.7 s"):
+    with pytest.raises(CameraError, match="no picture for 2 s"):
         frames_of(camera, 1000)
     assert time.monotonic() - pulled_s < WAIT_S / 2
     server.kill()  # ends the read that hangs

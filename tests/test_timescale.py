@@ -63,7 +63,10 @@ ASKED: dict[str, dict[str, Any]] = {
     "last_not_ok": {"plant": "jinan", "line": "line-1", "limit": 5},
     "parts_page": {**PERIOD, **ANYWHERE, **PAGE, "after_stream": None, "not_ok": True, "limit": 40},
     "stream_rows": {"stream": "s"},
-    "chain_slice": {"stream": "s", "first": PARTS - 50, "count": 100},
+    "chain_checked": {
+        **{"stream": "s", "first": PARTS - 50, "after": PARTS + 21, "before": None},
+        **{"low": START, "high": NOW},
+    },
     "rows_stored": {},
     "week_counted": {"since": START, "until": START + timedelta(weeks=1)},
 }

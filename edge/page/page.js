@@ -16,6 +16,7 @@ const ALERTS = {
   plc_lost: "PLC 通信中断", map_wrong: "PLC 寄存器不符", ledger_fault: "台账无法写入",
   recipe_unknown: "配方不存在", pairing_lost: "图像与编号对不上", parts_missed: "有工件未检",
   bypass: "旁路中：工件未经检测", unsigned: "未签发模型在运行", stop_request: "请求停线",
+  ledger_restored: "台账磁盘被还原或复制",
 };
 const FAULTS = {
   starting: "正在启动", camera: "相机没有图像", ledger: "台账写不进磁盘", detector: "检测器没有反应",

@@ -145,6 +145,10 @@ ORDER BY seq;
 -- Rows of a stream that are in archives: first, last, hash of the last.
 SELECT first, last, hash FROM archive_run WHERE stream = %(stream)s ORDER BY first;
 
+-- name: gaps_of_stream
+-- Rows of a stream that are not in it: first, last, and the stream that has them, NULL = none.
+SELECT first, last, held_by FROM gap WHERE stream = %(stream)s ORDER BY first;
+
 -- name: laws_of_stream
 -- The laws of a stream, every column.
 SELECT * FROM law WHERE stream = %(stream)s ORDER BY station, epoch;
