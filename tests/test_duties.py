@@ -1,5 +1,6 @@
 """Duties: one leads; partitions come before their day; every kind of loss becomes an alarm."""
 
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -17,6 +18,7 @@ from hub.intake import Place
 from hub.settings import Broker, Database, Settings, Web
 from hub.settings import Duties as DutiesSettings
 from hub.store import rows, session
+from hub.store.partitions import make_ahead
 from tests.ledger_rows import counter_row, epoch_row, part_row, stamp
 from tests.loopback_peer import wait_for
 from tests.paper_ledger import PaperLedger
@@ -104,6 +106,26 @@ def test_chains_are_checked_in_slices_that_join(
     for checked, left in ((6, True), (11, True), (12, True), (12, False)):
         assert chains.check(connection, budget_s=0) is not left
         assert asked(database, "SELECT checked FROM cursor") == [{"checked": checked}]
+
+
+def test_rows_that_move_into_their_week_while_they_are_checked_are_not_missing(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    """The check was planned before the partition was there, and reads after its rows have moved."""
+    at_ms = round(now.timestamp() * 1000)
+    batch = PaperLedger().write([part_row(number, at_ms=at_ms) for number in range(1, 12)])
+    assert rows.taken(connection, PLACE, batch).stored == 11
+    chains = Chains(rows=50)
+    checking = threading.Thread(target=chains.check, args=(connection, 60))
+    with session.connect(database, "mover") as mover:
+        with mover.transaction():
+            assert make_ahead(mover, now.date(), 0)
+            checking.start()
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            wait_for(lambda: bool(asked(database, waits)), "the check waits for the lock")
+        checking.join(30)
+    assert chains.broken == {}
+    assert asked(database, "SELECT checked, next FROM cursor") == [{"checked": 12, "next": 12}]
 
 
 def test_a_stream_waits_only_from_its_oldest_unverified_row_on(

@@ -95,10 +95,10 @@ def run(name: str, server: EmbeddedServer, folder: Path) -> list[str]:
 def found(
     postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, list[str]]]:
-    """What the short run finds in each copy; two run at a time."""
+    """What the short run finds in each copy; three run at a time."""
     folder = tmp_path_factory.mktemp("mutants")
     names = ["none", *(name for name, told in MUTANTS.items() if told["run"] == "kills")]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         results = {name: pool.submit(run, name, postgres, folder / name) for name in names}
         yield {name: result.result() for name, result in results.items()}
 
