@@ -214,11 +214,12 @@ def test_a_node_is_not_ready_for_a_recipe_whose_parts_move_too_far(tmp_path: Pat
     plc = SimulatedPlc(tmp_path, parts=2, rate=2)  # its first part waits for TriggerReady
     node = Node(wiring, unsigned=True)
     with running(node):
-        until(lambda: "margin_mm" in str(station_of(node)["fault"]), within_s=30)
-        assert station_of(node)["state"] == "error"
-        assert "recipe 1: [station s1] c1: [motion] margin_mm: parts are up to" in str(
-            station_of(node)["fault"]
+        until(lambda: "margin_mm" in str(node.unready("s1")), within_s=30)
+        assert str(node.unready("s1")).startswith(
+            "recipe 1: [station s1] c1: [motion] margin_mm: parts are up to"
         )
+        until(lambda: station_of(node)["state"] == "error", within_s=30)
+        assert station_of(node)["fault"] == {"word": "recipe", "about": "1"}
     plc.process.kill()
     plc.process.wait(10)
     assert [row for row in rows_of(tmp_path) if isinstance(row, PartRow)] == []
