@@ -112,7 +112,7 @@ class HubPeer:
         compared = None
         if birth.mark is not None and birth.mark.seq < self.next(stream) + self.cursor_lie:
             same = self.hash_of(stream, birth.mark.seq) == birth.mark.hash
-            compared = Compared(seq=birth.mark.seq, same=same)
+            compared = Compared(seq=birth.mark.seq, hash=birth.mark.hash, same=same)
         self._acknowledge(node, stream, compared=compared)
 
     def _same_node(self, node: str, told: Batch | Birth) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from edge.errors import LedgerError
 from edge.mqtt.delivery import ANSWER_S, Delivery, SendBatch
-from edge.mqtt.message import MAX_BATCH_ROWS, Ack, Batch, Birth, RowMark
+from edge.mqtt.message import MAX_BATCH_ROWS, Ack, Batch, Birth, Compared, RowMark
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Feed:
         first, head = self.source.first, self.source.head
         try:
             same = ack.hash is not None and ack.hash == self.source.hash_of(ack.next - 1)
-            told = None if ack.compared is None else (ack.compared.seq, ack.compared.same)
+            told = self._compared(ack.compared)
             gone = self.delivery.heard(ack.next, ack.refused, first, head, now_s, same, told)
             if self.delivery.branch is not None:
                 self._branch_off(self.delivery.branch, now_s)
@@ -104,6 +104,12 @@ class Feed:
                 self.source.acknowledge(gone)
         except LedgerError as wrong:
             self.delivery.pause(str(wrong), now_s)
+
+    def _compared(self, said: Compared | None) -> tuple[int, bool] | None:
+        """What the hub says of a row of ours; the question may have been that of a copied disk."""
+        if said is None or said.hash != self.source.hash_of(said.seq):
+            return None
+        return said.seq, said.same
 
     def _branch_off(self, from_seq: int, now_s: float) -> None:
         """The disk was restored or copied: what the hub has not seen goes on as a new stream."""

@@ -277,9 +277,13 @@ class Birth(Wire, frozen=True, kw_only=True):
 
 
 class Compared(Wire, frozen=True, kw_only=True):
-    """Whether the hub has the row of a birth's `mark` as the node has it. True for ever."""
+    """Whether the hub has the row of a birth's `mark` as the node has it. True for ever.
+
+    `hash` is the mark's own: two nodes that run from copies of one disk hear each other's answers.
+    """
 
     seq: Annotated[int, Meta(ge=1, lt=2**53)]
+    hash: Sha256
     same: bool
 
 

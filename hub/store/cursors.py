@@ -47,7 +47,7 @@ def compared(connection: Connection, birth: Birth, cursor: Cursor) -> Compared |
         return None
     last = cursor.hash if mark.seq == cursor.next - 1 else None
     digest = last or branches.row_hash(connection, birth.stream, mark.seq)
-    return Compared(seq=mark.seq, same=digest == mark.hash)
+    return Compared(seq=mark.seq, hash=mark.hash, same=digest == mark.hash)
 
 
 def locked(
