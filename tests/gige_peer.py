@@ -4,9 +4,12 @@ The standard fixes its port, so only one can run on a computer; the next one wai
 """
 
 import contextlib
+import fcntl
+import os
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +23,7 @@ ADDRESS = "127.0.0.1"
 SERIAL = "GVX1"
 _PORT = 3956
 _WAIT_S = 60.0
+_TURN = Path(tempfile.gettempdir()) / f"arv-fake-gv-camera.{os.getuid()}.lock"
 
 
 def choice(name: str, *entries: str) -> str:
@@ -74,12 +78,17 @@ class FakeCamera:
 
 @contextlib.contextmanager
 def fake_camera(*options: str) -> Iterator[FakeCamera]:
-    """A fake camera for the time of the block; options as of arv-fake-gv-camera-0.8."""
-    camera = FakeCamera(*options)
-    try:
+    """A fake camera for the time of the block; options as of arv-fake-gv-camera-0.8.
+
+    Two that start at once would share the port and take each other's packets: by a lock on a file
+    the processes that run tests take turns.
+    """
+    with contextlib.ExitStack() as stack:
+        turn = stack.enter_context(_TURN.open("a"))
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        camera = FakeCamera(*options)
+        stack.callback(camera.kill)
         yield camera
-    finally:
-        camera.kill()
 
 
 @pytest.fixture(scope="session")
