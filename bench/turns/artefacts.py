@@ -58,7 +58,7 @@ def exported(weights: Path, out: Path, imgsz: tuple[int, int], head: str, traine
 
 
 def make(folder: Path, trainer: Path) -> Artefacts:
-    """Make what is not in `folder` yet.
+    """Make what is not in `folder` yet, and what is itself measured in any case.
 
     Raises:
         TrainingError: a command failed, such as for want of the trainer's environment.
@@ -70,8 +70,7 @@ def make(folder: Path, trainer: Path) -> Artefacts:
         out = folder / f"base-{side}.onnx"
         plain[side] = exported(BASE, out, (side, side), "raw", trainer)
         folded[side] = folder / f"base-{side}-folded.onnx"
-        if not folded[side].is_file():
-            command("models", "import", plain[side], "--out", folded[side])
+        command("models", "import", plain[side], "--out", folded[side])  # as this code makes it
     int8 = folder / "base-640-int8.onnx"
     if not int8.is_file():
         pictures = folder / "calibration"
