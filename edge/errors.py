@@ -17,10 +17,15 @@ class SettingsError(EdgeError):
 
     hint = "Correct the named keys and run `quanjian-edge check`."
 
-    def __init__(self, path: str, problems: list[str]) -> None:
+    def __init__(self, path: str, problems: list[str], hint: str | None = None) -> None:
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"{path}: {len(problems)} problem(s)\n{lines}")
         self.problems = problems
+        self.hint = hint or self.hint
+
+
+OPTIONS_HINT = "Correct the named options; --help says what there is."
+"""Of a SettingsError whose mistakes are on the command line."""
 
 
 class CameraError(EdgeError):

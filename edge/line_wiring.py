@@ -80,8 +80,8 @@ def _source(settings: Settings, tag: Tag) -> Iterator[str]:
 
 
 def _place(tag: Tag) -> Iterator[str]:
-    if tag.type is None or tag.area is None:
-        return
+    if tag.type is None or tag.area is None or tag.address is None:
+        return  # an address that is no device says nothing of its area either
     bits = tag.area in ("coil", "discrete")
     if bits and tag.type != "bit":
         yield f"type: {tag.type!r} in an area of bits; expected 'bit'"

@@ -338,7 +338,8 @@ def read(path: Path) -> Settings:
     try:
         content = path.read_bytes()
     except OSError as wrong:
-        raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
+        hint = "Name the right file with --config; this user must be allowed to read it."
+        raise SettingsError(str(path), [f"cannot be read: {wrong}"], hint) from wrong
     settings, problems = sections.parse(
         content, Settings, lambda s: [*crossed(s), *by_wire(s), *upstream(s.hub)], fill
     )

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from edge.errors import SettingsError
+from edge.errors import OPTIONS_HINT, SettingsError
 from edge.plc.codecs import SERIAL
 from edge.plc.images import Outputs
 from edge.plc.program import program_code, shipped_code
@@ -168,7 +168,7 @@ def plan_from(args: argparse.Namespace) -> LinePlan:
     )
     problems += [text for good, text in checks if not good]
     if problems:
-        raise SettingsError("simulate", problems)
+        raise SettingsError("simulate", problems, OPTIONS_HINT)
     return LinePlan(
         rate=args.rate,
         defect_rate=args.defect_rate,

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from edge import recipe as recipes
 from edge import runtime_section, settings
-from edge.errors import EdgeError, ModelError, SettingsError
+from edge.errors import OPTIONS_HINT, EdgeError, ModelError, SettingsError
 from edge.settings import Runtime, Settings
 from edge.tuning import Goal, Trial, candidates, choose, chosen_keys, cores, measure, neighbour
 from edge.vision import providers
@@ -72,9 +72,11 @@ def run(asked: argparse.Namespace) -> int:
         EdgeError: nothing runs, or what was named cannot be read or written.
     """
     if not asked.model and asked.config is None:
-        raise SettingsError("tune", ["--config or --model: missing; expected one of them"])
+        raise SettingsError(
+            "tune", ["--config or --model: missing; expected one of them"], OPTIONS_HINT
+        )
     if asked.write and asked.config is None:
-        raise SettingsError("tune", ["--write: needs --config, the file to write to"])
+        raise SettingsError("tune", ["--write: needs --config, the file to write to"], OPTIONS_HINT)
     wiring = None if asked.config is None else settings.read(asked.config)
     base = Runtime() if wiring is None else wiring.runtime
     models = asked.model or [_largest(wiring)]

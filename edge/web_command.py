@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge import settings, speed
-from edge.errors import CameraError, SettingsError
+from edge.errors import OPTIONS_HINT, CameraError, SettingsError
 from edge.release import Loaded, load
 from edge.settings import Settings
 from edge.terms import Frame
@@ -61,7 +61,8 @@ def run(asked: argparse.Namespace) -> int:
         CameraError: the camera cannot be opened or is lost.
     """
     if asked.seconds is not None and not asked.seconds > 0:
-        raise SettingsError("web", [f"--seconds: got {asked.seconds:g}, expected above 0"])
+        problem = f"--seconds: got {asked.seconds:g}, expected above 0"
+        raise SettingsError("web", [problem], OPTIONS_HINT)
     wiring = settings.read(asked.config)
     entry = next((r for r in wiring.recipe if r.number == asked.recipe), None)
     if entry is None:

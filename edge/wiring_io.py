@@ -125,7 +125,22 @@ def lines(io: Io) -> list[str]:
     ]
     if io.kind == "gpio" and io.watchdog_register is not None:
         problems.append(f"{where} watchdog_register: lines of the computer have none")
-    return problems
+    return problems + watched(io, where)
+
+
+def watched(io: Io, where: str) -> list[str]:
+    """A watchdog's time that its register cannot hold would be another one, and longer perhaps."""
+    if io.watchdog_register is None or None in (io.watchdog_ms, io.watchdog_unit_ms):
+        return []
+    ticks, over_ms = divmod(io.watchdog_ms, io.watchdog_unit_ms)
+    if not over_ms:
+        return []
+    shorter, longer = (n * io.watchdog_unit_ms for n in (ticks, ticks + 1))
+    fitting = f"{shorter} or {longer}" if shorter >= WATCHDOG_LEAST_MS else f"{longer}"
+    return [
+        f"{where} watchdog_ms: {io.watchdog_ms}; expected {fitting}, as register "
+        f"{io.watchdog_register} counts in watchdog_unit_ms = {io.watchdog_unit_ms}"
+    ]
 
 
 def gate(io: Io) -> list[str]:

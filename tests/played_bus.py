@@ -41,7 +41,8 @@ class Line:
     beat: int = 0
     tags: TagLane = field(default_factory=lambda: TagLane([], 0.0))
     readings: list[Reading] = field(default_factory=list)
-    timeout_s: float = 0.3  # what a dead unit costs
+    timeout_s: float = 0.3  # what a dead unit costs, ...
+    brief_s: float = 0.05  # ... and what a brief question to it
 
     def __post_init__(self) -> None:
         self.roundabout = Roundabout(list(self.turns.values()), self.tags, self.timeout_s)
@@ -72,7 +73,8 @@ class Line:
             return
         assert turns is not None
         if unit in self.dead or (self.deaf_to_writes and frame.request.values):
-            self.now_s += self.timeout_s * (unit in self.dead)
+            if unit in self.dead:
+                self.now_s += self.brief_s if frame.brief else self.timeout_s
             self._tell(turns, turns.failed(frame, f"unit {unit} fails", self.now_s))
             return
         values: tuple[int, ...] = ()

@@ -2,7 +2,9 @@
 
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from msgspec import structs
@@ -21,7 +23,6 @@ from edge.plc.handshake import (
 )
 from edge.plc.slave import PtySlave, Slave
 from edge.plc.transaction import Answer, Refusal, Refused, Request
-from edge.plc.turns import SILENCES
 from edge.terms import Cause, Code
 from tests.serial_peers import Babbler, ScriptedPeer, until
 from tests.tiny_plc import (
@@ -202,33 +203,51 @@ def test_a_dead_plc_does_not_stop_its_neighbour_on_the_same_line() -> None:
             first.wait(Taken, made)
         assert not first.of(LinkLost)
         two.slave.answering = True
-        second.wait(LinkBack, 2, within_s=12.0)  # after 5 s without a part it is asked for sure
+        second.wait(LinkBack, 2, within_s=5.0)
 
 
-def test_a_dead_plc_is_not_asked_while_a_part_of_its_neighbour_waits_for_its_verdict() -> None:
-    asked = [0]
+class Watched(Slave):
+    """Notes who is asked and when."""
 
-    class Dead(Slave):
-        """Hears what it is asked and says nothing."""
+    asked: ClassVar[list[tuple[int, float]]]
 
-        def answer(self, request: Request | Refusal) -> Answer | Refused | None:
-            asked[0] += request.unit == self.unit
-            return None
+    def answer(self, asked: Request | Refusal) -> Answer | Refused | None:
+        """What it says to one request."""
+        if asked.unit == self.unit:
+            self.asked.append((self.unit, time.monotonic()))
+        return super().answer(asked)
 
+
+def test_a_dead_plc_is_asked_no_longer_than_it_would_answer_while_its_neighbour_waits() -> None:
+    Watched.asked = []
+    dead = Watched(2, REGISTERS)
     with (
-        TinyPlc(1, takes=False) as one,
-        PtySlave([one.slave, Dead(2, REGISTERS)]) as line,
-        running(line.port, station(1, deadline_ms=4000), station(2)) as (_, (first, second)),
+        TinyPlc(1, takes=False, slave=Watched(1, REGISTERS)) as one,
+        TinyPlc(2, slave=dead) as two,
+        PtySlave([one.slave, dead]) as line,
+        running(line.port, station(1, deadline_ms=12_000), station(2), reply_timeout_s=1.0) as (
+            _,
+            (first, second),
+        ),
     ):
         ready(one)
+        ready(two)
+        dead.answering = False
         second.wait(LinkLost)
-        until(lambda: asked[0] >= SILENCES)
+        until(lambda: [unit for unit, _ in Watched.asked[-40:]].count(2) == 1, within_s=20.0)
         one.part()
-        first.wait(Triggered)
-        before = asked[0]
-        assert first.wait(Expired) == [Expired(1, 101, False)]
-        assert asked[0] == before
-        until(lambda: asked[0] > before, within_s=10.0)
+        first.wait(Triggered, within_s=10.0)
+        began_s = time.monotonic()
+        until(lambda: sum(u == 2 and s > began_s for u, s in Watched.asked) >= 2, within_s=10.0)
+        kept_s = [
+            later - sooner
+            for (unit, sooner), (_, later) in pairwise(Watched.asked)
+            if unit == 2 and sooner > began_s
+        ]
+        assert max(kept_s) < 0.5, "half of its reply_timeout_s"
+        dead.answering = True
+        second.wait(LinkBack, 2, within_s=8.0)
+        assert first.of(Expired) == [], "the part of the neighbour is still under way"
 
 
 def test_a_verdict_does_not_go_out_late_behind_an_answer_owed_to_another_station() -> None:

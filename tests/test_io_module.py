@@ -147,6 +147,51 @@ def test_off_is_ordered_though_the_answer_to_a_look_may_still_come(module: Modul
     io.close()
 
 
+def test_off_whose_request_was_damaged_is_ordered_again_as_soon_as_it_should_be_answered(
+    module: Module,
+) -> None:
+    io = IoModule(wiring(module.port, reply_timeout_s=1.0))
+    io.open()
+    io.write(frozenset({"ok"}))
+    module.damage(ORDER, 2, answers=False)
+    ordered_s = time.monotonic()
+    assert [io.write(frozenset()) for _ in range(3)] == [False, False, True]
+    read_back_s = time.monotonic() - ordered_s
+    module.wait_for(1, False)
+    assert module.pulses(1)[-1][1] - ordered_s < 0.5
+    assert read_back_s < 0.5, "no late answer to an order is taken for its reading"
+    io.close()
+
+
+@pytest.mark.parametrize("hit", [ORDER, READ_BACK])
+def test_while_ok_stands_nothing_is_waited_for_beyond_the_end_of_its_pulse(
+    module: Module, hit: Callable[[bytes], bool]
+) -> None:
+    io = IoModule(wiring(module.port, reply_timeout_s=1.0))
+    io.open()
+    module.damage(hit, answers=False)
+    ordered_s = time.monotonic()
+    assert not io.write(frozenset({"ok"}), 0.2)
+    assert io.write(frozenset()) or io.write(frozenset())
+    module.wait_for(1, False)
+    assert time.monotonic() - ordered_s < 0.2 + 2 * 1.0 + 0.3  # the reading waits as ever
+    assert all(off_s - ordered_s < 0.7 for _, off_s in module.pulses(1))
+    io.close()
+
+
+def test_a_look_that_nobody_answers_is_back_within_its_time(module: Module) -> None:
+    io = IoModule(wiring(module.port, reply_timeout_s=1.0))
+    io.open()
+    module.damage(of(2), answers=False)
+    for _ in range(7):  # the others wait for what may still come to the first
+        began_s = time.monotonic()
+        assert io.read(0.2).levels == ()
+        assert time.monotonic() - began_s < 0.7
+    until(lambda: bool(io.read(3.0).levels))
+    assert io.is_open, "one damaged frame is no lost module"
+    io.close()
+
+
 def test_a_watchdog_is_fed_again_at_once_after_a_damaged_frame(module: Module) -> None:
     io = IoModule(wiring(module.port, watchdog_register=WATCHDOG_REGISTER, watchdog_ms=1000))
     io.open()

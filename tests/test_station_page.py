@@ -65,6 +65,11 @@ def test_the_page_and_the_hub_call_a_fault_by_one_name() -> None:
     assert table("FAULTS") == {word: WORDS[f"fault.{word}"][0] for word in get_args(FaultWord)}
 
 
+def test_the_operators_page_says_what_to_do_about_each_fault() -> None:
+    manual = (EDGE.parent / "docs" / "operator.zh-CN.md").read_text(encoding="utf-8")
+    assert [text for text in table("FAULTS").values() if f"| {text}" not in manual] == []
+
+
 @pytest.mark.needs_chromium
 def test_what_a_person_reads_on_the_page_is_chinese(chromium: Chromium) -> None:
     standing = Standing("s1", (), {}, ())

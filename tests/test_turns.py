@@ -229,11 +229,12 @@ def one_left_alone(deadline_ms: int = 400, max_rate_per_s: float = 10.0) -> Line
     return bus
 
 
-def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool]]:
+def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool, bool]]:
     """Unit 1 makes a part every so often for a minute, each judged at once, or none.
 
     Returns:
-        When unit 2 was asked, and whether a part of unit 1 was between trigger and echo.
+        When unit 2 was asked, whether only briefly, and whether a part of unit 1 was between
+        trigger and echo.
     """
     bus.takes = judged
     ends_s, next_s, asked = bus.now_s + 60, bus.now_s, []
@@ -247,7 +248,8 @@ def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool
             assert isinstance(new, Triggered)
             number = new.trigger.part.number
             bus.turns[1].handshake.submit(1, number, Code.OK, 0, 0.1, 9, bus.now_s)
-        asked += [(now_s, under_way) for unit, _ in bus.frames[before:] if unit == 2]
+        new = [frame for unit, frame in bus.frames[before:] if unit == 2]
+        asked += [(now_s, frame.brief, under_way) for frame in new]
     return asked
 
 
@@ -255,33 +257,50 @@ def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool
     ("every_s", "judged", "max_rate_per_s", "least_s", "most_s"),
     [
         (1.0, True, 1.0, 1.4, 4.0),  # a part can come once a second: it is over before the next
-        (0.3, True, 10.0, 5.0, 6.0),  # sooner: now and then, between two parts
-        (0.2, False, 10.0, 10.0, 11.0),  # always one under way
+        (0.3, True, 10.0, 5.0, 6.5),  # sooner: now and then, between two parts
+        (0.2, False, 10.0, 10.0, 12.5),  # always one under way
     ],
 )
-def test_a_dead_plc_is_asked_between_the_parts_of_its_neighbour_and_never_forgotten(
+def test_a_dead_plc_is_asked_wholly_between_the_parts_of_its_neighbour_and_never_forgotten(
     every_s: float, judged: bool, max_rate_per_s: float, least_s: float, most_s: float
 ) -> None:
     bus = one_left_alone(max_rate_per_s=max_rate_per_s)
     asked = producing(bus, every_s, judged)[1:]  # the first may come before the first part
-    assert any(under_way for _, under_way in asked) != judged
-    pauses = [later - sooner for (sooner, _), (later, _) in pairwise(asked)]
+    wholly = [(at_s, under_way) for at_s, brief, under_way in asked if not brief]
+    assert any(under_way for _, under_way in wholly) != judged
+    pauses = [later - sooner for (sooner, _), (later, _) in pairwise(wholly)]
     assert least_s <= min(pauses)
     assert max(pauses) <= most_s
     assert len(bus.of(1, Taken)) >= 50 * judged
 
 
-def test_a_dead_plc_that_answers_a_sounding_is_read_at_once_whatever_is_under_way() -> None:
+@pytest.mark.parametrize(("every_s", "judged"), [(0.3, True), (0.2, False)])
+def test_a_plc_that_lives_again_is_found_within_four_seconds_beside_a_busy_neighbour(
+    every_s: float, judged: bool
+) -> None:
+    bus = one_left_alone()
+    asked = producing(bus, every_s, judged)
+    assert max(later[0] - sooner[0] for sooner, later in pairwise(asked)) < 4.0
+    bus.dead.clear()
+    began_s = bus.now_s
+    while bus.turns[2].left_alone:
+        bus.run(1)
+    assert bus.now_s - began_s < 4.0
+    assert not any(frame.brief for frame in bus.run(10)), "it lives"
+
+
+def test_a_dead_plc_that_answers_a_sounding_is_read_at_once_and_wholly() -> None:
     bus = one_left_alone(deadline_ms=8000)
     stubborn(bus)
     bus.now_s += 4  # since it was asked
-    before = len(bus.frames)
-    bus.run(6)
-    assert {unit for unit, _ in bus.frames[before:]} == {1}
+    while bus.frames[-1][0] != 2:
+        bus.run(1)
+    assert bus.frames[-1][1].brief
     bus.roundabout.put_off(bus.turns[2])
+    bus.now_s += 4
     before = len(bus.frames)
     bus.run(3)
-    assert 2 in {unit for unit, _ in bus.frames[before:]}
+    assert [frame.brief for unit, frame in bus.frames[before:] if unit == 2] == [False]
 
 
 def test_two_stations_are_read_in_turn_and_the_verdict_of_either_goes_first() -> None:

@@ -255,11 +255,29 @@ def test_a_damaged_frame_costs_neither_a_pulse_nor_the_line(
         a_part(line, module)
         assert line.wait(Taken).code is Code.OK
         line.until(lambda: module.damaged and not module.on(OK))
-        line.pass_for(0.5)  # the read-back waits for what may still come
         a_part(line, module)
         assert line.wait(Taken, 2).code is Code.OK
         line.until(lambda: not module.on(OK))
     assert (line.all(LinkLost), len(module.pulses(OK))) == ([], 2)
+    assert len(line.all(EpochOpened)) == 1, "no part could have gone by unseen"
+
+
+def test_off_waits_for_no_reading_that_nobody_answers(module: Module) -> None:
+    ordered = [False]
+
+    def reading_of_ok(asked: bytes) -> bool:
+        if asked[1] == 15:
+            ordered[0] = bool(asked[7] >> OK & 1)
+        return asked[1] == 1 and ordered[0]
+
+    with Inspecting(module, reply_timeout_s=1.0, watchdog_ms=3000) as line:
+        line.until(lambda: module.on(LIVE))
+        module.damage(reading_of_ok, answers=False)
+        came_s = a_part(line, module)
+        line.until(lambda: module.damaged and not module.on(OK))
+        assert line.wait(Expired).written is True
+    ((_, off_s),) = module.pulses(OK)
+    assert off_s < came_s + 0.4 + 0.15 + 0.3
 
 
 def test_an_ok_that_did_not_come_is_ordered_again_only_while_its_pulse_may_begin(

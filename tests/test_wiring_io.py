@@ -86,6 +86,19 @@ def alone(old: str, new: str) -> str:
             "[io box] watchdog_register: lines of the computer have none",
         ),
         (
+            beside('ok = "0"', 'ok = "0"\nwatchdog_register = 3\nwatchdog_ms = 950'),
+            "[io box] watchdog_ms: 950; expected 900 or 1000, as register 3 counts in "
+            "watchdog_unit_ms = 100",
+        ),
+        (
+            beside(
+                'ok = "0"',
+                'ok = "0"\nwatchdog_register = 3\nwatchdog_ms = 100\nwatchdog_unit_ms = 1000',
+            ),
+            "[io box] watchdog_ms: 100; expected 1000, as register 3 counts in "
+            "watchdog_unit_ms = 1000",
+        ),
+        (
             beside('io = "box"', 'io = "bax"'),
             "[station s1] io: no [[io]] is named 'bax'; there are ['box']",
         ),

@@ -24,7 +24,7 @@ from edge.commissioning.rules import NAMES, STEPS
 from edge.commissioning.scale import Box, box_of
 from edge.commissioning.terminal import Terminal
 from edge.commissioning.walk import Tried, Walk
-from edge.errors import SettingsError
+from edge.errors import OPTIONS_HINT, SettingsError
 from edge.record import duration_s
 
 RESULTS = {"passed": "通过", "failed": "没有通过", "refused": "不能做"}
@@ -114,7 +114,8 @@ def run(asked: argparse.Namespace) -> int:
             return 0
         who = asked.who or terminal.ask("操作人姓名：")
         if not 0 < len(who.strip()) <= 50:
-            raise SettingsError("commission", ["--who: expected a name of 1 to 50 characters"])
+            problem = "--who: expected a name of 1 to 50 characters"
+            raise SettingsError("commission", [problem], OPTIONS_HINT)
         walk = Walk(wiring, held, terminal, who.strip(), options)
         step: Step | None = "manual" if asked.what == "manual" else asked.step
         try:
@@ -192,7 +193,8 @@ def _subject(walk: Walk, step: Step, asked: argparse.Namespace) -> str:
     if step == "sign" or (named is None and len(subjects) == 1):
         return subjects[0]
     if named not in subjects:
-        raise SettingsError(option, [f"got {named!r}, expected one of {list(subjects)}"])
+        problem = f"got {named!r}, expected one of {list(subjects)}"
+        raise SettingsError(option, [problem], OPTIONS_HINT)
     return named
 
 
@@ -244,7 +246,7 @@ def _options(asked: argparse.Namespace) -> Options:
     box = _box(asked.box, problems)
     persons = [_person(text, problems) for text in (asked.first, asked.second) if text is not None]
     if problems:
-        raise SettingsError("commission", problems)
+        raise SettingsError("commission", problems, OPTIONS_HINT)
     return Options(
         within_s=asked.within,
         unsigned=asked.unsigned,

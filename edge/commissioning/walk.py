@@ -27,7 +27,7 @@ from edge.commissioning.store import Store
 from edge.commissioning.terminal import Terminal
 from edge.commissioning.trial import Trial
 from edge.commissioning.wired import WiredLine, WiredStep
-from edge.errors import EdgeError, LedgerError, SettingsError
+from edge.errors import OPTIONS_HINT, EdgeError, LedgerError, SettingsError
 from edge.settings import Settings, Station
 
 FOLDER = "commissioning"
@@ -129,7 +129,9 @@ class Walk:
         asked, points = self._options.point, self.site.points(subject)
         if asked and BY_NAME[asked] not in points:
             names = ", ".join(point.name for point in points)
-            raise SettingsError("--point", [f"{asked}: station {subject} has {names}"])
+            raise SettingsError(
+                "--point", [f"{asked}: station {subject} has {names}"], OPTIONS_HINT
+            )
         known = rules.latest(self._store.journal.records, "plc", subject)
         holds = {name for name, record in known.items() if self.site.holds(record)}
         chosen = [BY_NAME[asked]] if asked else [p for p in points if p.name not in holds]

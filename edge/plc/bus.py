@@ -7,6 +7,7 @@ LineData.keep                   <-    readings of tags, the state of the line (e
 """
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -151,7 +152,8 @@ class Bus:
         self._stations = {name: BusStation(name, turns) for name, turns in self._turns.items()}
         self._by_turns = {id(turns): self._stations[name] for name, turns in self._turns.items()}
         self._slaves = [slave.name for slave in slaves]
-        probe_s = BusPlan(bus, stations, slaves, tags).probe_s
+        plan = BusPlan(bus, stations, slaves, tags)
+        probe_s, self._brief_s = plan.probe_s, plan.brief_s
         self._tags = TagLane(groups(tags, stations, slaves, partial(speaks, bus)), probe_s)
         self._roundabout = Roundabout(list(self._turns.values()), self._tags, probe_s)
         self._lines = [(LineWatch(name, tags), turns) for name, turns in self._turns.items()]
@@ -223,11 +225,12 @@ class Bus:
         log.info("bus %s: port open", self._name)
 
     def _transact(self, turns: Turns | None, frame: Frame) -> None:
+        until_s = time.monotonic() + self._brief_s if frame.brief else math.inf
         try:
-            if frame.lane in PATIENT and self._link.sound(frame.request):
+            if frame.lane in PATIENT and self._link.sound(frame.request, until_s):
                 self._roundabout.put_off(turns)
                 return
-            reading = self._link.transact(frame.request)
+            reading = self._link.transact(frame.request, until_s=until_s)
         except PlcError as wrong:
             self._failed(turns, frame, wrong)
             return

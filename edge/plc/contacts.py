@@ -1,5 +1,6 @@
 """The contacts and outputs of one station's I/O, whatever carries them."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,8 +52,11 @@ class Lines(Protocol):
         """What the inputs say, at first as they are; back within the time, however long it is."""
         ...
 
-    def write(self, on: frozenset[str]) -> bool:
+    def write(self, on: frozenset[str], within_s: float = math.inf) -> bool:
         """Exactly these outputs are on; returns when they were read back so.
+
+        Args:
+            within_s: back by then, where `ok` is among them: OFF must be ordered.
 
         Returns:
             False: a frame was damaged, nobody knows. Order at once what shall be on by then.

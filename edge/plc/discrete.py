@@ -171,6 +171,13 @@ class Pulses:
             (when for part in self._parts for when in self._turns(part, now_s)), default=math.inf
         )
 
+    def off_s(self, now_s: float) -> float:
+        """When OFF must be ordered for the OK that stands now; infinity where none does."""
+        part = self._standing(now_s)
+        if part is None or part.window is None:
+            return math.inf
+        return part.window[1] - self.timing.lead_s
+
     def leave(self, now_s: float) -> list[Taken | Expired]:
         """Parts whose fate is sealed."""
         left = [one for part in self._parts for one in self._fate(part, now_s)]

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import select
 from collections.abc import Iterable, Sequence
@@ -161,8 +162,8 @@ class GpioLines:
         except OSError as wrong:
             raise self._failed("is lost", wrong) from wrong
 
-    def write(self, on: frozenset[str]) -> bool:
-        """Every output in one step, and read back."""
+    def write(self, on: frozenset[str], within_s: float = math.inf) -> bool:
+        """Every output in one step, and read back: no wait that `within_s` could end."""
         if self._out is None:
             return True
         bits = _bits(role in on for role, _, _ in self._outputs)

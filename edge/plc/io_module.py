@@ -9,11 +9,12 @@ A module that is silent is asked again as the bus's other owner does: late answe
 """
 
 import contextlib
+import math
 import threading
 import time
 
 from edge import settings
-from edge.errors import PlcError
+from edge.errors import PlcError, PlcTimeoutError
 from edge.plc import codecs, modbus_rtu
 from edge.plc.contacts import LOOK_S, Level, Sight, wired
 from edge.plc.links import Link
@@ -29,6 +30,7 @@ from edge.settings import INPUTS, OUTPUTS
 
 ANSWER_S = 0.005  # a module's own time, as far as OFF must be ordered earlier for it
 RETRIES = 2  # looks and orders in a row that may fail: a damaged frame is no lost module
+SPARE_S = 0.01  # an order that was not answered in twice its usual time and this is lost
 REFRESH = 3  # outputs are written at least so often within the watchdog's time
 
 
@@ -59,6 +61,8 @@ class IoModule:
         self._looked_s: float | None = None  # the last look at the inputs was asked for then
         self._failed = 0  # looks in a row
         self._doubted = 0  # orders in a row
+        self._only_orders_owed = False  # of what may still be answered
+        self._order_s: float | None = None  # how long orders took, at the most
         self._written_s = float("-inf")
         self._on: frozenset[str] = frozenset()
         self.drops_itself = io.watchdog_register is not None
@@ -80,6 +84,7 @@ class IoModule:
         """Set the watchdog, every output off."""
         self._link.open()
         self._looked_s, self._failed, self._doubted = None, 0, 0
+        self._order_s = None
         self._set_watchdog()
         self._on = frozenset()
         self._put_surely()
@@ -98,7 +103,9 @@ class IoModule:
         io = self._io
         asked = Request(io.unit, READ_DISCRETE_INPUTS, io.inputs_base, self._width)
         try:
-            reading = self._link.transact(asked)
+            if not self._may_ask(asked, began_s + within_s):
+                return Sight((), 0.0)
+            reading = self._link.transact(asked, until_s=began_s + within_s)
         except PlcError:
             self._failed += 1
             if self._lost:
@@ -115,10 +122,10 @@ class IoModule:
         )
         return Sight(levels, reading.made_s - since_s)
 
-    def write(self, on: frozenset[str]) -> bool:
+    def write(self, on: frozenset[str], within_s: float = math.inf) -> bool:
         """Exactly these outputs are on, read back; False where a frame was damaged."""
         self._on = on
-        return self._put()
+        return self._put(time.monotonic() + within_s)
 
     def left_alone(self, role: str) -> bool:
         """Is it still on? Asked without a write, so that nothing holds it up."""
@@ -162,15 +169,34 @@ class IoModule:
         while not self._put():
             pass
 
-    def _put(self) -> bool:
-        """Order the outputs and read them back; False where a frame was damaged."""
+    def _may_ask(self, asked: Request, until_s: float) -> bool:
+        """Has what may still come of a request before been listened out by then?"""
+        try:
+            self._link.sound(asked, until_s)
+        except PlcTimeoutError:
+            return False
+        return True
+
+    def _put(self, until_s: float = math.inf) -> bool:
+        """Order the outputs and read them back; False where a frame was damaged.
+
+        An order without `ok` is repeated as soon as it should have been answered: its request was
+        damaged, and an OK that it ends stands meanwhile. The last try waits as long as any.
+        """
         if not self._outputs:
             return True
-        order = self._order(self._on)
+        order, began_s = self._order(self._on), time.monotonic()
+        self._only_orders_owed |= not self._link.owed(order.unit)
         asked = Request(order.unit, READ_COILS, order.address, order.count)
+        soon_s = until_s
+        if "ok" not in self._on and self._order_s is not None and self._doubted < RETRIES:
+            soon_s = began_s + 2 * self._order_s + SPARE_S
         try:
-            self._link.transact(order, at_once=True)  # OFF waits for no late answer
-            found = self._link.transact(asked).values
+            self._link.transact(order, at_once=True, until_s=soon_s)  # OFF waits for nothing owed
+            took_s = time.monotonic() - began_s
+            self._order_s = max(took_s, (self._order_s or 0.0) * 15 / 16)
+            at_once, self._only_orders_owed = self._only_orders_owed, False
+            found = self._link.transact(asked, at_once=at_once, until_s=until_s).values
         except PlcError:
             self._doubted += 1
             if self._lost:
@@ -187,7 +213,7 @@ class IoModule:
         register, io = self._io.watchdog_register, self._io
         if register is None:
             return
-        ticks = max(1, round(io.watchdog_ms / io.watchdog_unit_ms))
+        ticks = io.watchdog_ms // io.watchdog_unit_ms  # without a rest: edge/wiring_io.py
         self._link.transact(write_registers(io.unit, register, [ticks]))
         found = self._link.transact(read_registers(io.unit, register, 1)).values[0]
         if found != ticks:

@@ -84,18 +84,27 @@ class Link:
         """Give the port back. Safe to call twice, and on a port that is gone."""
         self._line.close()
 
-    def transact(self, request: Request, *, at_once: bool = False) -> Reading:
+    def transact(
+        self, request: Request, *, at_once: bool = False, until_s: float = math.inf
+    ) -> Reading:
         """Ask one unit and get the answer, or fail; a request is sent once and never repeated.
 
         Args:
-            at_once: not after what may still come. Only for an order that is read back then: a late
-                answer to another one may be taken for its own.
+            at_once: not after what may still come. Only for an order that is read back then, as a
+                late answer to another one may be taken for its own; and for that reading, which no
+                late answer to an order is taken for.
+            until_s: back by then (monotonic), with an answer or without: something else must go
+                out. What may still come is listened out before the next request that can wait.
         """
         if at_once:
             self.open()
         else:
-            self.sound(request)
-        said = self._ask(request, request)
+            self.sound(request, until_s)
+        owed = self._owing.get(request.unit)
+        said = self._ask(request, request, until_s)
+        if owed is not None and owed.function != request.function:
+            self._late.pop(request.unit, None)  # who answers this has dropped the other
+            self._owing.pop(request.unit, None)
         if isinstance(said, Refused):
             why = refusal_of(self._bus, said.code)
             refused = PlcError(f"{self._named(request)}: the PLC refuses with {why}", refused=True)
@@ -103,7 +112,7 @@ class Link:
             raise refused
         return said
 
-    def sound(self, request: Request) -> bool:
+    def sound(self, request: Request, until_s: float = math.inf) -> bool:
         """Before a unit that owes an answer is asked again, make sure that it cannot come any more.
 
         After the quarantine one register is read: the owed answer has another shape, and a slave
@@ -116,13 +125,16 @@ class Link:
         self.open()
         if not (self._late or self._owing):
             return False
-        late = self._late.pop(request.unit, None)
-        if late is not None and self._line.listen(*late):
+        reader, end_s = self._late.get(request.unit, (None, 0.0))
+        if reader is not None and self._line.listen(reader, min(end_s, until_s)):
             self._owing.pop(request.unit, None)
+        elif until_s < end_s:
+            raise PlcTimeoutError(f"{self._named(request)}: an answer from before is still owed")
+        self._late.pop(request.unit, None)
         owed = self._owing.get(request.unit)
         sounding = None if owed is None else _sounding(request, owed)
         if sounding is not None:
-            self._ask(sounding, request)
+            self._ask(sounding, request, until_s)
         self._owing.pop(request.unit, None)
         return sounding is not None
 
@@ -130,15 +142,15 @@ class Link:
         """Whether an answer of this unit may still come: its next request has to wait for that."""
         return unit in self._late or unit in self._owing
 
-    def _ask(self, request: Request, meant: Request) -> Reading | Refused:
+    def _ask(self, request: Request, meant: Request, until_s: float) -> Reading | Refused:
         """One request and its reply; `meant` is what a failure is said of."""
         frame = self._codec.encode(request)
         reader: Reader = self._codec.reader(request)
         if self._bus.echo:
             reader = EchoReader(frame, reader)
         sent_s, ends_s = self._line.say(frame)
-        deadline_s = ends_s + self._bus.reply_timeout_s
-        reply = self._await(reader, deadline_s)
+        within_s = min(self._bus.reply_timeout_s, max(0.0, until_s - ends_s))
+        reply = self._await(reader, ends_s + within_s)
         self.foreign += reader.foreign
         self._skipped += reader.stray
         if isinstance(reply, Answer):
@@ -146,7 +158,7 @@ class Link:
             return Reading(reply.values, sent_s, max(sent_s, made_s))
         if isinstance(reply, Refused):
             return reply
-        raise self._failure(meant, reply, reader, deadline_s)
+        raise self._failure(meant, reply, reader, ends_s, within_s)
 
     def _await(self, reader: Reader, deadline_s: float) -> Reply | None:
         """What the reader makes of the line until the deadline; None: nothing came."""
@@ -163,19 +175,28 @@ class Link:
         return reader.end()
 
     def _failure(
-        self, meant: Request, broken: Broken | None, reader: Reader, deadline_s: float
+        self,
+        meant: Request,
+        broken: Broken | None,
+        reader: Reader,
+        ends_s: float,
+        within_s: float,
     ) -> PlcError:
         """The error to raise, with the line listened out where it must be."""
         asked = self._named(meant)
-        late_s = self._bus.reply_timeout_s
+        timeout_s = self._bus.reply_timeout_s
+        quiet_s = ends_s + 2 * timeout_s  # no answer to this request can come any more
+        hurried = within_s < timeout_s
         if broken is not None and broken.cause == "checksum" and not self._line.hear(SETTLE_S):
             return PlcError(f"{asked}: damaged answer (checksum)")
         if self._line.serial:  # over TCP an old answer is known by its number
             self._owing.setdefault(meant.unit, meant)
+        if broken is None or hurried:
+            self._late[meant.unit] = (reader, quiet_s)
         if broken is None:
-            self._late[meant.unit] = (reader, deadline_s + late_s)
-            return PlcTimeoutError(f"{asked}: no answer within {late_s:.3f} s")
-        self._line.clear(deadline_s + late_s)
+            return PlcTimeoutError(f"{asked}: no answer within {within_s:.3f} s")
+        if not hurried:
+            self._line.clear(quiet_s)
         if self._line.serial and self._line.echoed and not self._bus.echo:
             return self._echoes(asked)
         kind = PlcTimeoutError if broken.cause == "short" else PlcError

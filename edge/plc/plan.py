@@ -93,6 +93,12 @@ class BusPlan:
         return late_s + self._gap_s + self._request_s(_block()) + 2 * self.bus.reply_timeout_s
 
     @property
+    def brief_s(self) -> float:
+        """How long a request keeps the bus that is given up when a PLC that lives would have
+        answered: the read of a block, or the sounding before it."""
+        return self._gap_s + self._request_s(_block()) + self.least_timeout_s
+
+    @property
     def used(self) -> float:
         """Share of the bus that the parts alone need at their highest rate: two block reads and one
         result a part. Above 1 it cannot be."""

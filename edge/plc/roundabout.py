@@ -14,19 +14,26 @@ repetition.
 
 A PLC that is left alone keeps the bus for its whole silence when it is asked. So it is, as a silent
 slave (edge/plc/tag_lane.py), only where that is over before a verdict may be wanted; but it may be
-running again. Where its neighbours never pause so long, it is asked after 5 s at the first moment
-at which no part is between trigger and echo, and after 10 s whatever is under way.
+running again. Where its neighbours do not pause so long, it is asked briefly every 3 s: given up
+when a PLC that lives would have answered, which has its place in the timetable whatever is under
+way. One that answers more slowly is found by the whole question, after 5 s at the first moment at
+which no part is between trigger and echo, and after 10 s whatever is under way.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge.plc.tag_lane import TagLane
 from edge.plc.turns import Frame, Turns
 
 Claim = Callable[[Turns, float], Frame | None]
 
+BRIEFLY_S = 3.0
+"""So long a PLC that is left alone waits for a pause of its neighbours; then a brief question."""
+
 UNASKED_S = 5.0
-"""So long a PLC that is left alone waits for a pause of its neighbours; twice that for none."""
+"""So long the whole question to a PLC that is left alone waits for a pause of its neighbours; twice
+that for none."""
 
 
 class Roundabout:
@@ -40,6 +47,7 @@ class Roundabout:
         self._tags = tags or TagLane([], probe_s)
         self._probe_s = probe_s
         self._answered: Turns | None = None  # a sounding, and waits for its block
+        self._wholly_s = {id(one): float("-inf") for one in turns}  # asked, and not briefly
         self._read_last = False
         self._beat_last = False  # of the frames that are no block reads
 
@@ -55,11 +63,14 @@ class Roundabout:
                 self._read_last = False
                 return found
         for turns in longest:
-            frame = turns.block(now_s) if self._may_ask(turns, now_s) else None
+            brief = not self._has_time(turns, now_s)
+            due = not brief or now_s - turns.asked_s > BRIEFLY_S
+            frame = turns.block(now_s) if due else None
             if frame is not None:
                 self._read_last = True
                 self._answered = None if turns is self._answered else self._answered
-                return turns, frame
+                self._wholly_s[id(turns)] = self._wholly_s[id(turns)] if brief else now_s
+                return turns, replace(frame, brief=brief)
         return self._tag(now_s)
 
     def put_off(self, turns: Turns | None) -> None:
@@ -70,13 +81,13 @@ class Roundabout:
         self._read_last = False
         self._answered = turns
 
-    def _may_ask(self, turns: Turns, now_s: float) -> bool:
-        """Whether its block may be read, though nobody may answer."""
+    def _has_time(self, turns: Turns, now_s: float) -> bool:
+        """Whether its answer may be waited for, though nobody may answer."""
         if not turns.left_alone or turns is self._answered:
             return True
         quiet_until_s = self._quiet_until_s(now_s)
         under_way = quiet_until_s == float("-inf")
-        unasked_s = now_s - turns.asked_s
+        unasked_s = now_s - self._wholly_s[id(turns)]
         return (
             now_s + self._probe_s <= quiet_until_s
             or unasked_s > (2 if under_way else 1) * UNASKED_S

@@ -83,6 +83,7 @@ class Frame:
 
     lane: Literal["verdict", "block", "status", "counters", "tag"]
     request: Request
+    brief: bool = False  # given up when a PLC that lives would have answered
 
 
 class Turns:

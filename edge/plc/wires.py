@@ -184,7 +184,7 @@ class Wires:
         on = frozenset(role for role in shown if getattr(self._io, role) is not None)
         if on != self._on:
             self._on = None
-            if not self._lines.write(on):
+            if not self._lines.write(on, pulses.off_s(now_s) - now_s):
                 pulses.doubted(time.monotonic())
                 return False
             self._on = on

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from edge.errors import SettingsError
+from edge.errors import OPTIONS_HINT, SettingsError
 
 BY_CHANCE = {
     "touching": "the next part touches the one before: one pulse for two",
@@ -123,7 +123,7 @@ def parse(rates: Iterable[str], schedule: Iterable[str]) -> Disturbances:
         else:
             plan.append(Scheduled(at_s, Happening(kind, value)))
     if problems:
-        raise SettingsError("simulate", problems)
+        raise SettingsError("simulate", problems, OPTIONS_HINT)
     return Disturbances(**found, schedule=tuple(plan))
 
 
@@ -142,7 +142,7 @@ def parse_drift(words: Sequence[str]) -> dict[str, float]:
         else:
             drift[kind] = change
     if problems:
-        raise SettingsError("simulate", problems)
+        raise SettingsError("simulate", problems, OPTIONS_HINT)
     return drift
 
 
