@@ -237,7 +237,8 @@ def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool
         trigger and echo.
     """
     bus.takes = judged
-    ends_s, next_s, asked = bus.now_s + 60, bus.now_s, []
+    asked: list[tuple[float, bool, bool]] = []
+    ends_s, next_s = bus.now_s + 60, bus.now_s
     while bus.now_s < ends_s:
         if bus.now_s >= next_s:
             bus.counter, next_s = bus.counter + 1, bus.now_s + every_s
@@ -248,8 +249,8 @@ def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool
             assert isinstance(new, Triggered)
             number = new.trigger.part.number
             bus.turns[1].handshake.submit(1, number, Code.OK, 0, 0.1, 9, bus.now_s)
-        new = [frame for unit, frame in bus.frames[before:] if unit == 2]
-        asked += [(now_s, frame.brief, under_way) for frame in new]
+        frames = [frame for unit, frame in bus.frames[before:] if unit == 2]
+        asked += [(now_s, frame.brief, under_way) for frame in frames]
     return asked
 
 
