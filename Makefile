@@ -39,7 +39,7 @@ test:
 
 test-faults:
 	@.ci/environment test $(PYTHON)
-	@left_out=$$(.ci/peers); exec .venv/bin/python -m pytest --faults-table docs/faults.md -m "faults$${left_out:+ and $$left_out}" $(if $(SHORT),--short) $(PYTEST)
+	@left_out=$$(.ci/peers); exec .venv/bin/python -m pytest --faults-table=docs/faults.md -m "faults$${left_out:+ and $$left_out}" $(if $(SHORT),--short) $(PYTEST)
 
 lint:
 	@.ci/environment test $(PYTHON)

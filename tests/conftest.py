@@ -3,7 +3,11 @@
 `--short` plays the long fault runs with a fifth of their parts; what must hold stays the same.
 """
 
+from collections.abc import Iterator
+
 import pytest
+
+from edge.plc import lockfile
 
 pytest_plugins = [
     "tests.chromium_peer",
@@ -29,6 +33,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--faults-table", metavar="FILE", help="the page whose last results this run writes"
     )
+
+
+@pytest.fixture(autouse=True)
+def ports_given_back() -> Iterator[None]:
+    """A test that fails with a port open must not take those after it along: names come again."""
+    yield
+    for path in tuple(lockfile._held):
+        path.unlink(missing_ok=True)
+        lockfile._held.discard(path)
 
 
 def _runs(text: str) -> tuple[int, float]:

@@ -180,15 +180,15 @@ def test_while_ok_stands_nothing_is_waited_for_beyond_the_end_of_its_pulse(
 
 
 def test_a_look_that_nobody_answers_is_back_within_its_time(module: Module) -> None:
-    io = IoModule(wiring(module.port, reply_timeout_s=1.0, watchdog_ms=10_000))
+    io = IoModule(wiring(module.port, reply_timeout_s=3.0, watchdog_ms=10_000))
     io.open()
     module.damage(of(2), answers=False)
-    for _ in range(5):  # the others wait for what may still come to the first
+    for _ in range(4):  # the others wait for what may still come to the first
         began_s = time.monotonic()
-        io.read(0.2)
-        assert time.monotonic() - began_s < 0.7
+        io.read(0.1)
+        assert time.monotonic() - began_s < 1.0
     assert module.damaged
-    until(lambda: bool(io.read(3.0).levels))
+    until(lambda: bool(io.read(9.0).levels), within_s=20)
     assert io.is_open, "one damaged frame is no lost module"
     io.close()
 

@@ -131,7 +131,8 @@ class BusPlan:
         codec = codec_of(self.bus)
         characters = max(map(codec.reply_size, (_block(), _counters(), _result())))
         own = [slave.answer_ms for slave in self.slaves if slave.bus == self.bus.name]
-        wait_ms = max([*own, *(2 * station.scan_ms for station in self.stations)])
+        scans = (2 * station.scan_ms for station in self.stations)
+        wait_ms = max([*own, *scans], default=0.0)
         return self._silence_s + wait_ms / 1000 + characters * self._character_s + SOFTWARE_S
 
     @property

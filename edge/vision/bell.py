@@ -12,10 +12,12 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _QUEUE = 128  # connections at once, before the thread gets its turn
+HANGS_S = 1.0  # a writer whose queue stays full for so long takes nobody
 
 
 class Bell:
@@ -78,9 +80,20 @@ def connect(ring: Path) -> socket.socket:
     """A reader's end, which does not block.
 
     Raises:
-        BlockingIOError: a writer lives there and takes nobody: it hangs.
+        BlockingIOError: a writer lives there and takes nobody for a second: it hangs.
         OSError: no writer lives there.
     """
+    give_up_s = time.monotonic() + HANGS_S
+    while True:
+        try:
+            return _connected(ring)
+        except BlockingIOError:  # a writer that was only busy takes those who wait soon
+            if time.monotonic() > give_up_s:
+                raise
+        time.sleep(0.01)
+
+
+def _connected(ring: Path) -> socket.socket:
     bell = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     bell.setblocking(False)
     try:
