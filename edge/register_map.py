@@ -1,7 +1,8 @@
 """`quanjian-edge map`: the registers of this site, in Chinese, for the person who programs the PLC.
 
 One line per register: direction, address, device by the bus's profile, meaning, values. After them
-the tags of each PLC and slave (edge/tag_map.py). Reads edge.toml alone; no device is asked.
+the wires of a station with an I/O (edge/wire_map.py; only on the page, not in the table) and the
+tags of each PLC and slave (edge/tag_map.py). Reads edge.toml alone; no device is asked.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import settings, tag_map
+from edge import settings, tag_map, wire_map
 from edge.plc.codecs import data_bits_of
 from edge.plc.devices import name_of
 from edge.plc.profile import Profile, known, read
@@ -184,6 +185,7 @@ def as_markdown(wiring: Settings) -> str:
         bus = _bus(wiring, station)
         if bus is None:
             lines += ["", f"## 工位 {station.name}", "", "没有总线：没有寄存器，节点自己计数。"]
+            lines += _wires(wiring, station)
             continue
         profile = _profile(bus, station)
         lines += ["", f"## 工位 {station.name}", "", _connection(bus, station)]
@@ -197,10 +199,17 @@ def as_markdown(wiring: Settings) -> str:
         ]
         if station.counters_base is None:
             lines += ["", "没有第二条账的计数器（counters_base 未写）：剔除未确认。"]
+        lines += _wires(wiring, station)
         lines += tag_map.markdown(tag_map.rows(wiring, station, bus, profile))
     for slave in wiring.slave:
         lines += ["", *_slave(wiring, slave)]
     return "\n".join(lines) + "\n"
+
+
+def _wires(wiring: Settings, station: Station) -> list[str]:
+    """The station's I/O; [] without one."""
+    ios = [io for io in wiring.io if io.name == station.io]
+    return [line for io in ios for line in wire_map.markdown(io)]
 
 
 def _slave(wiring: Settings, slave: Slave) -> Iterator[str]:

@@ -17,8 +17,10 @@ from edge.plc.blocks import (
     StatusFlags,
 )
 from edge.register_map import BLOCK, PROTOCOLS, RESULT, STATUS, as_csv, as_markdown, counters
+from edge.wire_map import NAMES
 from tests.test_profiled import with_keys
 from tests.test_settings import WHOLE, written
+from tests.test_wiring_io import ALONE, BESIDE
 
 KEYS = 'read_base = "D100"\nwrite_base = "D120"\ncounters_base = "D4096"\n'
 
@@ -189,6 +191,38 @@ def test_protocols_without_function_codes_are_not_given_any(tmp_path: Path) -> N
     text = with_keys('profile = "omron-cp"\n', 'read_base = "D0"\nwrite_base = "D20"\n') + tag
     page = as_markdown(settings.read(written(tmp_path, text)))
     assert "| good | — | D43 | 保持寄存器 | 43 | u16 |" in page
+
+
+def test_the_wires_of_a_station_stand_below_its_registers(tmp_path: Path) -> None:
+    page = as_markdown(settings.read(written(tmp_path, BESIDE)))
+    wires = page.partition("导线：")[2].splitlines()
+    assert "io box，开关量模块 /dev/ttyUSB1，Modbus RTU，9600 8N1，站号 1" in wires[0]
+    assert wires[4:] == [
+        "| part_present | 工件到位 | 进节点 | 输入 0（FC02，地址 0） | — |",
+        "| gate_eye | 剔除口光电 | 进节点 | 输入 1（FC02，地址 1） | — |",
+        "| ok | 合格脉冲 | 出节点 | 输出 0（FC15，地址 0） | 从“工件到位”的沿起 400 ms，得电 50 "
+        'ms，只给合格件；按上升沿取（ok_taken = "rising_edge"） |',
+        "| ready | 视觉就绪 | 出节点 | 输出 1（FC15，地址 1） | 每 250 ms 翻转一次；1000 ms 不翻转 "
+        "= 节点死了，不取 ok |",
+        "| warning | 报警灯 | 出节点 | 输出 2（FC15，地址 2） | 低电平有效 |",
+    ]
+    alone = as_markdown(settings.read(written(tmp_path, ALONE)))
+    assert "没有总线：没有寄存器，节点自己计数。" in alone
+    assert "按电平取" in alone
+
+
+def test_every_wire_has_the_name_that_the_manual_gives_it() -> None:
+    manual = (Path(__file__).parent.parent / "docs" / "electrician.zh-CN.md").read_text("utf-8")
+    assert list(NAMES) == [*settings.INPUTS, *settings.OUTPUTS]
+    for role, name in NAMES.items():
+        (row,) = [
+            line
+            for line in manual.splitlines()
+            if line.startswith("| `")
+            and f"`{role}`" in line.split("|")[1]
+            and line.split("|")[2].strip() in "入出"
+        ]
+        assert name in row.split("|")[3]
 
 
 @pytest.mark.parametrize("form", [[], ["--csv"]])

@@ -156,6 +156,16 @@ def test_a_probe_counts_the_listening_where_an_answer_can_be_later_than_the_next
     assert quick.probe_s == pytest.approx(2 * 0.75 + 0.00175 + 8 * 11 / 115200)
 
 
+@pytest.mark.parametrize("baudrate", [9600, 115200])
+def test_a_brief_question_keeps_the_bus_one_scan_longer_than_its_answer(
+    baudrate: int,
+) -> None:
+    plan = BusPlan(bus(baudrate), [station()])
+    block_s = plan.block_s(station())
+    assert plan.brief_s == pytest.approx(block_s + station().scan_ms / 1000)
+    assert plan.brief_s < plan.probe_s / 2
+
+
 def way(measured: Measured | None = KNOWN, baudrate: Any = 115200, **keys: Any) -> Timetable:
     own = station(**keys)
     return timetable(BusPlan(bus(baudrate), [own]), own, [("c", 0.0)], measured)

@@ -186,7 +186,7 @@ class Link:
         asked = self._named(meant)
         timeout_s = self._bus.reply_timeout_s
         quiet_s = ends_s + 2 * timeout_s  # no answer to this request can come any more
-        hurried = within_s < timeout_s
+        hurried = self._line.serial and within_s < timeout_s  # a connection is cleared at once
         if broken is not None and broken.cause == "checksum" and not self._line.hear(SETTLE_S):
             return PlcError(f"{asked}: damaged answer (checksum)")
         if self._line.serial:  # over TCP an old answer is known by its number
