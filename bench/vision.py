@@ -4,9 +4,9 @@ One trained model (models/base/base.pt, exported at 640 and at 320), frames of 1
 640 x 640 px full of simulated plates, one frame at a time. Every peer is a process in an
 environment of its own; the parent lets them take turns in blocks of 10 frames, so that only ratios
 count. A bar is the median over the turns of one's block by the other's beside it, not the ratio of
-two medians over a whole run: a shared machine changes its speed from second to second, and moved
-that ratio by 5 % where this one moved by 1 %. "Around the model" is the same work with the model's
-answer taken from memory.
+two medians over a whole run: a shared machine changes its speed from second to second,
+and neighbouring blocks share it. "Around the model" is the same work with the model's answer taken
+from memory.
 
 The floor is `session.run` alone with the file that everybody runs, as ultralytics exports it. Ours
 runs what `quanjian-models import` makes of it, which gives the same answers in less time; the
