@@ -15,8 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import msgspec
 
 from bench import report
 from bench.swarm.nodes import Order, place
+from bench.swarm.worker import ingest
 from hub import metrics, registry
 from hub.store import session
 from hub.store.embedded import EmbeddedServer
@@ -33,15 +33,6 @@ from tests.broker_peer import broker
 RATE_PER_S = 20.0
 BROKER = "max_queued_messages 20000\nset_tcp_nodelay true\n"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-HUB = """[database]
-dsn = "{dsn}"
-[broker]
-host = "127.0.0.1"
-port = {port}
-[web]
-pictures_dir = "pictures"
-"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,7 +72,7 @@ def cell(nodes: int, workers: int, seconds: float) -> dict[str, Any]:
         for number in range(nodes):
             registry.add(server.dsn, *place(number))
         pids = [
-            stack.enter_context(_ingest(folder / f"ingest{n}", server.dsn, peer.port))
+            stack.enter_context(ingest(folder / f"ingest{n}", server.dsn, peer.port))
             for n in range(workers)
         ]
         before = _cpu(pids, server.pid or 0)
@@ -102,31 +93,6 @@ def cell(nodes: int, workers: int, seconds: float) -> dict[str, Any]:
             kind: round(cpu_s * 1e6 / seen["parts"]) for kind, cpu_s in spent.items()
         },
     }
-
-
-@contextmanager
-def _ingest(folder: Path, dsn: str, port: int) -> "Iterator[int]":
-    """One worker that takes from the broker; its pid."""
-    folder.mkdir()
-    (folder / "hub.toml").write_text(HUB.format(dsn=dsn, port=port), encoding="utf-8")
-    command = [sys.executable, "-m", "hub", "ingest", "--config", str(folder / "hub.toml")]
-    with (folder / "log").open("w+", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stderr=log)
-        try:
-            _until_connected(process, folder / "log")
-            yield process.pid
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _until_connected(process: "subprocess.Popen[bytes]", log: Path) -> None:
-    while "connected" not in log.read_text(encoding="utf-8"):
-        try:
-            process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            continue
-        raise RuntimeError(f"the ingest worker ended: {log.read_text(encoding='utf-8')}")
 
 
 def _cpu(ingest: list[int], postmaster: int) -> dict[str, float]:

@@ -18,7 +18,6 @@ The folder must be on the disk that is meant: the one of this run's temporary fi
 import argparse
 import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
@@ -32,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from bench import report
+from bench.swarm.worker import ingest
 from edge import settings
 from edge.mqtt.link import Link
 from edge.mqtt.message import AnyRow, Mark, PartRow, View, encode
@@ -54,15 +54,6 @@ THREADS = 8
 PICTURE_BYTES, PICTURES_PER_S = 500_000, 20
 AT_ONCE = 5_000  # rows in one transaction while the day is written
 NODE = settings.Node(plant="p", line="l", name="n1", data_dir="unused")
-
-HUB = """[database]
-dsn = "{dsn}"
-[broker]
-host = "127.0.0.1"
-port = {port}
-[web]
-pictures_dir = "pictures"
-"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -202,7 +193,7 @@ def drain(folder: Path, rows: int) -> dict[str, Any]:
         server = stack.enter_context(EmbeddedServer(folder / "postgres"))
         migrate(server.dsn)
         registry.add(server.dsn, NODE.plant, NODE.line, NODE.name)
-        stack.enter_context(_ingest(folder, server.dsn, peer.port))
+        stack.enter_context(ingest(folder / "ingest", server.dsn, peer.port))
         hub = settings.Hub(broker_host="127.0.0.1", broker_port=peer.port)
         line = Line(outbox, rows + 1)
         link = Link(NODE, hub, outbox)
@@ -277,18 +268,6 @@ class Line:
             _judge(self._outbox, self._next, self._opened, self._closed)
             self._next += 1
             due_s += 1 / RATE_PER_S
-
-
-@contextmanager
-def _ingest(folder: Path, dsn: str, port: int) -> "Iterator[None]":
-    (folder / "hub.toml").write_text(HUB.format(dsn=dsn, port=port), encoding="utf-8")
-    command = [sys.executable, "-m", "hub", "ingest", "--config", str(folder / "hub.toml")]
-    process = subprocess.Popen(command)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _watch(outbox: Outbox, head: int, began_s: float) -> None:
