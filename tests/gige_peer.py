@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from edge.vision.aravis import connect
 ADDRESS = "127.0.0.1"
 SERIAL = "GVX1"
 _PORT = 3956
+_URL_ADDRESS, _URL_BYTES = 0x200, 512  # GigE Vision: "Local:file name;address;size", both hex
 _WAIT_S = 60.0
 _TURN = Path(tempfile.gettempdir()) / f"arv-fake-gv-camera.{os.getuid()}.lock"
 
@@ -95,7 +97,7 @@ def fake_camera(*options: str) -> Iterator[FakeCamera]:
 def described(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Writes the description of a fake camera that also has these features, for its option -g."""
     with fake_camera():
-        xml, _ = connect("gige", ADDRESS).get_device().get_genicam_xml()
+        xml = _description(connect("gige", ADDRESS).get_device())
     folder = tmp_path_factory.mktemp("gige")
 
     def write(features: str) -> Path:
@@ -111,6 +113,18 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return path
 
     return write
+
+
+def _description(device: Any) -> str:
+    """Its XML, read by registers: get_genicam_xml ends at a NUL that Aravis does not always put."""
+    url = _memory(device, _URL_ADDRESS, _URL_BYTES).partition(b"\0")[0].decode("ascii")
+    _, address, size = url.split(";")
+    return _memory(device, int(address, 16), int(size, 16)).decode("utf-8")
+
+
+def _memory(device: Any, address: int, size: int) -> bytes:
+    words = (device.read_register(address + place) for place in range(0, size, 4))
+    return b"".join(word.to_bytes(4, "big") for word in words)[:size]
 
 
 def _port_is_free() -> bool:
