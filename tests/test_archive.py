@@ -252,6 +252,9 @@ def test_a_folder_that_cannot_be_written_is_an_alarm_and_drops_nothing(
     duties._archivist.wait()
     [alarm] = [a for a in duties.round(NOW) if a.code == "archive_failed"]
     assert "cannot be written" in alarm.detail
+    for line in ("line-1", "another"):  # the hub's own trouble stands on every line's board
+        standing = session.rows(connection, "alerts_active", plant="jinan", line=line)
+        assert [row["code"] for row in standing if not row["node"]] == ["archive_failed"]
     assert stored(connection) == [1, 2, 3]
 
 

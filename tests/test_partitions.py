@@ -1,16 +1,19 @@
 """Weeks of rows on plain PostgreSQL: made before they come, rows that came earlier move along."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from typing import Any
 
 import pytest
 
 from hub import registry
+from hub.errors import StatementError, StoreError
 from hub.intake import Place
 from hub.store import rows, session
 from hub.store.partitions import make_ahead
 from tests.ledger_rows import part_row
+from tests.loopback_peer import wait_for
 from tests.paper_ledger import PaperLedger
 
 PLACE = Place("jinan", "line-1", "node-1")
@@ -50,6 +53,37 @@ def test_weeks_of_a_hub_that_was_off_are_made_too(
     assert [name for name in made if name.startswith("part")] == [
         "part_20261126", "part_20261203", "part_20261210",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [date(1970, 1, 1), date(2099, 1, 1)])
+def test_a_round_with_a_wrong_clock_costs_no_partition_of_today_and_no_thousand_of_others(
+    connection: session.Connection, database: str, wrong: date
+) -> None:
+    make_ahead(connection, wrong, 7)
+    made = make_ahead(connection, date(2026, 11, 23), 7)
+    assert {"part_20261119", "part_20261126"} <= set(made)
+    assert len(made) <= 3 * 54
+    assert make_ahead(connection, date(2026, 11, 23), 7) == []
+
+
+def test_a_row_that_comes_while_its_week_is_made_is_not_at_fault(
+    connection: session.Connection, database: str
+) -> None:
+    """It was on its way into the default partition, which no longer takes it: a second try does."""
+    noon = int(datetime(2026, 11, 23, 12, tzinfo=timezone.utc).timestamp() * 1000)
+    batch = PaperLedger().write([part_row(1, at_ms=noon)])
+    with session.connect(database, "mover") as mover, ThreadPoolExecutor(1) as beside:
+        with mover.transaction():
+            assert make_ahead(mover, date(2026, 11, 23), 0)
+            taking = beside.submit(rows.taken, connection, PLACE, batch)
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            wait_for(lambda: bool(asked(database, waits)), "the row waits for the lock")
+        with pytest.raises(StoreError, match="partition") as refused:
+            taking.result(30)
+    assert not isinstance(refused.value, StatementError)
+    assert rows.taken(connection, PLACE, batch).stored == 1
+    where = "SELECT tableoid::regclass::text AS place FROM part"
+    assert asked(database, where) == [{"place": "part_20261119"}]
 
 
 def test_a_backup_that_reads_the_tables_holds_up_no_round(

@@ -17,6 +17,7 @@ TIMES = {"part": "at", "ledger_row": "at", "quarantine": "received_at"}
 """The tables of rows, and the time that places a row in its week."""
 
 _ORIGIN = date(1970, 1, 1)
+_MADE_UP = 52 * WEEK  # of a hub that was off
 
 
 def week_of(day: date) -> date:
@@ -26,6 +27,9 @@ def week_of(day: date) -> date:
 
 def make_ahead(connection: Connection, today: date, days: int) -> list[str]:
     """Make the partitions from the newest there is up to the week of `today` + `days`.
+
+    Weeks of more than a year ago are left to the default partition: a first round with a clock at
+    1970 would else ask for thousands. What a clock ahead made is no reason to make none today.
 
     Rows of such a week that already lie in the default partition (a node whose clock is ahead, a
     hub that was off) move along, in the same transaction. A table that is in use, by a backup for
@@ -38,10 +42,13 @@ def make_ahead(connection: Connection, today: date, days: int) -> list[str]:
         StoreError: the database is away; what was made stays.
     """
     made = []
-    for row in session.rows(connection, "partitioned"):
+    last = today + timedelta(days=days)
+    for row in session.rows(connection, "partitioned", last=last):
         newest: datetime | None = row["newest"]
-        since = week_of(today) if newest is None else newest.date()
-        while since <= today + timedelta(days=days):
+        since = week_of(today)
+        if newest is not None:
+            since = max(newest.date(), since - _MADE_UP)
+        while since <= last:
             until = week_of(since) + WEEK
             try:
                 made.append(_make(connection, row["relation"], since, until))

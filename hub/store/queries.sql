@@ -167,21 +167,22 @@ ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 SELECT * FROM law ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
 -- name: alerts_active
--- Alerts that stand now, newest first: id, source, node, station, code, count, detail, raised_at.
+-- Alerts that stand now, newest first: id, source, node, station, code, count, detail, raised_at;
+-- those of a line, or of all; what the hub says of itself (no line) stands with every line's.
 SELECT id, source, plant, line, node, station, code, active, count, detail, raised_at, updated_at,
        cleared_at
 FROM alert
-WHERE active AND (%(plant)s::text IS NULL OR plant = %(plant)s)
-  AND (%(line)s::text IS NULL OR line = %(line)s)
+WHERE active AND (%(plant)s::text IS NULL OR plant IN (%(plant)s, ''))
+  AND (%(line)s::text IS NULL OR line IN (%(line)s, ''))
 ORDER BY updated_at DESC, id DESC;
 
 -- name: alerts_recent
--- The newest alerts of a line, standing or cleared.
+-- The newest alerts of a line, or of all, standing or cleared; what the hub says of itself too.
 SELECT id, source, plant, line, node, station, code, active, count, detail, raised_at, updated_at,
        cleared_at
 FROM alert
-WHERE (%(plant)s::text IS NULL OR plant = %(plant)s)
-  AND (%(line)s::text IS NULL OR line = %(line)s)
+WHERE (%(plant)s::text IS NULL OR plant IN (%(plant)s, ''))
+  AND (%(line)s::text IS NULL OR line IN (%(line)s, ''))
 ORDER BY raised_at DESC, id DESC LIMIT %(limit)s;
 
 -- name: part_detail

@@ -1,9 +1,12 @@
 -- Retention: partitions, archives, holds, the hub's own chain. Same form as queries.sql.
 
 -- name: partitioned
--- The tables of rows that are cut into partitions here, and where the newest partition ends.
+-- The tables of rows that are cut into partitions here, and where the newest partition ends that
+-- does not begin after `last`.
 SELECT p.relname::text AS relation,
        max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)')::timestamptz)
+           FILTER (WHERE substring(pg_get_expr(c.relpartbound, c.oid)
+                                   FROM 'FROM \(''([^'']+)''\)')::timestamptz <= %(last)s)
            AS newest
 FROM pg_class p LEFT JOIN (pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid)
      ON i.inhparent = p.oid

@@ -32,7 +32,15 @@ def converted(what: str) -> Iterator[None]:
     except _PASSING as wrong:
         raise StoreError(f"{what}: {_first_line(wrong)}") from wrong
     except psycopg.Error as wrong:
+        if _partition_came(wrong):
+            raise StoreError(f"{what}: {_first_line(wrong)}") from wrong
         raise StatementError(f"{what}: {_first_line(wrong)}") from wrong
+
+
+def _partition_came(wrong: psycopg.Error) -> bool:
+    """The row was on its way into the default partition while its week was cut out of that."""
+    partitions = isinstance(wrong, psycopg.errors.CheckViolation)
+    return partitions and wrong.diag.constraint_name is None
 
 
 def _first_line(wrong: psycopg.Error) -> str:
