@@ -75,12 +75,12 @@ def cell(nodes: int, workers: int, seconds: float) -> dict[str, Any]:
             stack.enter_context(ingest(folder / f"ingest{n}", server.dsn, peer.port))
             for n in range(workers)
         ]
-        before = _cpu(pids, server.pid or 0)
+        before = _cpu(pids, server.pid or 0, peer.pid)
         order = Order(port=peer.port, nodes=nodes, rate=RATE_PER_S, seconds=seconds)
         command = [sys.executable, "-m", "bench.swarm.nodes", msgspec.json.encode(order).decode()]
         played = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         seen: dict[str, Any] = json.loads(played.stdout.splitlines()[-1])
-        after = _cpu(pids, server.pid or 0)
+        after = _cpu(pids, server.pid or 0, peer.pid)
         with session.connect(server.dsn, "bench") as connection:
             laws = [metrics.first_law(row) for row in session.rows(connection, "laws_all")]
     spent = {kind: after[kind] - before[kind] for kind in after} | {"nodes": seen.pop("cpu_s")}
@@ -95,7 +95,7 @@ def cell(nodes: int, workers: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _cpu(ingest: list[int], postmaster: int) -> dict[str, float]:
+def _cpu(ingest: list[int], postmaster: int, mosquitto: int) -> dict[str, float]:
     """Processor seconds so far, by kind of process; PostgreSQL with all its children."""
     live = [_stat(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit()]
     children = sum(own for parent, own, _ in filter(None, live) if parent == postmaster)
@@ -103,6 +103,7 @@ def _cpu(ingest: list[int], postmaster: int) -> dict[str, float]:
     return {
         "ingest": sum((_stat(pid) or (0, 0.0, 0.0))[1] for pid in ingest),
         "postgresql": own + ended + children,
+        "mosquitto": (_stat(mosquitto) or (0, 0.0, 0.0))[1],
     }
 
 

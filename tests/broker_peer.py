@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,28 +22,31 @@ class Broker:
         if self._program is None:
             raise FileNotFoundError("mosquitto is not installed: apt-get install mosquitto")
         self.port = free_port()
+        self._log = folder / "mosquitto.log"
         self._settings = folder / "mosquitto.conf"
         self._settings.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
             "log_dest stderr\nlog_type error\nlog_type information\n"
             f"user {_user()}\n{extra}"
         )
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
-        """Returns when it listens."""
+        """Returns when it listens. What it says goes into mosquitto.log beside its settings."""
         assert self._program is not None
-        self._process = subprocess.Popen(
-            [self._program, "-c", str(self._settings)], stderr=subprocess.PIPE, text=True
-        )
-        assert self._process.stderr is not None
-        said = []
-        for line in self._process.stderr:
-            said.append(line)
-            if "running" in line:
-                return
-        self.kill()
-        raise RuntimeError(f"mosquitto did not start: {''.join(said)}")
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen([self._program, "-c", str(self._settings)], stderr=log)
+        pause = threading.Event()
+        while "running" not in self._log.read_text():
+            if self._process.poll() is not None:
+                raise RuntimeError(f"mosquitto did not start: {self._log.read_text()}")
+            pause.wait(0.01)
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""
@@ -55,8 +59,6 @@ class Broker:
             return
         self._process.kill()
         self._process.wait(10)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
         self._process = None
 
 
