@@ -26,7 +26,7 @@ from bench.report import EXIT_CANNOT_RUN, shown
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 LIBRARIES = ("onnxruntime", "numpy", "opencv-python-headless", "psycopg", "paho-mqtt")
-NOT_BENCHES = {"__init__", "__main__", "report"}
+NOT_BENCHES = {"__init__", "__main__", "report", "simulated_web"}
 LIMIT_S = 3600
 """No bench may take longer; one that does has failed."""
 

@@ -29,10 +29,10 @@ import msgspec
 import numpy as np
 
 from bench.report import Bar, at_least, at_most, exactly, finish
+from bench.simulated_web import WHITE, SimulatedWeb
 from edge import settings, speed
 from edge.errors import CameraError, SettingsError
 from edge.release import Loaded, load
-from edge.simulation.web import WHITE, SimulatedWeb
 from edge.terms import Frame
 from edge.vision import tiling
 from edge.vision.flat import from_references

@@ -162,7 +162,10 @@ class Eye:
 
 
 def view(look: Look, edge_s: float) -> View:
-    """A look as it stands in the part's row; scores in 1e-4, boxes in 0.1 px."""
+    """A look as it stands in the part's row; scores in 1e-4, boxes in 0.1 px.
+
+    A detection that is no number has made the look undecided and has no mark.
+    """
     frame = look.frame
     return View(
         camera=look.camera,
@@ -178,7 +181,8 @@ def view(look: Look, edge_s: float) -> View:
 
 
 def _strongest(detections: tuple[Detection, ...]) -> list[Detection]:
-    return sorted(detections, key=lambda d: d.score, reverse=True)[:MAX_MARKS]
+    finite = [d for d in detections if d.is_finite]
+    return sorted(finite, key=lambda d: d.score, reverse=True)[:MAX_MARKS]
 
 
 def _mark(detection: Detection) -> Mark:

@@ -11,7 +11,6 @@ see counts twice. What is not known (a size in mm) never excuses. Nothing here m
 has a detection more, or a limit stricter, than one that is not.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -184,8 +183,4 @@ def longer_side_mm(detection: Detection) -> float | None:
 
 def _is_sound(detection: Detection) -> bool:
     x1, y1, x2, y2 = detection.box
-    sizes = (detection.width_mm, detection.height_mm, detection.area_mm2)
-    known = [size for size in sizes if size is not None]
-    return (
-        all(map(math.isfinite, (detection.score, *detection.box, *known))) and x1 <= x2 and y1 <= y2
-    )
+    return detection.is_finite and x1 <= x2 and y1 <= y2

@@ -286,8 +286,12 @@ class Outbox:
         try:
             db = open_database(self.path)
             ends = ledger_rows.ends(db)
-        except (LedgerError, sqlite3.Error) as wrong:
-            opened.set_exception(LedgerError(str(wrong)))
+        except LedgerError as wrong:
+            opened.set_exception(wrong)
+            return
+        except Exception as wrong:  # whatever it holds: somebody waits for an answer
+            log.exception("%s: opening broke off", self.path)
+            opened.set_exception(LedgerError(f"{self.path}: damaged: {wrong}"))
             return
         opened.set_result(ends)
         self._ballast.buy()

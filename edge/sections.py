@@ -7,9 +7,10 @@ converted by itself, and each mistake is told as `[section] key: what was expect
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +18,10 @@ else:  # JetPack 6 is Python 3.10
     import tomli as tomllib
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+HOST = r"^[0-9A-Za-z_:%-]{1,63}(\.[0-9A-Za-z_%-]{1,63})*\.?\Z"
+Host = Annotated[str, Meta(pattern=HOST, description="a host name or an IP address")]
+"""What can be connected to: DNS knows no empty part of a name, and none of above 63 letters."""
 
 TOLD = object()
 """In the place of a value of a document: it is wrong, and that is told already."""
@@ -124,8 +129,8 @@ def _bare(hint: Any) -> Any:
     return hint.__origin__ if hasattr(hint, "__metadata__") else hint
 
 
-def _metas(hint: Any) -> list[msgspec.Meta]:
-    return [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
+def _metas(hint: Any) -> list[Meta]:
+    return [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Meta)]
 
 
 def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
@@ -177,7 +182,7 @@ def _expected(hint: Any) -> str:
     return words.get(bare, "a value") + "".join(map(_bounds, _metas(hint)))
 
 
-def _bounds(meta: msgspec.Meta) -> str:
+def _bounds(meta: Meta) -> str:
     limits = (
         (" from {}", meta.ge),
         (" above {}", meta.gt),

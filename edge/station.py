@@ -8,6 +8,7 @@ import functools
 import http.server
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -58,10 +59,9 @@ class StationPage:
         self._link = link
         answer = functools.partial(_Answer, self.find)
         try:
-            self._server = http.server.ThreadingHTTPServer((host, port), answer)
+            self._server = _Server((host, port), answer)
         except OSError as wrong:
             raise LinkError(f"station page: cannot listen on {host}:{port}: {wrong}") from wrong
-        self._server.daemon_threads = True
         self.url = f"http://{host}:{self._server.server_address[1]}/"
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="station page", daemon=True
@@ -140,6 +140,18 @@ def _station(standing: Standing) -> dict[str, Any]:
     }
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that leaves before it has its answer is no fault of anybody."""
+        wrong = sys.exc_info()[1]
+        if isinstance(wrong, OSError):
+            log.debug("station page: a client left: %s", wrong)
+        else:
+            log.error("station page: an answer broke off", exc_info=wrong)
+
+
 class _Answer(http.server.BaseHTTPRequestHandler):
     """GET only; every answer carries the security headers."""
 
@@ -161,10 +173,15 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 
     def _answer(self) -> tuple[int, bytes, str]:
         plain = "text/plain; charset=utf-8"
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in OWN_NAMES:
+        try:
+            asked_of = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+            path = unquote(urlsplit(self.path).path)
+        except ValueError as wrong:  # a [ that nothing closes
+            return 400, f"not an address: {wrong}\n".encode(), plain
+        if asked_of not in OWN_NAMES:
             return 421, b"this page answers to its own address only\n", plain
         try:
-            found = self._find(unquote(urlsplit(self.path).path))
+            found = self._find(path)
         except EdgeError as wrong:
             log.warning("station page: %s", wrong)
             found = None

@@ -5,6 +5,7 @@ Codes are those of OPC 40001-101 and travel on every wire: every code but 1 mean
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Literal
@@ -108,6 +109,13 @@ class Detection:
     width_mm: float | None = None
     height_mm: float | None = None
     area_mm2: float | None = None  # of a segmented defect, where calibrated
+
+    @property
+    def is_finite(self) -> bool:
+        """Are all of them numbers? No frame has a place for what is not."""
+        sizes = (self.width_mm, self.height_mm, self.area_mm2)
+        known = [size for size in sizes if size is not None]
+        return all(map(math.isfinite, (self.score, *self.box, *known)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,12 @@ def _open(
 def _orders(asked: argparse.Namespace) -> list[tuple[str, ...]]:
     if not asked.providers:
         return [order for order in ORDERS if all(map(_may_run, order))]
-    return [tuple(name for name in order.split(",") if name) for order in asked.providers]
+    orders = [tuple(name for name in order.split(",") if name) for order in asked.providers]
+    if () in orders:
+        nothing = asked.providers[orders.index(())]
+        problem = f"--providers: got {nothing!r}, expected names such as cpu"
+        raise SettingsError("tune", [problem], OPTIONS_HINT)
+    return orders
 
 
 def _may_run(name: str) -> bool:

@@ -77,11 +77,6 @@ def bypass_rate(counts: Counts) -> float | None:
     return share(counts["bypassed"], own(counts))
 
 
-def latency_mean_ms(counts: Counts) -> float | None:
-    """Mean time from sensor edge to the PLC's echo, ms; None if no part has one."""
-    return share(counts["latency_sum_ms"], counts["latency_count"])
-
-
 def minutes_between(since: datetime, until: datetime) -> int:
     """Whole minutes of a period, at least 0."""
     return max(0, int((until - since).total_seconds() // 60))

@@ -35,7 +35,7 @@ class Database(Section, frozen=True, kw_only=True):
 class Broker(Section, frozen=True, kw_only=True):
     """[broker] where nodes publish their rows."""
 
-    host: str
+    host: sections.Host
     port: Port = 1883
     shared: bool = True  # several ingest workers share the work, if the broker can
     username: str | None = None
@@ -57,7 +57,7 @@ class Web(Section, frozen=True, kw_only=True):
 class Nodes(Section, frozen=True, kw_only=True):
     """[nodes] the gate: the only port that nodes on other computers reach by HTTPS."""
 
-    host: str  # address to listen on, e.g. "0.0.0.0"
+    host: sections.Host  # address to listen on, e.g. "0.0.0.0"
     port: Port = 8443
     ca_file: str  # the authority's certificate, which nodes compare by its fingerprint
     certificate_file: str  # of this server, signed by the authority

@@ -57,6 +57,13 @@ def test_any_box_on_any_picture_can_be_drawn(
     assert len(thumbnail(gray(height, width), [found])) <= THUMBNAIL_BYTES
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_box_that_is_no_number_is_left_out(number: float) -> None:
+    lost = Detection("pit", 0.9, (number, 0.0, 10.0, 10.0))
+    assert np.array_equal(draw(gray(), [lost, BOX]), draw(gray(), [BOX]))
+    assert len(thumbnail(gray(), [lost])) <= THUMBNAIL_BYTES
+
+
 def test_the_label_stays_inside_the_picture() -> None:
     corner = Detection("pit", 0.9, (300.0, 0.0, 319.0, 10.0))
     red = reddish(draw(gray(), [corner]))

@@ -54,7 +54,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.wiring": ("edge.settings", "edge.line_wiring", "edge.lines", "edge.spoken"),
     "edge.wiring_io": ("edge.settings",),
     "edge.profiled": ("edge.errors", "edge.sections", "edge.plc.blocks", *PROFILES),
-    "edge.upstream_settings": ("edge.mqtt.message",),
+    "edge.upstream_settings": ("edge.mqtt.message", "edge.sections"),
     "edge.settings": (
         *("edge.upstream_settings", "edge.terms", "edge.errors", "edge.sections"),
         *("edge.mqtt.message", "edge.wiring", "edge.wiring_io", "edge.profiled"),

@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
+from bench.__main__ import NOT_BENCHES
 from edge import terms
 from edge.alerts import AlertCode
 from edge.mqtt import message
@@ -208,7 +209,7 @@ def test_every_page_that_a_page_links_to_is_there() -> None:
 def test_every_bench_stands_on_its_page() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     benches = {path.stem for path in (ROOT / "bench").glob("*.py")}
-    benches -= {"__init__", "__main__", "report"}
+    benches -= NOT_BENCHES
     assert set(re.findall(r"`bench\.(\w+)`", page)) == benches
 
 

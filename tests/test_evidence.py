@@ -40,6 +40,17 @@ def opened(ledger: Outbox, number: int, looks: list[Look]) -> PartRow:
     return row
 
 
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_has_no_mark(place: int, number: float) -> None:
+    values = [0.5, 1.0, 2.0, 3.0, 4.0]
+    values[place] = number
+    score, x1, y1, x2, y2 = values
+    bad, good = Detection("pit", score, (x1, y1, x2, y2)), Detection("pit", 0.25, (1, 2, 3, 4))
+    seen = view(Look("c1", Verdict(Code.UNDECIDED, Reason.MODEL_FAULT), None, (bad, good)), 0.0)
+    assert [mark.score for mark in seen.marks] == [2500]
+
+
 def closed(ledger: Outbox, row: PartRow, evidence: Evidence) -> PartRow:
     """Its row, closed with the names of its pictures."""
     names = evidence.name(row)

@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -57,7 +58,7 @@ def asked(hub: GateHub, statement: str) -> list[tuple[Any, ...]]:
 
 
 def post(hub: GateHub, path: str, **body: Any) -> httpx.Response:
-    context = identity.believing(hub.authority.certificate.decode())
+    context = identity.believing(hub.authority.certificate)
     with httpx.Client(verify=context) as client:
         return client.post(hub.url + path, json=body)
 
@@ -201,7 +202,7 @@ def test_nothing_but_its_own_addresses_is_served(open_hub: GateHub) -> None:
     picture = PictureFolder(Path(open_hub.settings.web.pictures_dir))
     sha256 = hashlib.sha256(b"\xff\xd8\xff").hexdigest()
     picture.put(sha256, b"\xff\xd8\xff")
-    context = identity.believing(open_hub.authority.certificate.decode())
+    context = identity.believing(open_hub.authority.certificate)
     with httpx.Client(verify=context) as client:
         for path in (
             *("/", "/kpi", "/parts", "/healthz", "/docs", "/openapi.json", "/static/line.js"),
@@ -213,7 +214,7 @@ def test_nothing_but_its_own_addresses_is_served(open_hub: GateHub) -> None:
 
 
 def test_the_gate_speaks_tls_1_3_alone(open_hub: GateHub) -> None:
-    context = identity.believing(open_hub.authority.certificate.decode())
+    context = identity.believing(open_hub.authority.certificate)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with httpx.Client(verify=context) as client, pytest.raises(httpx.ConnectError):
@@ -264,6 +265,23 @@ def test_renewal_takes_the_current_key_of_a_certificate_that_holds(open_hub: Gat
         connection.execute("UPDATE certificate SET not_after = now() + interval '1 day'")
     registry.revoke(open_hub.dsn, "n1")
     assert renew(files.certificate, good) == 403
+
+
+def test_comments_in_its_files_do_not_keep_a_node_from_renewing(open_hub: GateHub) -> None:
+    files = enrolled(open_hub)
+    before = files.certificate.read_bytes()
+    for file in (files.authority, files.certificate):
+        file.write_bytes("# 一号线\n".encode() + file.read_bytes())
+    assert enrol.renew(open_hub.url, files, "n1", threading.Event()) is not None
+    assert files.certificate.read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    "url", ["http://hub:8443", "https://", "https://[", "https://hub..lan", f"https://{'h' * 64}"]
+)
+def test_an_address_of_a_gate_that_is_none_is_a_sentence(url: str) -> None:
+    with pytest.raises(LinkError, match=r"https://.*: |expected https://HOST:PORT"):
+        enrol.authority_of(url, "0" * 64)
 
 
 def test_a_renewal_that_cannot_reach_the_gate_costs_nothing(

@@ -69,6 +69,13 @@ logs_days = 179
     ]
 
 
+def test_a_host_that_no_name_leads_to_is_a_mistake(tmp_path: Path) -> None:
+    text = GOOD.replace('host = "127.0.0.1"', 'host = "broker..lan"')
+    assert problems_of(text, tmp_path) == [
+        "[broker] host: got 'broker..lan', expected a host name or an IP address"
+    ]
+
+
 def test_keys_that_do_not_go_together_are_reported_at_once_too(tmp_path: Path) -> None:
     text = """
 timezone = "Asia/Jinan"

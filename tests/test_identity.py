@@ -192,6 +192,19 @@ def test_a_signer_signs_with_the_key_as_it_is_on_disk(plant: Plant) -> None:
         sign(b"a day")
 
 
+def test_a_comment_in_any_language_may_stand_in_the_files(plant: Plant) -> None:
+    files = plant.node("n1", folder="comments")
+    for file in (files.authority, files.certificate):
+        file.write_bytes("# 泉检，一号线\n".encode() + file.read_bytes())
+    assert len(identity.context(files, "n1", utc()).get_ca_certs()) == 1
+
+
+def test_a_server_of_any_authority_in_the_file_is_believed(plant: Plant, tmp_path: Path) -> None:
+    old, new = plant.authority.certificate, Plant(tmp_path / "new").authority.certificate
+    (tmp_path / "both.pem").write_bytes(old + new)
+    assert len(identity.server_context(tmp_path / "both.pem").get_ca_certs()) == 2
+
+
 def test_three_files_or_none() -> None:
     plain = Hub(broker_host="h")
     assert upstream(plain) == []

@@ -57,6 +57,24 @@ def test_a_port_that_another_program_has_is_refused_and_the_program_named(tmp_pa
     held.drop()
 
 
+CALLED = """
+import pathlib
+pathlib.Path("/proc/self/comm").write_bytes("a泉检串口调试".encode())
+input("called so")
+"""
+
+
+def test_a_program_whose_name_the_kernel_cut_inside_a_character_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "utf8", "-c", CALLED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(9) == b"called so"
+        (tmp_path / "LCK..ttyUSB0").write_bytes(b"%10d\n" % child.pid)
+        with pytest.raises(PlcError, match=f"held by process {child.pid} a泉检串口"):
+            lock(tmp_path).take()
+        child.kill()
+
+
 @pytest.mark.parametrize(
     "said",
     [b"%10d\n" % gone(), b"", b"\0\1", b"99999999999999999999\n"],

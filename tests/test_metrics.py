@@ -30,7 +30,6 @@ def test_shares_by_hand() -> None:
     assert metrics.trigger_detection_rate(COUNTS) == 980 / 998
     assert metrics.missed_rate(COUNTS) == 10 / 998
     assert metrics.bypass_rate(COUNTS) == 8 / 998
-    assert metrics.latency_mean_ms(COUNTS) == 62.5
 
 
 def test_golden_samples_change_no_share_of_a_report() -> None:
@@ -45,7 +44,6 @@ def test_golden_samples_change_no_share_of_a_report() -> None:
 def test_without_parts_there_is_no_share_and_the_report_says_why() -> None:
     assert metrics.ng_rate(NOTHING) is None
     assert metrics.trigger_detection_rate(NOTHING) is None
-    assert metrics.latency_mean_ms(NOTHING) is None
     empty = dict.fromkeys(LATENCY)
     notes = {i.key: i.note for i in metrics.indicators(NOTHING, empty, None) if i.value is None}
     assert notes["ng_rate"] == "no_parts"

@@ -1,5 +1,6 @@
 """The ledger on disk: whatever happens, every part is there once, in order, and chained."""
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -231,6 +232,39 @@ def test_a_file_that_is_no_ledger_is_refused_with_a_sentence(tmp_path: Path) -> 
         Outbox(path)
     path.unlink()
     Outbox(path).close()  # the lock was let go
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM ledger",
+        "DROP TABLE ledger",
+        "DROP TABLE closed",
+        "PRAGMA user_version = 1",
+        "UPDATE ledger SET head = 'none'",
+    ],
+)
+def test_a_damaged_ledger_is_refused_with_a_sentence_and_left_to_others(
+    tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "ledger.db"
+    Outbox(path, ballast_bytes=4096).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(damage)
+        db.commit()
+    for _ in range(2):  # the lock has been given back
+        with pytest.raises(LedgerError, match=r"db: (damaged|cannot be opened as a ledger)"):
+            Outbox(path, ballast_bytes=4096)
+
+
+def test_a_ledger_of_a_newer_program_says_what_to_install(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Outbox(path, ballast_bytes=4096).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerError, match="version 99") as caught:
+        Outbox(path, ballast_bytes=4096)
+    assert caught.value.hint == "A newer program wrote it: install that one again."
 
 
 def test_a_closed_ledger_says_so_and_closes_twice(ledger: Outbox) -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from edge.vision import lens, plates
+from edge.vision import plates
 from edge.vision.lens import FRAME_PX, Optics, expose, truth_boxes
+from edge.vision.marks import MM_PER_PX
 from edge.vision.plates import (
     CLASSES,
     MIN_SIZE_MM,
@@ -111,7 +112,7 @@ def test_a_late_exposure_shows_the_plate_displaced_by_the_belt() -> None:
 
 def test_a_plate_that_has_left_the_field_shows_bare_belt_and_no_truth() -> None:
     plate = make_plate(5, ("pit",))
-    gone = lens.FIELD_MM / 2 + plates.PLATE_MM[0] / 2 + 5
+    gone = FRAME_PX * MM_PER_PX / 2 + plates.PLATE_MM[0] / 2 + 5
     picture = expose([(plate, gone, 0.0)], CLEAR, np.random.default_rng(2))
     assert np.array_equal(picture, expose([], CLEAR, np.random.default_rng(2)))
     assert truth_boxes(plate, gone, 0.0) == []

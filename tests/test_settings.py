@@ -102,6 +102,27 @@ def test_twelve_mistakes_are_twelve_lines(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["broker..lan", "", "b" * 64, "a broker", "泉检..lan"])
+def test_a_broker_that_no_name_leads_to_is_a_mistake(tmp_path: Path, host: str) -> None:
+    spoiled = WHOLE.replace('broker_host = "127.0.0.1"', f'broker_host = "{host}"')
+    (found,) = problems_of(tmp_path, spoiled)
+    assert found.startswith("[hub] broker_host: got ")
+    assert found.endswith("expected a host name or an IP address")
+
+
+@pytest.mark.parametrize("host", ["broker", "broker.plant.lan.", "10.0.0.1", "::1", "fe80::1%eth0"])
+def test_a_broker_is_a_name_or_an_address(tmp_path: Path, host: str) -> None:
+    text = WHOLE.replace('broker_host = "127.0.0.1"', f'broker_host = "{host}"')
+    assert settings.read(written(tmp_path, text)).hub is not None
+
+
+def test_an_address_for_pictures_that_is_none_is_a_mistake(tmp_path: Path) -> None:
+    for url in ("ftp://hub", "http://hub..lan:8080", "http://[", "hub:8080", "http://hub:99999"):
+        given = f'token_file = "token"\npictures_url = "{url}"'
+        (found,) = problems_of(tmp_path, WHOLE.replace('token_file = "token"', given))
+        assert found.startswith(f"[hub] pictures_url: '{url}'; ")
+
+
 def test_names_used_twice_or_never_defined_are_mistakes(tmp_path: Path) -> None:
     spoiled = WHOLE.replace('name = "c2"', 'name = "c1"').replace('bus = "b1"', 'bus = "b9"')
     assert problems_of(tmp_path, spoiled) == [

@@ -3,6 +3,8 @@
 import contextlib
 import multiprocessing
 import os
+import resource
+import select
 import signal
 import socket
 import threading
@@ -207,6 +209,45 @@ def test_a_camera_that_takes_no_picture_can_be_opened_any_number_of_times(
         assert frame is not None
         assert np.array_equal(frame.image, picture(5))
     last.close()
+
+
+def _read_when_told(path: Path, go: Event) -> None:
+    go.wait(WAIT_S)
+    reader = SharedMemoryCamera("c", path)
+    assert reader.read(WAIT_S) is not None
+    reader.close()
+
+
+def test_a_reader_that_no_descriptor_is_left_for_is_taken_as_soon_as_there_is_one(
+    ring: tuple[SharedMemoryWriter, SharedMemoryCamera],
+) -> None:
+    writer, reader = ring
+    until(lambda: writer.readers == 1)
+    spawn = multiprocessing.get_context("spawn")
+    go = spawn.Event()
+    program = spawn.Process(target=_read_when_told, args=(writer.path, go))
+    program.start()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    comes = select.poll()
+    comes.register(writer._bell._listening, select.POLLIN)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        go.set()
+        assert comes.poll(WAIT_S * 1000)
+        writer.write(picture(5), 0.0)  # goes to those who are there
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
+    assert reader.read(WAIT_S) is not None
+    until(lambda: writer.readers == 2)
+    writer.write(picture(6), 0.0)
+    program.join(WAIT_S)
+    assert program.exitcode == 0
 
 
 def test_a_writer_that_hangs_is_named_and_keeps_its_place(tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ def test_the_token_comes_with_the_fingerprint_and_serve_opens_the_gate(
     assert fingerprint(hub.authority.certificate) in told.stderr
     serve = subprocess.Popen([sys.executable, "-m", "hub", "serve", "--config", file])
     try:
-        context = identity.believing(hub.authority.certificate.decode())
+        context = identity.believing(hub.authority.certificate)
 
         def opened() -> bool:
             try:

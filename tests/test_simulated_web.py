@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from bench.simulated_web import DARK, MATERIAL, WHITE, SimulatedWeb
 from edge.limits import Spots, Tiles
-from edge.simulation.web import DARK, MATERIAL, WHITE, SimulatedWeb
 from edge.vision.flat import Flattener, from_references
 from edge.vision.spots import SpotDetector
 from edge.vision.tiled import Tiled

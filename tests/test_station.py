@@ -1,9 +1,13 @@
 """The node's own page: edge.station."""
 
 import json
+import logging
+import socket
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,6 +17,7 @@ from edge.mqtt.message import PartRow
 from edge.standing import Standing
 from edge.station import StationPage
 from edge.terms import Code, Mode, Reason, Verdict
+from tests.serial_peers import until
 
 
 @pytest.fixture
@@ -117,6 +122,26 @@ def test_a_foreign_name_that_points_here_is_refused(page: StationPage) -> None:
         urllib.request.urlopen(request, timeout=5)
     assert refused.value.code == 421
     refused.value.close()
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\nHost: [\r\n", b"GET http://[ HTTP/1.1\r\nHost: 127.0.0.1\r\n"]
+)
+def test_an_address_that_is_none_is_a_bad_request(page: StationPage, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(page.url).port or 0), 5) as client:
+        client.sendall(head + b"\r\n")
+        assert client.makefile("rb").readline().split()[1] == b"400"
+
+
+def test_a_client_that_leaves_without_its_answer_leaves_no_traceback(
+    page: StationPage, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with socket.create_connection(("127.0.0.1", urlsplit(page.url).port or 0), 5) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    until(lambda: "a client left" in caplog.text)
+    assert capfd.readouterr().err == ""
 
 
 def test_nothing_can_be_written(page: StationPage) -> None:

@@ -183,3 +183,12 @@ def test_a_file_is_replaced_whole_with_its_mode_or_left_alone(tmp_path: Path) ->
         write(path, KEYS)
     assert path.read_text(encoding="utf-8") == "runtime.threads = 1\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["edge.toml", "link.toml"]
+
+
+@pytest.mark.parametrize("named", ["", ",,"])
+def test_an_order_of_no_providers_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], named: str
+) -> None:
+    command = ["tune", "--model", str(tmp_path / "m.onnx"), "--providers", named]
+    assert main(command) == 2
+    assert f"--providers: got {named!r}, expected names" in capsys.readouterr().err

@@ -310,7 +310,10 @@ def test_pictures_leave_no_faster_than_the_rate(
     uploads.close()
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "127.0.0.1:8080", "http://", "http://x:port"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "ftp://x", "127.0.0.1:8080", "http://", "http://x:port", "http://[", "http://hub..lan"],
+)
 def test_an_address_that_is_none_is_a_sentence(store: PictureStore, url: str) -> None:
     with pytest.raises(LinkError, match="pictures_url"):
         Uploads(url, Path("token"), store)

@@ -118,7 +118,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         _create(connection)
     elif version != SCHEMA_VERSION:
         upgrade(connection, path, version)
-    first, head = connection.execute("SELECT first, head FROM ledger").fetchone()
+    stands = connection.execute("SELECT first, head FROM ledger").fetchone()
+    if stands is None:
+        raise LedgerError(f"{path}: damaged: does not say which rows it holds")
+    first, head = stands
     low, high = connection.execute("SELECT min(seq), max(seq) FROM closed").fetchone()
     if (low or head, (high or head - 1) + 1) != (first, head):
         raise LedgerError(

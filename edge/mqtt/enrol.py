@@ -20,11 +20,11 @@ import threading
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from edge.errors import LinkError
 from edge.mqtt import identity
 from edge.mqtt.identity import Facts, Files
+from edge.upstream_settings import web_address
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +46,10 @@ class GateClient:
     def __init__(self, url: str, context: ssl.SSLContext) -> None:
         """Raises LinkError: not an https address."""
         try:
-            address = urlsplit(url)
-            self._port = address.port
+            address = web_address(url, "https")
         except ValueError as wrong:
             raise LinkError(f"{url}: {wrong}") from wrong
-        if address.scheme != "https" or not address.hostname:
-            raise LinkError(f"{url}: expected https://HOST:PORT")
-        self._url, self._host = url, address.hostname
+        self._url, self._host, self._port = url, address.hostname or "", address.port or 443
         self._prefix = address.path.rstrip("/")
         self._context = context
 
@@ -119,7 +116,7 @@ def enrol(url: str, expected: str, token: str, files: Files, node: str) -> Facts
         LinkError: another authority answers, the hub refuses, or a file cannot be written.
     """
     authority = authority_of(url, expected)
-    gate = GateClient(url, identity.believing(authority.decode("ascii")))
+    gate = GateClient(url, identity.believing(authority))
     request = _request(files, node)
     proof = proof_of(token, request)
     body = {"node": node, "csr": request.decode(), "proof": proof}
@@ -197,12 +194,13 @@ def renew(url: str, files: Files, node: str, stop: threading.Event) -> Facts | N
     identity.write_key(files.new_key, key)
     request = identity.request(key, node)
     signature = identity.signed(identity.read_key(files.key), request)
+    certificate = identity.pem(identity.read_certificate(files.certificate))
     known = gate.requested(
         "/renew",
         {
             "node": node,
             "csr": request.decode(),
-            "certificate": _read(files.certificate),
+            "certificate": certificate.decode("ascii"),
             "signature": signature.hex(),
         },
     )
@@ -249,13 +247,6 @@ class Renewal:
             except Exception:
                 log.exception("certificate of %s: a look broke off", self._node)
             self._stop.wait(self._look_s)
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise LinkError(f"certificate_file {file}: cannot be read: {wrong}") from wrong
 
 
 def _text(answer: Json, key: str) -> str:

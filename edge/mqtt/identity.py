@@ -113,19 +113,19 @@ def signer(files: Files) -> Callable[[bytes], tuple[str, bytes]]:
         key = read_key(files.key)
         if not fits(certificate, key):
             raise LinkError(f"certificate_file {files.certificate}: not of the key {files.key}")
-        return certificate.public_bytes(serialization.Encoding.PEM).decode(), signed(key, content)
+        return pem(certificate).decode("ascii"), signed(key, content)
 
     return signed_with
 
 
 def write_key(file: Path, key: Key) -> None:
     """Keep a key for this user alone. Raises LinkError."""
-    pem = key.private_bytes(
+    content = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    write(file, pem, 0o600)
+    write(file, content, 0o600)
 
 
 def write(file: Path, content: bytes, mode: int) -> None:
@@ -193,13 +193,21 @@ def secret(file: Path) -> str:
 def read_certificate(file: Path, setting: str = "certificate_file") -> x509.Certificate:
     """A certificate; raises LinkError naming the setting."""
     try:
-        content = file.read_bytes()
-    except OSError as wrong:
-        raise LinkError(f"{setting} {file}: cannot be read: {wrong}") from wrong
-    try:
-        return x509.load_pem_x509_certificate(content)
+        return x509.load_pem_x509_certificate(_content(file, setting))
     except ValueError as wrong:
         raise LinkError(f"{setting} {file}: not a certificate: {wrong}") from wrong
+
+
+def _content(file: Path, setting: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as wrong:
+        raise LinkError(f"{setting} {file}: cannot be read: {wrong}") from wrong
+
+
+def pem(certificate: x509.Certificate) -> bytes:
+    """The certificate as PEM, without what stood around it in its file."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def facts(certificate: x509.Certificate) -> Facts:
@@ -319,13 +327,14 @@ def context(files: Files, node: str, now: datetime) -> ssl.SSLContext:
 def server_context(authority: Path) -> ssl.SSLContext:
     """TLS 1.3 to servers of this authority, without a certificate of our own. Raises LinkError."""
     read_certificate(authority, "ca_file")
-    return believing(authority.read_text(encoding="ascii"))
+    return believing(_content(authority, "ca_file"))
 
 
-def believing(authority: str) -> ssl.SSLContext:
-    """TLS 1.3 to servers of an authority (PEM). Raises LinkError."""
+def believing(authority: bytes) -> ssl.SSLContext:
+    """TLS 1.3 to servers of an authority: PEM, in which comments may stand. Raises LinkError."""
     try:
-        made = ssl.create_default_context(cadata=authority)
+        known = x509.load_pem_x509_certificates(authority)
+        made = ssl.create_default_context(cadata=b"".join(map(pem, known)).decode("ascii"))
     except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
         raise LinkError(f"the authority's certificate cannot be used: {wrong}") from wrong
     made.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -21,10 +21,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
 from edge.errors import EdgeError, LedgerError, LinkError
 from edge.mqtt import identity
+from edge.upstream_settings import web_address
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class _Address:
 
     url: str
     host: str
-    port: int | None
+    port: int
     encrypted: bool
     prefix: str  # of the path
     authority: Path | None
@@ -114,14 +114,12 @@ class _Address:
 
 def _address(url: str, authority: Path | None) -> _Address:
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        parts = web_address(url, "http", "https")
     except ValueError as wrong:
         raise LinkError(f"pictures_url {url}: {wrong}") from wrong
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise LinkError(f"pictures_url {url}: expected http://HOST:PORT or https://")
     encrypted, prefix = parts.scheme == "https", parts.path.rstrip("/")
-    return _Address(url, parts.hostname, port, encrypted, prefix, authority)
+    port = parts.port or (443 if encrypted else 80)
+    return _Address(url, parts.hostname or "", port, encrypted, prefix, authority)
 
 
 class _Lane:

@@ -103,8 +103,9 @@ class LockFile:
             return b""
 
     def _name_of(self, number: int) -> str:
-        try:
-            return f" {(self._proc / str(number) / 'comm').read_text(encoding='utf-8').strip()}"
+        comm = self._proc / str(number) / "comm"
+        try:  # cut at 15 bytes, which may be inside a character
+            return f" {comm.read_text(encoding='utf-8', errors='replace').strip()}"
         except OSError:
             return ""
 

@@ -26,7 +26,8 @@ def draw(
 ) -> Image:
     """A colour copy, (H, W, 3) uint8 BGR, with a box, class and score for each detection.
 
-    A class name outside ASCII is left out: the font has no such letters.
+    A class name outside ASCII is left out, as the font has no such letters, and a box that is no
+    number.
 
     Raises:
         ImageError: the picture is empty or not one.
@@ -35,7 +36,8 @@ def draw(
     longer = max(drawn.shape[:2])
     line = max(1, round(longer / 320))
     scale = max(0.35, longer / 1000)
-    for found in sorted(detections, key=lambda d: d.score):  # the worst on top
+    finite = [found for found in detections if found.is_finite]
+    for found in sorted(finite, key=lambda d: d.score):  # the worst on top
         x1, y1, x2, y2 = (round(edge) for edge in found.box)
         cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, line)
         name = f"{found.label} " if found.label.isascii() else ""

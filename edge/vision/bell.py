@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _QUEUE = 128  # connections at once, before the thread gets its turn
+PAUSE_S = 0.1  # before a reader is tried again that could not be taken
 HANGS_S = 1.0  # a writer whose queue stays full for so long takes nobody
 
 
@@ -32,6 +33,7 @@ class Bell:
         self._path = _socket_of(ring)
         self._readers: list[socket.socket] = []
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._listening = _listen(self._path)
         self._thread = threading.Thread(target=self._run, name=f"readers of {ring}", daemon=True)
         self._thread.start()
@@ -52,6 +54,7 @@ class Bell:
         """Tell the readers that no more will come; safe to call twice."""
         if self._listening.fileno() == -1:
             return
+        self._closing.set()
         self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread, which finds it shut
         self._thread.join()
         for bell in (self._listening, *self._readers):
@@ -64,16 +67,22 @@ class Bell:
         comes.register(self._listening, select.POLLIN)
         while not any(told & select.POLLHUP for _, told in comes.poll()):
             with self._lock:
-                self._take()
+                taken = self._take()
                 self._readers = [reader for reader in self._readers if not _left(reader)]
+            if not taken:
+                self._closing.wait(PAUSE_S)
 
-    def _take(self) -> None:
-        """Every reader that waits."""
-        with contextlib.suppress(BlockingIOError):
+    def _take(self) -> bool:
+        """Every reader that waits; False if they must: no descriptor is left for them."""
+        try:
             while True:
                 reader, _ = self._listening.accept()
                 reader.setblocking(False)
                 self._readers.append(reader)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
 
 def connect(ring: Path) -> socket.socket:

@@ -24,9 +24,6 @@ from edge.vision.plates import SHAPE, Plate, PlateDefect
 FRAME_PX = 512
 """Rows and columns of a picture."""
 
-FIELD_MM = FRAME_PX * MM_PER_PX
-"""Side of the field of view, mm."""
-
 _NOISE_PX = FRAME_PX + 128  # one tile of noise; every picture takes another corner of it
 
 

@@ -18,6 +18,9 @@ Kind = Literal["word", "number", "time", "sign", "end"]
 LONGEST = 200_000
 """Characters of a program; a station needs a tenth of it."""
 
+MOST_DIGITS = 40
+"""Of one number: more than any type holds, and few enough to be shown."""
+
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+)
@@ -106,6 +109,8 @@ def _number(text: str, at: Place) -> Token:
     type_name = parts.pop(0) if parts[0].isalpha() else None
     digits = parts[-1].replace("_", "")
     base = int(parts[0]) if len(parts) == 2 else 10
+    if len(digits) > MOST_DIGITS:
+        raise at.wrong(f"a number of {len(digits)} digits: no type holds it")
     try:
         value = int(digits, base)
     except ValueError:
@@ -116,7 +121,7 @@ def _number(text: str, at: Place) -> Token:
 def _milliseconds(text: str, at: Place) -> int:
     digits = text.partition("#")[2].replace("_", "")
     found = _PARTS.fullmatch(digits)
-    if not digits or found is None:
+    if not digits or found is None or len(digits) > MOST_DIGITS:
         raise at.wrong(f"`{text}` is no duration; expected one such as T#1s500ms")
     return sum(int(n or 0) * ms for n, ms in zip(found.groups(), _PARTS_MS, strict=True))
 
