@@ -50,16 +50,23 @@ _EXAMPLE = """examples:
   quanjian-edge simulate --port ./plc0 --camera /dev/shm/quanjian-cam0 --seconds 60 \\
       --misbehave touching=0.02 --misbehave slip=0.01 --at 30:dead_pusher --drift lamp=-0.0005
   quanjian-edge simulate --port ./plc0 --camera none --rate 2 --parts 300
-
-disturbances by chance (--misbehave KIND=RATE per part) or at a second (--at SECONDS:KIND[=VALUE]):
 """
+
+_TROUBLE = {
+    "disturbances by chance (--misbehave KIND=RATE per part) or at a second (--at, as below):": (
+        disturbances.BY_CHANCE
+    ),
+    "only at a second (--at SECONDS:KIND[=VALUE]):": disturbances.AT_ONCE,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    words = {**disturbances.BY_CHANCE, **disturbances.AT_ONCE}
-    parser.epilog = _EXAMPLE + "\n".join(f"  {kind:13} {text}" for kind, text in words.items())
+    parser.epilog = _EXAMPLE + "".join(
+        f"\n{head}\n" + "".join(f"  {kind:13} {text}\n" for kind, text in words.items())
+        for head, words in _TROUBLE.items()
+    )
     add = parser.add_argument
     ports = parser.add_mutually_exclusive_group(required=True)
     ports.add_argument("--port", type=Path, help="symlink to make to the PLC's serial port")

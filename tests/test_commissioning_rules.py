@@ -88,7 +88,7 @@ def test_a_bin_has_the_name_that_the_manual_gives_it() -> None:
 
 def test_the_stack_light_has_one_name() -> None:
     name = BY_NAME["light"].zh
-    for page in ("electrician", "operator"):
+    for page in ("electrician", "commissioning", "operator"):
         text = (DOCS / f"{page}.zh-CN.md").read_text(encoding="utf-8")
         assert name in text
         assert not [other for other in ("警示灯", "警告灯", "7 警告") if other in text]

@@ -1,15 +1,19 @@
 """The simulated line against a scripted node: the laws hold, and no trouble passes a bad part."""
 
+import argparse
 import io
 import json
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from edge import simulate
 from edge.errors import SettingsError
 from edge.plc.images import Counted, Settled, Taken
 from edge.simulation.belt import Edge, Joined, Landed
@@ -352,6 +356,19 @@ def test_words_of_the_command_line_become_disturbances() -> None:
     assert trouble.touching == 0.5
     assert trouble.between(2.0, 3.0) == [Happening("sample")]
     assert trouble.between(3.0, 30.0) == [Happening("slip", 40.0)]
+
+
+def test_what_the_help_and_the_reference_list_by_chance_is_what_may_come_by_chance() -> None:
+    parser = argparse.ArgumentParser()
+    simulate.add_arguments(parser)
+    by_chance, _, at_once = (parser.epilog or "").partition("only at a second")
+    assert tuple(re.findall(r"^  (\w+)  +", by_chance, re.MULTILINE)) == KINDS
+    assert parse([f"{kind}=0.5" for kind in KINDS], []) == often(**dict.fromkeys(KINDS, 0.5))
+    for kind in re.findall(r"^  (\w+)  +", at_once, re.MULTILINE):
+        with pytest.raises(SettingsError):
+            parse([f"{kind}=0.5"], [])
+    page = (Path(__file__).parent.parent / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert f"Disturbances by chance: {', '.join(KINDS)}. Only at a second: defective," in page
 
 
 def test_every_word_not_understood_is_told_at_once() -> None:

@@ -290,10 +290,10 @@ def by_hand(station: Station, terminal: Terminal) -> Outcome:
         text = "没有 PLC，也没有导线：这个工位自己数，什么也不剔除，没有点位可试"
         return Outcome("passed", text, {"by_hand": False})
     terminal.say("没有总线：这里试不了它的点位，只记下人试的结果")
-    question = "电工手册“没有总线的工位：用手逐条试”的每一条都试过，都对？"
+    question = "手册“逐点调试”里“没有总线的工位：用手逐条试”的每一条都试过，都对？"
     if not terminal.confirms(question):
         return Outcome("failed", f"人没有确认：{question}")
-    return Outcome("passed", "没有总线：点位由人按电工手册用手逐条试过", {"by_hand": True})
+    return Outcome("passed", "没有总线：点位由人按手册用手逐条试过", {"by_hand": True})
 
 
 def _numbers(part: Triggered | Missed) -> tuple[int, int]:

@@ -22,11 +22,11 @@ BY_CHANCE = {
     "encoder_slip": "the encoder's wheel slips for VALUE mm (default: 60; negative: counts twice)",
     "bounce": "the photo-eye bounces: two pulses, the camera fires twice",
     "reverse": "the belt runs back for VALUE seconds (default: 0.8)",
-    "defective": "the next part is defective (the rate of --defect-rate, at a chosen second)",
 }
 """Disturbances with a rate per part (--misbehave) or at a second (--at)."""
 
 AT_ONCE = {
+    "defective": "the next part is defective (by chance: --defect-rate)",
     "speed": "the belt's speed ramps to VALUE times the nominal one",
     "dead_pusher": "the gate's cylinder dies: everything goes to the good bin, until repair",
     "no_air": "the gate has no air: everything goes to the reject bin, until repair",
@@ -106,8 +106,8 @@ def parse(rates: Iterable[str], schedule: Iterable[str]) -> Disturbances:
     for word in rates:
         kind, _, text = word.partition("=")
         rate = _number(text)
-        if kind not in BY_CHANCE or kind == "defective" or rate is None or not 0 <= rate <= 1:
-            names = ", ".join(k for k in BY_CHANCE if k != "defective")
+        if kind not in BY_CHANCE or rate is None or not 0 <= rate <= 1:
+            names = ", ".join(BY_CHANCE)
             problems.append(f"--misbehave {word}: expected KIND=RATE, 0 to 1, of {names}")
         else:
             found[kind] = rate

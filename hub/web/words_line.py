@@ -157,7 +157,10 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     ),
     "picture.none": ("本件没有图片", "No picture of this part"),
     "picture.absent": ("无图片", "no picture"),
-    "picture.evicted": ("图片已按保留策略删除", "The picture was deleted to make room"),
+    "picture.evicted": (
+        "图片已删除（为节点腾空间）",
+        "The picture was deleted to make room on the node",
+    ),
     "picture.purged": ("图片已过期，已删除", "The picture has expired and was deleted"),
     "picture.of": ("{camera} 拍摄的图片", "Picture from {camera}"),
     # alerts: each code of edge.alerts and hub.duties, and what to do
@@ -193,7 +196,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     ),
     "alert.ledger_restored": ("台账磁盘被还原或复制", "Ledger restored or copied"),
     "alert.ledger_restored.do": (
-        "中心保存的台账比本节点新，已另起新册继续；重启节点后解除。请通知管理员。",
+        "中心保存的台账比本节点新，已另开新的数据流继续；重启节点后解除。请通知管理员。",
         "The hub knew more of this ledger than its disk: it goes on as a new one. "
         "Cleared by a restart. Tell the admin.",
     ),
@@ -265,7 +268,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     ),
     "alert.stream_forked": ("台账磁盘被还原或复制", "Ledger restored or copied"),
     "alert.stream_forked.do": (
-        "节点磁盘曾被还原或复制，台账已另起新册，工件不会重复计数。请通知管理员确认没有第二台节点在用同一磁盘。",
+        "节点磁盘曾被还原或复制，台账已另开新的数据流，工件不会重复计数。请通知管理员确认没有第二台节点在用同一磁盘。",
         "The node's disk was restored or copied; its ledger goes on as a new one, no part counts "
         "twice. Tell the admin: no second node may run from that disk.",
     ),
@@ -305,7 +308,7 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
     "law.triggers": ("触发", "Triggers"),
     "law.open": ("在途", "In flight"),
     "law.quarantined": ("坏行待查", "Quarantined rows"),
-    "law.elsewhere": ("另册已计", "In the earlier ledger"),
+    "law.elsewhere": ("前段台账已计", "In the earlier ledger"),
     "law.balanced": ("平衡", "Balanced"),
     "law.unbalanced": ("不平衡，差 {residue}", "Out of balance by {residue}"),
     "law.self_counted": ("自计数，无独立核对", "Self-counted, no independent check"),

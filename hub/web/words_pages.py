@@ -123,7 +123,7 @@ PAGE_WORDS: dict[str, tuple[str, str]] = {
     "kpi.days.missed": ("未检", "Missed"),
     "kpi.days.bypassed": ("旁路", "Bypassed"),
     "kpi.days.quarantined": ("坏行待查", "Quarantined"),
-    "kpi.days.elsewhere": ("另册已计", "Counted elsewhere"),
+    "kpi.days.elsewhere": ("前段台账已计", "In the earlier ledger"),
     "kpi.days.open": ("在途增减", "Change in flight"),
     "kpi.note.no_parts": ("本期没有判定的工件", "no part was judged in this period"),
     "kpi.note.no_triggers": ("本期没有 PLC 触发", "no PLC trigger in this period"),
