@@ -301,6 +301,6 @@ def _age_s(last: LastEpoch) -> float | None:
     """Seconds since the last known counter; None if no clock can tell."""
     if last.boot == clock.BOOT:
         return (clock.mono_ms() - last.mono_ms) / 1000
-    if clock.quality() == "unsynced" or clock.utc_ms() < last.at_ms:
+    if clock.quality() == "unsynced" or not clock.EARLIEST_MS <= last.at_ms <= clock.utc_ms():
         return None
     return (clock.utc_ms() - last.at_ms) / 1000

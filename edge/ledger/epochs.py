@@ -53,7 +53,7 @@ class LastEpoch:
     base: int
     counter: int
     plc_start: int
-    at_ms: int  # UTC of that row
+    at_ms: int  # UTC of that row; 0 = its clock was not set, nobody knows how old it is
     mono_ms: int  # its monotonic clock, comparable only in the same boot
     boot: str
 
@@ -158,7 +158,7 @@ def known_epochs(db: sqlite3.Connection, station: str) -> list[LastEpoch]:
             known[row.epoch] = replace(
                 last,
                 counter=row.number,
-                at_ms=row.at_ms,
+                at_ms=_known_ms(row),
                 mono_ms=row.mono_ms,
                 boot=row.boot,
             )
@@ -208,7 +208,7 @@ def _begin(db: sqlite3.Connection, row: EpochRow) -> None:
             row.plc_start,
             row.base,
             row.base,
-            row.at_ms,
+            _known_ms(row),
             row.mono_ms,
             row.boot,
         ),
@@ -255,12 +255,16 @@ def _settle(
     _know(db, row, last)
 
 
+def _known_ms(row: AnyRow) -> int:
+    return 0 if row.clock == "unsynced" else row.at_ms
+
+
 def _know(db: sqlite3.Connection, row: AnyRow, number: int) -> None:
     """Remember the highest number seen, and when."""
     db.execute(
         "UPDATE epoch SET known = ?, at_ms = ?, mono_ms = ?, boot = ?"
         f" WHERE {_OF_EPOCH} AND known <= ?",
-        (number, row.at_ms, row.mono_ms, row.boot, row.station, row.epoch, number),
+        (number, _known_ms(row), row.mono_ms, row.boot, row.station, row.epoch, number),
     )
 
 
