@@ -1,16 +1,35 @@
 """A node as it is built, before it runs: edge.node."""
 
+import socket
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from edge import clock
+from edge import clock, settings
+from edge.errors import LinkError
 from edge.ledger.epochs import LastEpoch
 from edge.mqtt.message import Clock
-from edge.node import _age_s
+from edge.node import Node, _age_s
 from edge.outbox import Outbox
 from tests.ledger_rows import BOOT, STATION, epoch_row, missed_row
+from tests.small_line import wire
+
+
+def test_a_node_that_cannot_be_built_leaves_nothing_open_and_the_next_one_runs(
+    tmp_path: Path,
+) -> None:
+    wire(tmp_path, [False])
+    file = tmp_path / "edge.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("port = 0", f"port = {port}"), encoding="utf-8")
+        with pytest.raises(LinkError, match="cannot listen"):
+            Node(settings.read(file), unsigned=True)
+    node = Node(settings.read(file), unsigned=True)
+    node.close()
+    node.close()
 
 
 @pytest.mark.parametrize(
