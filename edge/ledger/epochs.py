@@ -116,23 +116,34 @@ def open_parts(db: sqlite3.Connection) -> list[PartRow]:
     return [stored_part(data) for (data,) in found]
 
 
-def unsettled(db: sqlite3.Connection, row: CounterRow, unseen: Collection[int]) -> int:
+def unsettled(db: sqlite3.Connection, row: CounterRow, unseen: Collection[range]) -> int:
     """How many numbers up to `row.counter` are open: open rows, and `unseen` ones without a row.
 
-    `unseen` may name parts that got their row meanwhile; each number counts once.
+    `unseen` are disjoint ranges; they may name parts that got their row meanwhile. Each number
+    counts once.
     """
-    numbers = {
-        number
-        for (number,) in db.execute(
-            f"SELECT number FROM open_part WHERE {_OF_EPOCH}", (row.station, row.epoch)
-        )
-    }
-    numbers |= {
-        number
-        for number in set(unseen) - numbers
-        if not is_settled(db, row.station, row.epoch, number, number)
-    }
-    return sum(number <= row.counter for number in numbers)
+    of_epoch = (row.station, row.epoch)
+    found = db.execute(
+        f"SELECT number FROM open_part WHERE {_OF_EPOCH} AND number <= ?", (*of_epoch, row.counter)
+    )
+    waiting = [number for (number,) in found]
+    count = len(waiting)
+    for numbers in unseen:
+        first, last = numbers.start, min(numbers.stop - 1, row.counter)
+        if first <= last:
+            count += last - first + 1 - _settled(db, row, first, last)
+            count -= sum(number in numbers for number in waiting)
+    return count
+
+
+def _settled(db: sqlite3.Connection, row: CounterRow, first: int, last: int) -> int:
+    """How many of first..last have their row."""
+    (found,) = db.execute(
+        "SELECT coalesce(sum(min(last, ?) - max(first, ?) + 1), 0) FROM settled"
+        f" WHERE {_OF_EPOCH} AND first <= ? AND last >= ?",
+        (last, first, row.station, row.epoch, last, first),
+    ).fetchone()
+    return int(found)
 
 
 def is_settled(db: sqlite3.Connection, station: str, epoch: int, first: int, last: int) -> bool:
