@@ -144,9 +144,9 @@ def test_a_fault_of_ours_is_logged_and_parts_are_counted_after_it(
     count = OwnCount(station(trigger="interval", interval_ms=20, deadline_ms=20), 0, nobody)
     interval = count._interval
 
-    def stumble(_due_s: float) -> float | None:
+    def stumble(due_s: float) -> float | None:
         count._interval = interval  # type: ignore[method-assign]
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError(f"a fault of ours at {due_s}")
 
     count._interval = stumble  # type: ignore[method-assign]
     assert not count.running

@@ -244,7 +244,7 @@ def test_a_late_part_whose_picture_could_not_be_taken_is_undecided_and_judging_g
             line.put(1, time.monotonic() - 11)
             assert until(lambda: not line.acquired.empty())
 
-        line.eyes[0].take = broken  # type: ignore[method-assign]
+        line.eyes[0].take = broken  # type: ignore[method-assign, assignment]
         monkeypatch.setattr("edge.judging.prove", held_up)
         judged = line.judged.get(timeout=WAIT_S)
         assert line.judging.running
