@@ -16,6 +16,7 @@ from pathlib import Path
 from edge.mqtt.message import Clock
 
 STA_UNSYNC = 0x0040  # <linux/timex.h>: nobody disciplines the clock
+EARLIEST_MS = 1_704_067_200_000  # 2024-01-01 UTC: older than this software, so of an unset clock
 BELIEVED_US = 1_000_000  # the kernel lets its error estimate grow by 500 ppm without a server
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _OWN_STAT = Path("/proc/self/stat")

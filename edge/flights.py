@@ -5,7 +5,6 @@ exactly what a counter row calls `open`. Guard it with one lock together with th
 mirrors.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge.mqtt.message import PartRow
@@ -32,7 +31,8 @@ class Flights:
         self.counter = base
         self.open_told = 0  # `open` in this epoch's last counter row
         self._judging: dict[int, Flight] = {}
-        self._passing: set[int] = set()  # missed or bypassed numbers whose row is not yet on disk
+        # missed or bypassed numbers whose row is not yet on disk: disjoint, none touches another
+        self._passing: list[range] = []
 
     def start(self, flight: Flight) -> None:
         """The PLC triggered a part that will be judged."""
@@ -42,20 +42,27 @@ class Flights:
 
     def pass_by(self, first: int, last: int) -> None:
         """Numbers that will get a missed or bypassed row, also ones that were to be judged."""
-        for number in range(first, last + 1):
-            self._judging.pop(number, None)
-        self._passing.update(range(first, last + 1))
+        self.settle(first, last)
+        joined, apart = range(first, last + 1), []
+        for one in self._passing:
+            if one.stop == joined.start or one.start == joined.stop:
+                joined = range(min(one.start, joined.start), max(one.stop, joined.stop))
+            else:
+                apart.append(one)
+        self._passing = [*apart, joined]
         self.counter = max(self.counter, last)
 
     def get(self, number: int) -> Flight | None:
         """The part's flight, or None if it is not (any more) on its way."""
         return self._judging.get(number)
 
-    def settle(self, numbers: Iterable[int]) -> None:
-        """Their rows are committed."""
-        for number in numbers:
-            self._judging.pop(number, None)
-            self._passing.discard(number)
+    def settle(self, first: int, last: int) -> None:
+        """The rows of first..last are committed."""
+        for number in [number for number in self._judging if first <= number <= last]:
+            del self._judging[number]
+        below = [range(one.start, min(one.stop, first)) for one in self._passing]
+        above = [range(max(one.start, last + 1), one.stop) for one in self._passing]
+        self._passing = [one for one in (*below, *above) if one]
 
     def alone(self, number: int) -> bool:
         """Is no other part between its trigger and its verdict?"""
@@ -69,6 +76,11 @@ class Flights:
         """Has a part passed its deadline without a row on disk?"""
         return any(f.row is None and now_s > f.deadline_s for f in self._judging.values())
 
-    def numbers(self) -> list[int]:
-        """Every unsettled number, in order."""
-        return sorted([*self._judging, *self._passing])
+    def numbers(self) -> list[range]:
+        """Every unsettled number, as disjoint ranges in order: a gap may be millions long."""
+        judging = [range(number, number + 1) for number in self._judging]
+        return sorted([*judging, *self._passing], key=lambda numbers: numbers.start)
+
+    def open(self) -> int:
+        """How many numbers are unsettled."""
+        return len(self._judging) + sum(len(numbers) for numbers in self._passing)

@@ -105,7 +105,8 @@ class Inspector:
     def turning(self) -> bool:
         """Has the loop turned lately, no part stuck in it? The watchdog is fed only then."""
         now_s = time.monotonic()
-        threads = self._judging.running and self._settling.recorder.running
+        parts = (self._judging, self._settling.recorder, self._line)
+        threads = all(part.running for part in parts)
         turned = now_s - self._turned_s < STUCK_S
         return threads and turned and not self._settling.overdue(now_s - STUCK_S)
 

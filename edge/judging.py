@@ -187,7 +187,8 @@ class Judging:
 
     def _late(self, job: _Job) -> tuple[Look, ...]:
         """The pictures of a part whose turn came after its deadline, for people to look at."""
-        taken = [view.result() for view in job.views if view.done() and not view.cancelled()]
+        done = [view for view in job.views if view.done() and not view.cancelled()]
+        taken = [view.result() for view in done if view.exception() is None]
         verdict = Verdict(Code.UNDECIDED, Reason.LATE)
         return tuple(
             Look(one.camera, verdict, one, source=one.path) if isinstance(one, Frame) else one

@@ -17,6 +17,10 @@ class Line(Protocol):
     def counters(self) -> LineCounters | None:
         """What became of the parts at the gate; None where nobody counts them."""
 
+    @property
+    def running(self) -> bool:
+        """Is the thread there that sees the parts?"""
+
     def submit(
         self,
         epoch: int,

@@ -83,15 +83,30 @@ class LineData:
         """Everything that came, in the order it came; what the ledger refuses now stays."""
         while self._pending or self._take():
             try:
-                self._ledger.append(*self._pending)
+                self._append()
+            except LedgerError as wrong:
+                self._say(str(wrong))
+                return
+            self._say(None)
+
+    def _append(self) -> None:
+        """All that is pending in one commit, or one by one where a row among it is refused.
+
+        Raises:
+            LedgerError: the ledger takes none now; what it has not taken is still pending.
+        """
+        together = len(self._pending)
+        while self._pending:
+            try:
+                self._ledger.append(*self._pending[:together])
             except LedgerError as wrong:
                 if not wrong.permanent:
-                    self._say(str(wrong))
-                    return
-                log.error("line data: %d rows were refused: %s", len(self._pending), wrong)
-            else:
-                self._say(None)
-            self._pending = []
+                    raise
+                if together > 1:
+                    together = 1
+                    continue
+                log.error("line data: a row was refused: %s: %s", wrong, self._pending[0])
+            del self._pending[:together]
 
     def _take(self) -> bool:
         with self._lock:

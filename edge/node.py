@@ -5,6 +5,7 @@ settled; readiness comes last. Shutdown: no new part, what is on its way is sett
 to the hub while it takes them, and what it did not take waits on disk.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -59,52 +60,60 @@ class Node:
 
         Raises:
             LedgerError: the ledger cannot be opened, or another process has it.
+            LinkError: the page's port is taken, or `pictures_url` is no address.
         """
         self.settings = settings
         data = Path(settings.node.data_dir)
-        self.ledger = Outbox(data / "ledger.db")
-        pictures = Path(settings.node.pictures_dir or data / "pictures")
-        self._pictures = PictureStore(pictures, self.ledger, settings.node.max_pictures_mb)
-        self._recipes, failed = load_all(
-            settings.recipe, settings.runtime, unsigned, settings.scales, settings.lit
-        )
-        for wrong in failed:
-            log.error("%s %s", wrong, wrong.hint)
-        self.recipe_faults = [str(wrong) for wrong in failed]
-        self._recording = Recording(data, settings.scales)
-        self._lights = Lights(settings)
-        lamps = self._lights.lamps
-        triggers = {name: s.exposure for s in settings.station for name in s.cameras}
-        self._captures = {
-            camera.name: Capture(
-                camera, triggers.get(camera.name, "free_run"), lamps.get(camera.name)
+        with contextlib.ExitStack() as opened:  # what fails here leaves nothing open behind it
+            self.ledger = Outbox(data / "ledger.db")
+            opened.callback(self.ledger.close)
+            pictures = Path(settings.node.pictures_dir or data / "pictures")
+            self._pictures = PictureStore(pictures, self.ledger, settings.node.max_pictures_mb)
+            self._recipes, failed = load_all(
+                settings.recipe, settings.runtime, unsigned, settings.scales, settings.lit
             )
-            for camera in settings.camera
-        }
-        self._link = (
-            Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
-        )
-        self._uploads = self._make_uploads()
-        self._renewal = self._make_renewal()
-        self._sealer = Sealer(settings.node.name, self.ledger, self._make_sign())
-        self._line_data = LineData(self.ledger)
-        self._buses = {bus.name: self._make_bus(bus) for bus in settings.bus}
-        self._own_counts = {
-            station.name: self._make_own_count(station)
-            for station in settings.station
-            if station.self_counted
-        }
-        self._wires = {
-            station.name: self._make_wires(station) for station in settings.station if station.io
-        }
-        self._inspectors = [self._make_inspector(station) for station in settings.station]
-        self._page = StationPage(
-            settings.page.host,
-            settings.page.port,
-            settings.node.name,
-            [inspector.standing for inspector in self._inspectors],
-            self._told_link,
-        )
+            for wrong in failed:
+                log.error("%s %s", wrong, wrong.hint)
+            self.recipe_faults = [str(wrong) for wrong in failed]
+            self._recording = Recording(data, settings.scales)
+            self._lights = Lights(settings)
+            opened.callback(self._lights.close)
+            lamps = self._lights.lamps
+            triggers = {name: s.exposure for s in settings.station for name in s.cameras}
+            self._captures: dict[str, Capture] = {}
+            for camera in settings.camera:
+                trigger = triggers.get(camera.name, "free_run")
+                capture = Capture(camera, trigger, lamps.get(camera.name))
+                opened.callback(capture.close)
+                self._captures[camera.name] = capture
+            self._link = (
+                Link(settings.node, settings.hub, self.ledger) if settings.hub is not None else None
+            )
+            self._uploads = self._make_uploads()
+            self._renewal = self._make_renewal()
+            self._sealer = Sealer(settings.node.name, self.ledger, self._make_sign())
+            self._line_data = LineData(self.ledger)
+            self._buses = {bus.name: self._make_bus(bus) for bus in settings.bus}
+            self._own_counts = {
+                station.name: self._make_own_count(station)
+                for station in settings.station
+                if station.self_counted
+            }
+            self._wires = {
+                station.name: self._make_wires(station)
+                for station in settings.station
+                if station.io
+            }
+            self._inspectors = [self._make_inspector(station) for station in settings.station]
+            self._page = StationPage(
+                settings.page.host,
+                settings.page.port,
+                settings.node.name,
+                [inspector.standing for inspector in self._inspectors],
+                self._told_link,
+            )
+            opened.callback(self._page.close)
+            self._opened = opened.pop_all()
 
     @property
     def page_url(self) -> str:
@@ -161,17 +170,13 @@ class Node:
         for own in self._own_counts.values():
             own.close()
         self._line_data.close()
-        for capture in self._captures.values():
-            capture.close()
-        self._lights.close()
         if self._renewal is not None:
             self._renewal.close()
         if self._uploads is not None:
             self._uploads.close()
         if self._link is not None:
             self._link.close(DRAIN_S)
-        self._page.close()
-        self.ledger.close()
+        self._opened.close()
 
     # -- building -----------------------------------------------------------------------------
 
@@ -301,6 +306,6 @@ def _age_s(last: LastEpoch) -> float | None:
     """Seconds since the last known counter; None if no clock can tell."""
     if last.boot == clock.BOOT:
         return (clock.mono_ms() - last.mono_ms) / 1000
-    if clock.quality() == "unsynced" or clock.utc_ms() < last.at_ms:
+    if clock.quality() == "unsynced" or not clock.EARLIEST_MS <= last.at_ms <= clock.utc_ms():
         return None
     return (clock.utc_ms() - last.at_ms) / 1000

@@ -137,12 +137,13 @@ class Outbox:
         data = ledger_rows.row_bytes(row)
         self.transact(lambda db: ledger_rows.seal(db, row, data))
 
-    def counter(self, row: CounterRow, unseen: Collection[int] = ()) -> None:
+    def counter(self, row: CounterRow, unseen: Collection[range] = ()) -> None:
         """Append a counter sample; its `open` is filled in the transaction.
 
         Args:
             row: the sample; what its `open` says is not used.
-            unseen: numbers of triggers that the caller holds and that may have no row yet.
+            unseen: numbers of triggers that the caller holds and that may have no row yet, as
+                disjoint ranges.
         """
         ledger_rows.row_bytes(row)
         self.transact(lambda db: ledger_rows.append_counter(db, row, unseen))

@@ -7,6 +7,7 @@ To its inspector it is a line like any other. No PLC acts on its verdicts, so ev
 monitor, its epoch says counted_by "self", and pages print 自计数，无独立核对 (decision 0014).
 """
 
+import logging
 import queue
 import threading
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 from edge.finder import PartFinder
 from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.bus import STUMBLE_S
 from edge.plc.handshake import (
     EpochOpened,
     Expired,
@@ -28,6 +30,8 @@ from edge.plc.turns import LinkBack, Seen
 from edge.settings import Station
 from edge.terms import Cause, Code, Mode, Part, Trigger
 from edge.vision.camera import BadFrame, Capture
+
+log = logging.getLogger(__name__)
 
 SAMPLE_S = 1.0
 LOOK_S = 0.1
@@ -101,6 +105,11 @@ class OwnCount:
         """Nobody counts at the gate."""
         return None
 
+    @property
+    def running(self) -> bool:
+        """Is the thread there?"""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to count."""
         self._tell(self._count.begin())
@@ -143,11 +152,15 @@ class OwnCount:
     def _run(self) -> None:
         due_s = time.monotonic()
         while not self._stop.is_set():
-            found_s = self._interval(due_s) if self._every_s else self._look()
-            due_s += self._every_s
-            with self._lock:
-                self._tell(self._count.found(found_s) if found_s is not None else [])
-                self._tell(self._count.tick(time.monotonic()))
+            try:
+                found_s = self._interval(due_s) if self._every_s else self._look()
+                due_s += self._every_s
+                with self._lock:
+                    self._tell(self._count.found(found_s) if found_s is not None else [])
+                    self._tell(self._count.tick(time.monotonic()))
+            except Exception:  # a fault of ours must not let parts go by uncounted for good
+                log.exception("%s: stumbled, goes on in %.0f s", self._thread.name, STUMBLE_S)
+                self._stop.wait(STUMBLE_S)
 
     def _interval(self, due_s: float) -> float | None:
         """The next piece of the material is there when it is due, whoever was held up."""

@@ -70,16 +70,16 @@ class Settling:
         for epoch, first, last in self.gaps:
             if epoch == known.epoch:
                 self.current.pass_by(first, last)
-        self.current.open_told = len(self.current.numbers())
+        self.current.open_told = self.current.open()
 
     # -- on the way ---------------------------------------------------------------------------
 
     def open_epoch(self, epoch: int, base: int) -> None:
         """The PLC counts anew; parts of older epochs are still settled under theirs."""
         with self._lock:
-            left = {n: flights for n, flights in self._epochs.items() if flights.numbers()}
+            left = {n: flights for n, flights in self._epochs.items() if flights.open()}
             for flights in left.values():  # no sample comes any more: their last row must say 0
-                flights.open_told = len(flights.numbers())
+                flights.open_told = flights.open()
             self.current = left[epoch] = Flights(epoch, base)
             self._epochs = left
 
@@ -111,7 +111,7 @@ class Settling:
     def unsettled(self) -> bool:
         """Is any number, of any epoch, without its row?"""
         with self._lock:
-            return any(flights.numbers() for flights in self._epochs.values())
+            return any(flights.open() for flights in self._epochs.values())
 
     # -- on disk ------------------------------------------------------------------------------
 
@@ -196,8 +196,8 @@ class Settling:
     def _leave(self, flights: Flights, first: int, last: int) -> list[Write]:
         """Their row is committed; returns the counter row that closes the law, if none is left."""
         with self._lock:
-            flights.settle(range(first, last + 1))
-            left = flights.numbers()
+            flights.settle(first, last)
+            left = flights.open()
         if left or not flights.open_told:
             return []
         return [lambda: self._write_counter(flights)]
@@ -209,7 +209,7 @@ class Settling:
         self._ledger.counter(self._rows.counter(flights.epoch, counter, line), unsettled)
         self._told_line, self._told_s = line, time.monotonic()
         with self._lock:
-            flights.open_told = len(unsettled)
+            flights.open_told = sum(len(numbers) for numbers in unsettled)
 
     def _of(self, epoch: int) -> Flights:
         """The flights of an epoch; one that is all settled starts empty again."""

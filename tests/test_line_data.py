@@ -95,6 +95,22 @@ class Refusing:
         self._ledger.append(*rows)
 
 
+def test_a_row_that_no_ledger_takes_costs_no_other_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Outbox(tmp_path / "ledger.db")
+    data = LineData(ledger)
+    for value in (1, 2, 10**30, 4):
+        data.keep(reading(value))
+    data.start()
+    data.close()
+    assert [row.value for row in rows(ledger) if isinstance(row, TagRow)] == [1, 2, 4]
+    ledger.close()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "a row was refused" in told
+    assert "energy" in told
+
+
 def test_what_a_full_disk_refuses_waits_and_is_written_once_and_in_order(tmp_path: Path) -> None:
     ledger = Outbox(tmp_path / "ledger.db")
     disk = Refusing(ledger)

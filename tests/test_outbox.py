@@ -183,7 +183,7 @@ def test_batches_stay_within_their_limits(ledger: Outbox) -> None:
 def test_open_counts_each_number_once_whatever_the_caller_still_holds(ledger: Outbox) -> None:
     ledger.append(part_row(1))
     ledger.open(part_row(2))
-    ledger.counter(counter_row(4), unseen=[1, 2, 3, 4, 5])  # 1 closed, 2 open, 5 not yet counted
+    ledger.counter(counter_row(4), unseen=[range(1, 6)])  # 1 closed, 2 open, 5 not yet counted
     rows, _ = drain(ledger, GENESIS)
     sample = rows[-1]
     assert isinstance(sample, CounterRow)

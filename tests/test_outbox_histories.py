@@ -134,11 +134,12 @@ class LedgerMachine(RuleBasedStateMachine):
         with pytest.raises(LedgerError):
             self.outbox.append(part_row(number, epoch=self.epoch))
 
-    @rule()
-    def sample_the_counter(self) -> None:
+    @rule(all_held=st.booleans())
+    def sample_the_counter(self, all_held: bool) -> None:
         holes = set(range(self.base + 1, self.next + 1)) - set(self.ends[self.epoch])
         row = counter_row(self.next, self.epoch)
-        self.outbox.counter(row, unseen=holes)
+        held = [range(number, number + 1) for number in holes]
+        self.outbox.counter(row, unseen=[range(self.base + 1, self.next + 5)] if all_held else held)
         self.counter = self.next
         self.wrote(msgspec.structs.replace(row, open=len(holes)))
         totals = self.outbox.totals(STATION, self.epoch)

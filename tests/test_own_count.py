@@ -136,6 +136,30 @@ def test_the_clock_cuts_pieces_of_one_length_however_late_it_is_looked_at() -> N
     assert np.diff(edges_s) == pytest.approx(0.02, abs=1e-6)
 
 
+def test_a_fault_of_ours_is_logged_and_parts_are_counted_after_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge.own_count.STUMBLE_S", 0.01)
+    nobody: Any = None
+    count = OwnCount(station(trigger="interval", interval_ms=20, deadline_ms=20), 0, nobody)
+    interval = count._interval
+
+    def stumble(due_s: float) -> float | None:
+        count._interval = interval  # type: ignore[method-assign]
+        raise RuntimeError(f"a fault of ours at {due_s}")
+
+    count._interval = stumble  # type: ignore[method-assign]
+    assert not count.running
+    count.start()
+    try:
+        while not isinstance(count.observations.get(timeout=10), Missed):
+            assert count.running
+    finally:
+        count.close()
+    assert "s count: stumbled" in caplog.text
+    assert not count.running
+
+
 # -- a node ----------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ class Line:
 class Waylaid(Flights):
     """Lets another thread act at the worst moment, once, for as long as that can take."""
 
-    in_numbers: Callable[[], object] | None = None
+    in_open: Callable[[], object] | None = None
     before_counter: Callable[[], object] | None = None  # as the recorder reads it
     _counter = 0
 
@@ -47,9 +47,9 @@ class Waylaid(Flights):
     def counter(self, value: int) -> None:
         self._counter = value
 
-    def numbers(self) -> list[int]:
-        found = super().numbers()
-        act, Waylaid.in_numbers = Waylaid.in_numbers, None
+    def open(self) -> int:
+        found = super().open()
+        act, Waylaid.in_open = Waylaid.in_open, None
         if act is not None:
             let_in(act)
         return found
@@ -108,7 +108,10 @@ def test_what_a_node_left_in_two_epochs_is_settled_under_each_of_its_own(ledger:
     with settling_on(ledger) as found:
         assert sorted(found.leftover) == [(1, 1000), (2, 1000)]
         assert found.gaps == [(1, 991, 999), (2, 6, 6)]
-        assert (found.current.epoch, found.current.numbers()) == (2, [6, 1000])
+        assert (found.current.epoch, found.current.numbers()) == (
+            2,
+            [range(6, 7), range(1000, 1001)],
+        )
         for epoch, first, last in found.gaps:
             found.pass_by(missed_row(first, last, epoch))
         for row in found.leftover.values():
@@ -163,6 +166,6 @@ def test_an_epoch_may_open_while_another_thread_asks_for_one(
     monkeypatch.setattr(settling, "Flights", Waylaid)
     ledger.append(epoch_row(1))
     with settling_on(ledger) as found:
-        Waylaid.in_numbers = lambda: found.sample(9, 1)
+        Waylaid.in_open = lambda: found.sample(9, 1)
         found.open_epoch(2, 0)
         assert found.current.epoch == 2

@@ -362,3 +362,15 @@ def test_a_farewell_is_said_only_to_a_plc_that_knows_us(met: bool) -> None:
     assert (frame is not None) == met
     if frame is not None:
         assert frame.request.values[0] == 0
+
+
+def test_a_new_epoch_does_not_begin_with_the_counters_of_the_run_before() -> None:
+    bus = line(counters_base=200)
+    bus.run(150)
+    assert bus.turns[1].counters == COUNTERS
+    bus.plc_start = 2
+    while len(bus.of(1, EpochOpened)) < 2:
+        bus.run(1)
+    assert bus.turns[1].counters is None
+    bus.until("counters")
+    assert bus.turns[1].counters == COUNTERS

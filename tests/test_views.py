@@ -230,3 +230,23 @@ def test_a_camera_that_hangs_is_a_missing_view_by_the_deadline(tmp_path: Path) -
         hung.set()
     assert [look.verdict.reason for look in judged.looks] == [Reason.VIEW_MISSING, None]
     assert judged.verdict.code is Code.UNDECIDED
+
+
+def test_a_late_part_whose_picture_could_not_be_taken_is_undecided_and_judging_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with station(tmp_path, (0.0, 5.0)) as line:
+
+        def broken(*_: object) -> Frame:
+            raise RuntimeError("a library's own fault")
+
+        def held_up(_loaded: Loaded, _place: int) -> None:
+            line.put(1, time.monotonic() - 11)
+            assert until(lambda: not line.acquired.empty())
+
+        line.eyes[0].take = broken  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr("edge.judging.prove", held_up)
+        judged = line.judged.get(timeout=WAIT_S)
+        assert line.judging.running
+    assert (judged.verdict.code, judged.verdict.reason) == (Code.UNDECIDED, Reason.LATE)
+    assert judged.looks == ()

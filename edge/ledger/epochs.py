@@ -53,7 +53,7 @@ class LastEpoch:
     base: int
     counter: int
     plc_start: int
-    at_ms: int  # UTC of that row
+    at_ms: int  # UTC of that row; 0 = its clock was not set, nobody knows how old it is
     mono_ms: int  # its monotonic clock, comparable only in the same boot
     boot: str
 
@@ -116,23 +116,34 @@ def open_parts(db: sqlite3.Connection) -> list[PartRow]:
     return [stored_part(data) for (data,) in found]
 
 
-def unsettled(db: sqlite3.Connection, row: CounterRow, unseen: Collection[int]) -> int:
+def unsettled(db: sqlite3.Connection, row: CounterRow, unseen: Collection[range]) -> int:
     """How many numbers up to `row.counter` are open: open rows, and `unseen` ones without a row.
 
-    `unseen` may name parts that got their row meanwhile; each number counts once.
+    `unseen` are disjoint ranges; they may name parts that got their row meanwhile. Each number
+    counts once.
     """
-    numbers = {
-        number
-        for (number,) in db.execute(
-            f"SELECT number FROM open_part WHERE {_OF_EPOCH}", (row.station, row.epoch)
-        )
-    }
-    numbers |= {
-        number
-        for number in set(unseen) - numbers
-        if not is_settled(db, row.station, row.epoch, number, number)
-    }
-    return sum(number <= row.counter for number in numbers)
+    of_epoch = (row.station, row.epoch)
+    found = db.execute(
+        f"SELECT number FROM open_part WHERE {_OF_EPOCH} AND number <= ?", (*of_epoch, row.counter)
+    )
+    waiting = [number for (number,) in found]
+    count = len(waiting)
+    for numbers in unseen:
+        first, last = numbers.start, min(numbers.stop - 1, row.counter)
+        if first <= last:
+            count += last - first + 1 - _settled(db, row, first, last)
+            count -= sum(number in numbers for number in waiting)
+    return count
+
+
+def _settled(db: sqlite3.Connection, row: CounterRow, first: int, last: int) -> int:
+    """How many of first..last have their row."""
+    (found,) = db.execute(
+        "SELECT coalesce(sum(min(last, ?) - max(first, ?) + 1), 0) FROM settled"
+        f" WHERE {_OF_EPOCH} AND first <= ? AND last >= ?",
+        (last, first, row.station, row.epoch, last, first),
+    ).fetchone()
+    return int(found)
 
 
 def is_settled(db: sqlite3.Connection, station: str, epoch: int, first: int, last: int) -> bool:
@@ -158,7 +169,7 @@ def known_epochs(db: sqlite3.Connection, station: str) -> list[LastEpoch]:
             known[row.epoch] = replace(
                 last,
                 counter=row.number,
-                at_ms=row.at_ms,
+                at_ms=_known_ms(row),
                 mono_ms=row.mono_ms,
                 boot=row.boot,
             )
@@ -208,7 +219,7 @@ def _begin(db: sqlite3.Connection, row: EpochRow) -> None:
             row.plc_start,
             row.base,
             row.base,
-            row.at_ms,
+            _known_ms(row),
             row.mono_ms,
             row.boot,
         ),
@@ -255,12 +266,16 @@ def _settle(
     _know(db, row, last)
 
 
+def _known_ms(row: AnyRow) -> int:
+    return 0 if row.clock == "unsynced" else row.at_ms
+
+
 def _know(db: sqlite3.Connection, row: AnyRow, number: int) -> None:
     """Remember the highest number seen, and when."""
     db.execute(
         "UPDATE epoch SET known = ?, at_ms = ?, mono_ms = ?, boot = ?"
         f" WHERE {_OF_EPOCH} AND known <= ?",
-        (number, row.at_ms, row.mono_ms, row.boot, row.station, row.epoch, number),
+        (number, _known_ms(row), row.mono_ms, row.boot, row.station, row.epoch, number),
     )
 
 

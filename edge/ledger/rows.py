@@ -127,7 +127,7 @@ def append(db: sqlite3.Connection, row: AnyRow, data: bytes | None = None) -> No
         _name_pictures(db, row, seq)
 
 
-def append_counter(db: sqlite3.Connection, row: CounterRow, unseen: Collection[int]) -> None:
+def append_counter(db: sqlite3.Connection, row: CounterRow, unseen: Collection[range]) -> None:
     """Append a counter sample; its `open` is what is unsettled as of this very row."""
     waiting = ledger_epochs.unsettled(db, row, unseen)
     append(db, msgspec.structs.replace(row, open=waiting))

@@ -50,8 +50,10 @@ longer than edge/plc/plan.py foretells. The others go out only while their unit 
 class BusStation:
     """One station as its inspector sees it. Safe from any thread."""
 
-    def __init__(self, name: str, turns: Turns) -> None:
+    def __init__(self, name: str, turns: Turns, thread: threading.Thread) -> None:
+        """`thread`: of the bus."""
         self._name = name
+        self._thread = thread
         self.observations: queue.Queue[Seen] = queue.Queue()  # unbounded: none may be dropped
         self._turns = turns
         self._verdicts: deque[tuple[int, int, Code, int, float, int, float]] = deque()
@@ -62,6 +64,11 @@ class BusStation:
     def counters(self) -> LineCounters | None:
         """The second law's counters as last read; None without sensors or while unreadable."""
         return self._turns.counters
+
+    @property
+    def running(self) -> bool:
+        """Is the thread of the bus there?"""
+        return self._thread.is_alive()
 
     @property
     def ready(self) -> bool:
@@ -149,7 +156,10 @@ class Bus:
         self._turns = {
             station.name: Turns(station, resumes.get(station.name), begun_s) for station in stations
         }
-        self._stations = {name: BusStation(name, turns) for name, turns in self._turns.items()}
+        self._thread = threading.Thread(target=self._run, name=f"bus {bus.name}", daemon=True)
+        self._stations = {
+            name: BusStation(name, turns, self._thread) for name, turns in self._turns.items()
+        }
         self._by_turns = {id(turns): self._stations[name] for name, turns in self._turns.items()}
         self._slaves = [slave.name for slave in slaves]
         plan = BusPlan(bus, stations, slaves, tags)
@@ -159,7 +169,6 @@ class Bus:
         self._lines = [(LineWatch(name, tags), turns) for name, turns in self._turns.items()]
         self._keep = keep
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"bus {bus.name}", daemon=True)
 
     def station(self, name: str) -> BusStation:
         """The station of this name.

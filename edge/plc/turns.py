@@ -317,6 +317,7 @@ class Turns:
         observed = self.handshake.observe(values, sent_s, made_s - sent_s)
         if any(isinstance(one, EpochOpened) for one in observed):
             self._status_written, self._told = None, _NOTHING
+            self.counters = None  # those of the run before would begin this one's second law
             self._judge_ready()
         return [*seen, *observed]
 

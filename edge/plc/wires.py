@@ -84,6 +84,11 @@ class Wires:
             self._bus.submit(epoch, number, code, defect, score, inspect_ms, now_s)
 
     @property
+    def running(self) -> bool:
+        """Is the thread there, and that of the bus where there is one?"""
+        return self._thread.is_alive() and (self._bus is None or self._bus.running)
+
+    @property
     def fault(self) -> str | None:
         """Why the I/O cannot be used; None = it answers."""
         return self._fault
