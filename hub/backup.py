@@ -20,11 +20,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hub import metrics
+from hub import folders, metrics
 from hub.errors import BackupError
 from hub.store import dump, session
 from hub.store.migrate import shipped
-from hub.store.sealed import digest_of, sync_folder
+from hub.store.sealed import digest_of
 from hub.store.session import Connection
 from hub.store.verify import verify
 
@@ -112,12 +112,17 @@ def _write(connection: Connection, dsn: str, folder: Path, tell: Tell) -> Manife
     _synced(part)
     part.rename(folder / MANIFEST)
     for place in (folder / DATABASE, folder, folder.parent):
-        sync_folder(place)
+        folders.sync(place)
     return manifest
 
 
-def restore(dsn: str, folder: Path, pictures_dir: Path, tell: Tell) -> tuple[Manifest, list[str]]:
+def restore(
+    dsn: str, folder: Path, pictures_dir: Path, archive_dir: Path | None, tell: Tell
+) -> tuple[Manifest, list[str]]:
     """Restore a backup into an empty database and check what came back.
+
+    Args:
+        pictures_dir, archive_dir: where the files are that no backup holds; None = not known.
 
     Returns:
         The manifest, and a sentence for each thing that is not as it was acknowledged or backed up.
@@ -141,6 +146,9 @@ def restore(dsn: str, folder: Path, pictures_dir: Path, tell: Tell) -> tuple[Man
             dump.load(dsn, folder / DATABASE, manifest.written_by, tell)
         tell("restored; following every chain and counting every law again")
         wrong = verify(connection, tell).wrong + _differs(connection, manifest)
+        archives = session.rows(connection, "archives")
+        tell(f"reading {len(archives)} archives, looking for {manifest.pictures} pictures")
+        wrong += _archives_wrong(archives, archive_dir)
     return manifest, wrong + _missing(folder, pictures_dir)
 
 
@@ -215,6 +223,22 @@ def _differs(connection: Connection, manifest: Manifest) -> list[str]:
         ("epochs whose law does not balance", _unbalanced(connection), manifest.unbalanced),
     )
     return [f"{what}: {now}, backed up {then}" for what, now, then in pairs if now != then]
+
+
+def _archives_wrong(archives: list[dict[str, Any]], archive_dir: Path | None) -> list[str]:
+    """A sentence for each archive that is not the file that was sealed."""
+    if archive_dir is None:
+        told = f"{len(archives)} archives: [retention] archive_dir does not say where they are"
+        return [told] if archives else []
+    wrong = []
+    for archive in archives:
+        file = archive_dir / archive["file"]
+        try:
+            if digest_of(file) != archive["sha256"]:
+                wrong.append(f"archive {file}: is not the file that was sealed")
+        except OSError as gone:
+            wrong.append(f"archive {file}: {gone.strerror}")
+    return wrong
 
 
 def _missing(folder: Path, pictures_dir: Path) -> list[str]:

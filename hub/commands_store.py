@@ -26,7 +26,9 @@ def run(command: str, settings: Settings, folder: Path) -> int:
         manifest = backup.backup(settings.database.dsn, folder, say)
     else:
         pictures = Path(settings.web.pictures_dir)
-        manifest, wrong = backup.restore(settings.database.dsn, folder, pictures, say)
+        archive_dir = settings.retention.archive_dir
+        archives = None if archive_dir is None else Path(archive_dir)
+        manifest, wrong = backup.restore(settings.database.dsn, folder, pictures, archives, say)
     told: dict[str, Any] = {
         "made_at": manifest.made_at,
         "rows": manifest.rows,
@@ -37,10 +39,12 @@ def run(command: str, settings: Settings, folder: Path) -> int:
     }
     sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
     if command == "backup":
-        say(f"{folder}: whole. The pictures themselves are not in it: copy [web] pictures_dir too")
+        say(f"{folder}: whole. Pictures, archives and the authority's key are not in it: copy")
+        say("[web] pictures_dir, [retention] archive_dir and [authority] dir too")
     elif wrong:
         say("restored, but not all is as it was:\n" + "\n".join(f"  {text}" for text in wrong))
     else:
-        say("restored: every chain holds, every law is what its rows add up to, no picture is gone")
+        say("restored: every chain holds, every law is what its rows add up to, no picture and no")
+        say("archive is gone; [authority] dir is in no backup: put it back")
         say("next: quanjian-hub migrate, then start ingest; nodes tell what they no longer hold")
     return 1 if wrong else 0

@@ -3,7 +3,8 @@
 Every round: partitions ahead, and the alarms that no row raises by itself: a law that does not
 balance, a gate that disagrees, lost rows, quarantine, a clock that is wrong, a node that is silent,
 a chain that does not hold or was not verified in time. An alarm is a row of `alert` and one line in
-the log; it clears when its cause does. The chains are verified beside it (hub/chains.py).
+the log; it clears when its cause does. The chains are verified beside it (hub/chains.py). What goes
+by the hub's own clock waits until that can be believed (hub/store/clock.py).
 """
 
 import json
@@ -22,7 +23,7 @@ from hub.errors import StoreError
 from hub.notify import notify
 from hub.purge import Purge
 from hub.settings import Settings
-from hub.store import archive, partitions, session
+from hub.store import archive, clock, partitions, session
 from hub.store.session import Connection
 
 log = logging.getLogger(__name__)
@@ -74,22 +75,27 @@ class Duties:
             StoreError: the database is away.
         """
         settings = self._settings.duties
-        for name in partitions.make_ahead(
-            self._connection, now.date(), settings.partitions_ahead_days
-        ):
-            log.info("partition %s made", name)
+        time = clock.looked(self._connection, now)
+        if time.state != "behind":
+            ahead_days = settings.partitions_ahead_days
+            for name in partitions.make_ahead(self._connection, now.date(), ahead_days):
+                log.info("partition %s made", name)
         session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
-        self._archivist.round(now)
-        self._purge.round(self._connection, now)
+        if time.state == "believed":
+            self._archivist.round(now)
+            self._purge.round(self._connection, now)
         alarms = [*self._laws(now), *self._silent(now), *self._losses()]
         alarms += [*self._clocks(), *self._chains()]
         if self._archivist.trouble is not None:
             alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
         alarms += self._seals()
-        alarms += [
-            Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
-            for told in signing.work(self._connection, self._settings, now)
-        ]
+        if time.state != "believed":
+            alarms.append(Alarm("", "", "", "", "hub_clock_wrong", time.told))
+        if time.state != "behind":
+            alarms += [
+                Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
+                for told in signing.work(self._connection, self._settings, now)
+            ]
         self._show(alarms, now)
         return alarms
 

@@ -23,7 +23,7 @@ class SettingsError(HubError):
 
 
 class StoreError(HubError):
-    """The database is away, refuses us, or a statement failed; nothing was committed."""
+    """Database away or refusing, its clock wrong, a statement failed; nothing was committed."""
 
     hint = "Check that PostgreSQL runs and that [database] dsn in hub.toml is right."
 
@@ -67,13 +67,13 @@ class DemoError(HubError):
 class PictureError(HubError):
     """A picture cannot be kept: disk full or failing, folder not ours. Rows are not affected."""
 
-    hint = "Free space in [web] pictures_dir and check that the hub may write there."
+    hint = "[web] pictures_dir: is its disk mounted, is there space, may the hub write there?"
 
 
 class ArchiveError(HubError):
     """A week of rows could not be archived; it stays in the database until it can."""
 
-    hint = "Look at [retention] archive_dir: space, rights, a failing disk. Nothing was dropped."
+    hint = "[retention] archive_dir: is it mounted, space, rights? Nothing was dropped."
 
 
 class HoldError(HubError):

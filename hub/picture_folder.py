@@ -1,10 +1,19 @@
-"""The folder of pictures: JPEG files named by their sha256. No database and no HTTP."""
+"""The folder of pictures: JPEG files named by their sha256. No database and no HTTP.
+
+ab/abcd...ef.jpg   a picture
+part/              pictures on their way
+"""
 
 import os
+import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+from hub import folders
 from hub.errors import PictureError
+
+_PART = "part"
 
 
 class PictureFolder:
@@ -30,17 +39,17 @@ class PictureFolder:
         final = self.path(sha256)
         part: Path | None = None
         try:
-            folder = final.parent
-            folder.mkdir(parents=True, exist_ok=True)
+            folders.make(final.parent)
+            folders.make(self._root / _PART)
             with tempfile.NamedTemporaryFile(
-                dir=final.parent, suffix=".part", delete=False
+                dir=self._root / _PART, suffix=".part", delete=False
             ) as file:
                 part = Path(file.name)
                 file.write(jpeg)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(final)
-            _sync_folder(folder)
+            folders.sync(final.parent)
         except OSError as wrong:
             if part is not None:
                 part.unlink(missing_ok=True)
@@ -57,16 +66,24 @@ class PictureFolder:
         except OSError as wrong:
             raise PictureError(f"{self.path(sha256)}: cannot be deleted: {wrong}") from wrong
 
+    def sweep(self, before_s: float) -> None:
+        """Delete what uploads left that were cut off before `before_s`, seconds since 1970.
+
+        Raises:
+            PictureError: as `remove`.
+        """
+        try:
+            for part in (self._root / _PART).glob("*.part"):
+                with suppress(FileNotFoundError):  # it came to its end
+                    if part.stat().st_mtime < before_s:
+                        part.unlink()
+        except OSError as wrong:
+            raise PictureError(f"{self._root / _PART}: cannot be swept: {wrong}") from wrong
+
     @property
     def mounted(self) -> bool:
-        """Whether the folder is there at all: a share may not be mounted."""
-        return self._root.is_dir()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        """Whether pictures were ever kept here: a share that is not mounted is an empty folder."""
+        try:
+            return any(re.fullmatch("[0-9a-f]{2}", entry.name) for entry in self._root.iterdir())
+        except OSError:
+            return False

@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from hub.errors import PictureError
 from hub.picture_folder import PictureFolder
+from hub.store import session
 from hub.store.pool import Store
 
 MAX_THUMBNAIL_BYTES = 64 * 1024
@@ -138,8 +139,15 @@ def _take(folder: PictureFolder, store: Store, node: str, sha256: str, jpeg: byt
         raise UploadRefusedError(415, "expected a JPEG")
     if hashlib.sha256(jpeg).hexdigest() != sha256:
         raise UploadRefusedError(422, "the bytes do not have this sha256")
+    if not folder.mounted and store.rows("pictures_known")[0]["known"]:
+        raise PictureError("the folder is empty, though pictures came: is its disk mounted?")
     if not here:
         folder.put(sha256, jpeg)
-    # File first: a row that says "received" always has its file, also after a power cut between.
-    store.rows("picture_arrived", sha256=sha256, node=node, bytes=len(jpeg))
+    with store.transaction("picture_arrived") as connection:
+        # A purge of the same bytes of another node either sees this row or has deleted the file.
+        session.rows(connection, "picture_locked", sha256=sha256)
+        if not folder.has(sha256):
+            folder.put(sha256, jpeg)
+        # File first: a row that says "received" has its file, also after a power cut between.
+        session.rows(connection, "picture_arrived", sha256=sha256, node=node, bytes=len(jpeg))
     return 201

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 CLASSES = ("ok", "not_ok", "thumbnail")  # in the order in which they make room
 _MOST = 500  # pictures of one batch
+_CUT_OFF = timedelta(hours=1)  # an upload of so long ago does not end any more
 _PAUSE_S = 60.0  # between two looks when nothing was due
 _GB = 10**9
 _ANY = 2**62  # bytes: as many as there are
@@ -30,15 +31,16 @@ _EVER = datetime(9999, 1, 1, tzinfo=timezone.utc)
 
 
 class Purge:
-    """The rounds of one process that leads the duties."""
+    """The rounds of one process that leads the duties; the first also sweeps the folder."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._folder = PictureFolder(Path(settings.web.pictures_dir))
         self._next_at = 0.0  # monotonic
+        self._swept = False
 
     def round(self, connection: Connection, now: datetime) -> int:
-        """Purge at most one batch for age and one for room; the number of pictures.
+        """Purge at most one batch of each class for age and one for room; the number of pictures.
 
         Raises:
             StoreError: the database is away.
@@ -46,13 +48,18 @@ class Purge:
         if time.monotonic() < self._next_at:
             return 0
         self._next_at = time.monotonic() + _PAUSE_S
-        sizes = {row["class"]: row["bytes"] for row in session.rows(connection, "pictures_size")}
-        if sizes and not self._folder.mounted:
-            log.warning("purge: %s is not there", self._settings.web.pictures_dir)
+        if not self._folder.mounted:
+            if session.rows(connection, "pictures_known")[0]["known"]:
+                log.warning("purge: no picture is in %s", self._settings.web.pictures_dir)
             return 0
-        purged = self._age(connection, now) + self._room(connection, sizes)
+        purged = self._age(connection, now)
+        if purged < _MOST:  # else more are due by age, which may be all the room it takes
+            purged += self._room(connection)
         try:
             self._delete(connection)
+            if not self._swept:
+                self._folder.sweep((now - _CUT_OFF).timestamp())
+                self._swept = True
         except PictureError as wrong:
             log.error("purge: %s; %s", wrong, wrong.hint)
             return purged
@@ -62,14 +69,14 @@ class Purge:
 
     def _age(self, connection: Connection, now: datetime) -> int:
         kept = self._settings.pictures
+        purged = 0
         for kind in CLASSES:
             before = now - timedelta(days=getattr(kept, f"{kind}_days"))
-            purged = _batch(connection, kind, "age", before, _ANY)
-            if purged:
-                return purged
-        return 0
+            purged += _batch(connection, kind, "age", before, _ANY)
+        return purged
 
-    def _room(self, connection: Connection, sizes: dict[str, int]) -> int:
+    def _room(self, connection: Connection) -> int:
+        sizes = {row["class"]: row["bytes"] for row in session.rows(connection, "pictures_size")}
         over = sum(sizes.values()) - self._settings.pictures.max_gb * _GB
         for kind in CLASSES:
             if over > 0 and sizes.get(kind):
@@ -79,11 +86,14 @@ class Purge:
     def _delete(self, connection: Connection) -> None:
         """Delete the files of purged pictures, also those that an earlier round left."""
         waiting = session.rows(connection, "purge_waiting", most=2 * _MOST)
-        for row in waiting:
-            if not row["needed"]:
-                self._folder.remove(row["sha256"])
-        if waiting:
-            hashes = [row["sha256"] for row in waiting]
+        hashes = [row["sha256"] for row in waiting]
+        for sha256 in hashes:
+            with session.converted("purge"), connection.transaction():
+                # an upload of the same bytes by another node needs the file, or will see it gone
+                session.rows(connection, "picture_locked", sha256=sha256)
+                if not session.rows(connection, "picture_needed", sha256=sha256)[0]["needed"]:
+                    self._folder.remove(sha256)
+        if hashes:
             session.rows(connection, "purge_done", hashes=hashes)
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -251,11 +252,33 @@ def test_a_folder_that_cannot_be_written_is_an_alarm_and_drops_nothing(
     duties.round(NOW)
     duties._archivist.wait()
     [alarm] = [a for a in duties.round(NOW) if a.code == "archive_failed"]
-    assert "cannot be written" in alarm.detail
+    assert "not the folder of archives" in alarm.detail
     for line in ("line-1", "another"):  # the hub's own trouble stands on every line's board
         standing = session.rows(connection, "alerts_active", plant="jinan", line=line)
         assert [row["code"] for row in standing if not row["node"]] == ["archive_failed"]
     assert stored(connection) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "half of the newest archive"])
+def test_nothing_is_sealed_into_a_folder_that_has_not_the_newest_archive(
+    connection: session.Connection, settings: Settings, tmp_path: Path, there: str
+) -> None:
+    """The disk of archive_dir is not mounted: its place is an empty folder of another disk."""
+    ledger = written(connection)
+    [_, first] = sweep(connection, settings, LATER)
+    take(connection, ledger.write([part_row(6, at_ms=ms(NOW))]))
+    folder = first.parent.rename(tmp_path / "unmounted")
+    if there != "nothing":
+        first.parent.mkdir()
+    if there == "half of the newest archive":
+        first.write_bytes((folder / first.name).read_bytes()[:-100])
+    with pytest.raises(ArchiveError, match=first.name):
+        sweep(connection, settings, LATER)
+    assert stored(connection) == [8]
+    shutil.rmtree(first.parent, ignore_errors=True)
+    folder.rename(first.parent)
+    assert len(sweep(connection, settings, LATER)) == 1
+    assert stored(connection) == []
 
 
 def test_duties_archive_what_is_due(connection: session.Connection, settings: Settings) -> None:

@@ -90,7 +90,7 @@ def command(name: str, dsn: str, folder: Path, target: Path) -> subprocess.Compl
     config = folder / f"{name}.toml"
     config.write_text(
         f'[database]\ndsn = "{dsn}"\n[broker]\nhost = "127.0.0.1"\n'
-        '[web]\npictures_dir = "pictures"\n'
+        '[web]\npictures_dir = "pictures"\n[retention]\narchive_dir = "archive"\n'
     )
     words = [sys.executable, "-m", "hub", name, "--config", str(config), str(target)]
     return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
@@ -115,6 +115,8 @@ def test_a_hub_comes_back_and_every_row_and_law_is_what_it_was(
     made = command("backup", database, tmp_path, tmp_path / "backup")
     assert made.returncode == 0, made.stderr
     assert "part" in made.stderr
+    for key in ("[web] pictures_dir", "[retention] archive_dir", "[authority] dir"):
+        assert key in made.stderr
     back = command("restore", empty_database, tmp_path, tmp_path / "backup")
     assert back.returncode == 0, back.stderr
     told = json.loads(back.stdout)
@@ -134,7 +136,8 @@ def test_a_node_that_went_on_declares_what_the_backup_lost_and_goes_on(
     ledger.write([part_row(11, at_ms=AT), counter_row(11, at_ms=AT), part_row(12, at_ms=AT)])
     ledger.write([counter_row(12, at_ms=AT)])
     rows.taken(connection, PLACE, ledger.batch(12, 14))  # acknowledged, so the node forgot them
-    manifest, wrong = restore(empty_database, tmp_path / "backup", tmp_path / "pictures", quiet)
+    folders = (tmp_path / "pictures", tmp_path / "archive")
+    manifest, wrong = restore(empty_database, tmp_path / "backup", *folders, quiet)
     assert (manifest.rows, wrong) == ({"parts": 6, "others": 4, "quarantined": 1}, [])
     with session.connect(empty_database, "ingest") as ingest:
         [law] = session.rows(ingest, "laws_of_stream", stream=ledger.stream)
@@ -181,7 +184,7 @@ def test_rows_that_come_meanwhile_are_not_half_in_it(
 
     manifest = backup(database, tmp_path / "backup", busy)
     assert [stream.next for stream in manifest.streams] == [12]
-    _, wrong = restore(empty_database, tmp_path / "backup", tmp_path / "pictures", quiet)
+    _, wrong = restore(empty_database, tmp_path / "backup", tmp_path / "pictures", None, quiet)
     assert wrong == []
 
 
@@ -197,11 +200,11 @@ def test_only_a_whole_backup_goes_into_an_empty_database(
     with pytest.raises(BackupError, match="is not empty; a backup takes a new folder"):
         backup(database, folder, quiet)
     with pytest.raises(BackupError, match="the database is not empty"):
-        restore(database, folder, pictures, quiet)
+        restore(database, folder, pictures, None, quiet)
 
     def refused(match: str) -> None:
         with pytest.raises(BackupError, match=match):
-            restore(empty_database, folder, pictures, quiet)
+            restore(empty_database, folder, pictures, None, quiet)
         with session.connect(empty_database, "look") as look:
             assert session.rows(look, "relations") == [{"relations": 0}]
 
@@ -222,8 +225,43 @@ def test_only_a_whole_backup_goes_into_an_empty_database(
     refused("no whole backup")
     manifest.write_text(told)
     next(pictures.rglob("*.jpg")).unlink()
-    _, wrong = restore(empty_database, folder, pictures, quiet)
+    _, wrong = restore(empty_database, folder, pictures, None, quiet)
     assert wrong == [f"1 of 1 pictures are not in {pictures}"]
+
+
+def test_an_archive_that_is_gone_or_another_file_is_told(
+    connection: session.Connection,
+    ledger: PaperLedger,
+    database: str,
+    empty_database: str,
+    tmp_path: Path,
+) -> None:
+    connection.execute("UPDATE cursor SET checked = next")
+    later = NOW + timedelta(days=1200)
+    old, *_, new = sweep(connection, settings_of(database, tmp_path), later)
+    backup(database, tmp_path / "backup", quiet)
+    old.unlink()
+    new.write_bytes(new.read_bytes()[:-1] + b"x")
+    pictures = tmp_path / "pictures"
+    _, wrong = restore(empty_database, tmp_path / "backup", pictures, old.parent, quiet)
+    assert wrong == [
+        f"archive {old}: No such file or directory",
+        f"archive {new}: is not the file that was sealed",
+    ]
+
+
+def test_archives_that_nobody_can_look_for_are_told(
+    connection: session.Connection,
+    ledger: PaperLedger,
+    database: str,
+    empty_database: str,
+    tmp_path: Path,
+) -> None:
+    connection.execute("UPDATE cursor SET checked = next")
+    files = sweep(connection, settings_of(database, tmp_path), NOW + timedelta(days=1200))
+    backup(database, tmp_path / "backup", quiet)
+    _, [wrong] = restore(empty_database, tmp_path / "backup", tmp_path / "pictures", None, quiet)
+    assert wrong.startswith(f"{len(files)} archives: [retention] archive_dir")
 
 
 SPOILT = {

@@ -4,7 +4,8 @@ A week goes when it is over since [retention] rows_days, none of its rows came l
 hold stands on it, and every chain in it was verified. Its rows are written to a file (see
 sealed.py) and read again; then, in one transaction that lets nobody write in between: still the
 same number of rows, still no hold, the file's sha256 into the hub's chain, rows dropped. A kill
-anywhere leaves either the rows or rows and a file that the next try replaces.
+anywhere leaves either the rows or rows and a file that the next try replaces. Nothing is written to
+a folder in which the newest archive is not.
 """
 
 import logging
@@ -17,6 +18,7 @@ from typing import Any
 
 import psycopg
 
+from hub import folders
 from hub.errors import ArchiveError, StoreError
 from hub.settings import Settings
 from hub.store import chain, sealed, session
@@ -102,7 +104,7 @@ def sweep(connection: Connection, settings: Settings, now: datetime) -> list[Pat
 
 
 def _seal(connection: Connection, folder: Path, week: dict[str, Any], now: datetime) -> Path | None:
-    number = session.rows(connection, "archive_next")[0]["number"]
+    number = _next_number(connection, folder)
     path = folder / f"{number:06}-{week['since']:%Y%m%d}.jsonl.gz"
     written = sealed.write(path, {"number": number, **week}, _stream(connection, week))
     content = sealed.read(path, lambda stream, seq: _hash_of(connection, stream, seq))
@@ -115,6 +117,26 @@ def _seal(connection: Connection, folder: Path, week: dict[str, Any], now: datet
         return None
     log.info("archive %s: %d rows sealed and dropped", path.name, content.rows)
     return path
+
+
+def _next_number(connection: Connection, folder: Path) -> int:
+    """The number of the next archive, once it is sure that this is the folder of the others.
+
+    The disk that is mounted there may not be: then the file would be written all the same, under
+    its mount point, and a new disk's folder is as empty as that.
+    """
+    newest = next(iter(session.rows(connection, "archive_newest")), None)
+    try:
+        if newest is None:
+            folders.make(folder)
+            return 1
+        size = (folder / newest["file"]).stat().st_size
+    except OSError as wrong:
+        raise ArchiveError(f"{folder}: not the folder of archives: {wrong}") from wrong
+    if size != newest["bytes"]:
+        told = f"{size} bytes, sealed were {newest['bytes']}"
+        raise ArchiveError(f"{folder / newest['file']}: {told}")
+    return int(newest["number"]) + 1
 
 
 def _drop(

@@ -10,7 +10,7 @@ from edge.mqtt.message import Birth, Compared
 from hub.errors import RegistryError
 from hub.intake import Arrival, Place
 from hub.moments import milliseconds
-from hub.store import branches, session
+from hub.store import branches, clock, session
 from hub.store.session import Connection
 
 
@@ -69,6 +69,7 @@ def locked(
     Raises:
         RegistryError: the node may not write, or not into this stream, or its birth must come
             first; nothing was written.
+        StoreError: the database's clock cannot be right; the same succeeds once it is.
     """
     where = {"stream": stream, **asdict(place)}
     found = session.rows(connection, "cursor_locked", **where)
@@ -100,6 +101,7 @@ def locked(
         raise _stranger(place)
     if row["node"] != place.node:
         raise RegistryError(f"stream {stream} belongs to node {row['node']}, not {place.node}")
+    clock.plausible(row["now"], row["known"])
     arrival = Arrival(milliseconds(row["now"]), milliseconds(row["started_at"]))
     lost = first - begins if new else 0
     return Cursor(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -49,11 +50,17 @@ class Store:
         Raises:
             StoreError: no connection within 5 s, or the statement was refused.
         """
+        with self.transaction(name) as connection:
+            return session.rows(connection, name, **parameters)
+
+    @contextmanager
+    def transaction(self, what: str) -> Iterator[session.Connection]:
+        """Several queries on one connection, all of them committed or none. Raises as `rows`."""
         try:
-            with session.converted(name), self._pool.connection() as connection:
-                return session.rows(connection, name, **parameters)
+            with session.converted(what), self._pool.connection() as connection:
+                yield connection
         except PoolTimeout as wrong:
-            raise StoreError(f"{name}: no connection to the database within 5 s") from wrong
+            raise StoreError(f"{what}: no connection to the database within 5 s") from wrong
 
     def first(self, name: str, **parameters: Any) -> dict[str, Any] | None:
         """The first row of a named query, or None. Raises as `rows`."""

@@ -28,8 +28,10 @@ WITH certificates AS (
 UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s RETURNING node;
 
 -- name: cursor_locked
--- The cursor of a stream, locked until the transaction ends; may_write: as node_may_write.
+-- The cursor of a stream, locked until the transaction ends; may_write: as node_may_write; known: the
+-- newest moment that the store is sure of.
 SELECT c.node, c.next, c.hash, c.started_at, now() AS now, c.root,
+       (SELECT greatest(max(applied_at), (SELECT seen FROM clock)) FROM migration) AS known,
        EXISTS (SELECT FROM cursor o WHERE o.root = c.root AND o.stream <> c.stream) AS branched,
        EXISTS (SELECT FROM node n WHERE n.node = %(node)s AND n.plant = %(plant)s
                AND n.line = %(line)s AND n.revoked_at IS NULL) AS may_write
@@ -205,6 +207,14 @@ ON CONFLICT (hour, topic, reason) DO UPDATE SET times = h.times + excluded.times
 -- name: duties_lead
 -- True if this session now leads the duties (until it ends).
 SELECT pg_try_advisory_lock(%(lock)s) AS lead;
+
+-- name: clock_kept
+-- What is known of the time: seen, jumped (of `clock`), migrated (the newest migration), now (here).
+SELECT seen, jumped, (SELECT max(applied_at) FROM migration) AS migrated, now() AS now FROM clock;
+
+-- name: clock_seen
+-- What is known of the time after a round of duties.
+UPDATE clock SET seen = %(seen)s, jumped = %(jumped)s;
 
 -- name: unchecked
 -- Streams whose rows were not all re-verified yet, the longest waiting first; where those rows stand.

@@ -67,9 +67,13 @@ LIMIT 1;
 -- True if this session now archives (until it ends); only one does.
 SELECT pg_try_advisory_lock(%(lock)s) AS alone;
 
--- name: archive_next
--- The number of the next archive.
-SELECT coalesce(max(number), 0) + 1 AS number FROM archive;
+-- name: archive_newest
+-- The archive that was sealed last: number, file, bytes.
+SELECT number, file, bytes FROM archive ORDER BY number DESC LIMIT 1;
+
+-- name: archives
+-- Every archive in order: number, file, sha256.
+SELECT number, file, sha256 FROM archive ORDER BY number;
 
 -- name: archive_sealed
 -- An archive is on disk, read again and found whole.

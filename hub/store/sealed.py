@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from edge.mqtt.message import GENESIS, chain
+from hub import folders
 from hub.errors import ArchiveError
 
 _COMPRESSION = 6
@@ -53,6 +54,9 @@ class Content:
 def write(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int:
     """Write a file; after return it survives a power cut, and nobody ever saw half of it.
 
+    Args:
+        path: in a folder that is there.
+
     Returns:
         The number of rows written.
 
@@ -62,7 +66,6 @@ def write(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any
     part = path.with_suffix(".part")
     count = 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             # no name and no time inside: the same rows are the same bytes
             with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as packed:
@@ -73,7 +76,7 @@ def write(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        sync_folder(path.parent)
+        folders.sync(path.parent)
     except OSError as wrong:
         raise ArchiveError(f"{path}: cannot be written: {wrong}") from wrong
     finally:
@@ -113,15 +116,6 @@ def digest_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

@@ -266,6 +266,13 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "该节点写出的时间不可信，已按收到的时间入账。请通知管理员查对时服务和电池。",
         "Its rows stand at the time they arrived. Tell the admin: time service, battery.",
     ),
+    "alert.hub_clock_wrong": ("中心时钟不对", "The hub's clock is wrong"),
+    "alert.hub_clock_wrong.do": (
+        "中心电脑的时间比已经见过的早，或一下子跳了 30 天以上。什么都没有删，节点自己还在记账。"
+        "请通知管理员查对时服务和电池。",
+        "The hub's time is before what it has seen, or jumped by more than 30 days. Nothing was "
+        "deleted and no row is lost. Tell the admin: time service, battery.",
+    ),
     "alert.stream_forked": ("台账磁盘被还原或复制", "Ledger restored or copied"),
     "alert.stream_forked.do": (
         "节点磁盘曾被还原或复制，台账已另开新的数据流，工件不会重复计数。请通知管理员确认没有第二台节点在用同一磁盘。",
