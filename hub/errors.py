@@ -23,9 +23,9 @@ class SettingsError(HubError):
 
 
 class StoreError(HubError):
-    """The database is away, refuses us, or a statement failed; nothing was committed."""
+    """The database is away, damaged, not migrated, or refuses us; nothing was committed."""
 
-    hint = "Check that PostgreSQL runs and that [database] dsn in hub.toml is right."
+    hint = "Check PostgreSQL, [database] dsn and its user's rights, and run `quanjian-hub migrate`."
 
 
 class StatementError(StoreError):
