@@ -172,7 +172,7 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
     elif asked.command in ("backup", "restore"):
         from hub import commands_store
 
-        return commands_store.run(asked.command, settings, asked.folder)
+        return commands_store.run(asked.command, settings, asked.folder, say)
     elif asked.command == "ingest":
         from hub import ingest
 

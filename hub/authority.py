@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edge.mqtt.message import NAME
 from hub.errors import AuthorityError
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -34,7 +35,6 @@ LIST_LIFE = timedelta(days=30)
 """A broker refuses every node once its revocation list is older, so it is signed anew each day."""
 
 MAX_REQUEST_BYTES = 4096
-_NODE = re.compile(r"[a-z0-9-]{1,32}")
 _HASH = hashes.SHA256()
 
 
@@ -270,7 +270,7 @@ def _alternative(name: str) -> x509.DNSName | x509.IPAddress:
 
 
 def _requested(request: bytes, node: str) -> ec.EllipticCurvePublicKey:
-    if _NODE.fullmatch(node) is None:
+    if re.fullmatch(NAME, node) is None:
         raise AuthorityError(f"{node!r} is not the name of a node")
     if len(request) > MAX_REQUEST_BYTES:
         raise AuthorityError(f"a certificate request has at most {MAX_REQUEST_BYTES} bytes")

@@ -73,8 +73,7 @@ def backup(dsn: str, folder: Path, tell: Tell) -> Manifest:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # hashes of tokens are in it
         if any(folder.iterdir()):
             raise BackupError(f"{folder}: is not empty; a backup takes a new folder")
-        with session.connect(dsn, "backup", autocommit=False) as connection:
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with session.snapshot(dsn, "backup") as connection:
             manifest = _write(connection, dsn, folder, tell)
     except OSError as wrong:
         raise BackupError(f"{folder}: {wrong}") from wrong

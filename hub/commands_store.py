@@ -1,6 +1,7 @@
 """What `quanjian-hub backup` and `restore` print: progress on stderr, one JSON object on stdout."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,11 @@ from hub import backup
 from hub.settings import Settings
 
 
-def say(text: str) -> None:
-    """One line of progress, to stderr."""
-    sys.stderr.write(text + "\n")
-
-
-def run(command: str, settings: Settings, folder: Path) -> int:
+def run(command: str, settings: Settings, folder: Path, say: Callable[[str], None]) -> int:
     """Run one of the two commands; returns the exit code.
+
+    Args:
+        say: writes one line of progress to stderr.
 
     Raises:
         BackupError, StoreError: as hub.backup says.

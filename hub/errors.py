@@ -23,9 +23,9 @@ class SettingsError(HubError):
 
 
 class StoreError(HubError):
-    """Database away or refusing, its clock wrong, a statement failed; nothing was committed."""
+    """Database away, damaged, not migrated, refusing us, its clock wrong; nothing was committed."""
 
-    hint = "Check that PostgreSQL runs and that [database] dsn in hub.toml is right."
+    hint = "Check PostgreSQL, [database] dsn and its user's rights, and run `quanjian-hub migrate`."
 
 
 class StatementError(StoreError):

@@ -31,6 +31,7 @@ from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from edge.mqtt.message import UNREADABLE, Name
 from hub import enrolment, pictures
 from hub.authority import MAX_REQUEST_BYTES
 from hub.enrolment import RefusedError
@@ -44,7 +45,6 @@ STALLED_S = 20.0  # a sender that takes so long is given up
 MOST = 256  # connections at once; the next hears 503
 STARTED_S = 10.0
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
 Pem = Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)]
 Hex = Annotated[str, Meta(pattern=r"^([0-9a-f]{2}){8,80}\Z")]
 
@@ -127,7 +127,7 @@ async def _decoded(request: Request, shape: type[Asked]) -> Asked | None:
     try:
         body = await asyncio.wait_for(_body(request), STALLED_S)
         return msgspec.json.decode(body, type=shape)
-    except (asyncio.TimeoutError, ClientDisconnect, msgspec.DecodeError):
+    except (asyncio.TimeoutError, ClientDisconnect, *UNREADABLE):
         return None
 
 

@@ -8,6 +8,7 @@ row that the database refuses goes to quarantine by itself.
 
 import logging
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ import msgspec
 
 from edge.mqtt.message import (
     MAX_BATCH_BYTES,
+    UNREADABLE,
     Ack,
     Batch,
     Birth,
@@ -40,6 +42,7 @@ _births = msgspec.json.Decoder(Birth)
 _states = msgspec.json.Decoder(State)
 _notices = msgspec.json.Decoder(Notice)
 
+_STREAM = re.compile(rb'"stream":\s*"([0-9a-f]{32})"')  # told without reading all the rest
 _REPORT_S = 60.0
 _LONGEST_PAUSE_S = 5.0
 _TOGETHER = 16
@@ -176,8 +179,8 @@ class Ingest:
             else:
                 self._say(messages[0])
         except RegistryError as wrong:
-            self._refuse_node(messages[0], wrong)
-        except (msgspec.MsgspecError, UnicodeDecodeError, StatementError) as wrong:
+            self._refuse_node(messages[0], str(wrong))
+        except (*UNREADABLE, StatementError) as wrong:
             self._refuse(messages[0], str(wrong))
 
     def _say(self, message: Message) -> None:
@@ -189,9 +192,15 @@ class Ingest:
         }
         takers[message.topic.split("/")[5]](_place(message), message)
 
-    def _refuse_node(self, message: Message, wrong: RegistryError) -> None:
-        self._refuse(message, str(wrong))
-        self._answer_refusal(message, str(wrong))
+    def _refuse_node(self, message: Message, reason: str) -> None:
+        """Refuse a message and tell its node why, if it names a stream; next = 1 acknowledges
+        nothing.
+        """
+        self._refuse(message, reason)
+        named = _STREAM.search(message.payload)
+        if named is not None:
+            ack = Ack(v=1, stream=named[1].decode(), next=1, refused=reason[:200])
+            self._answer(_place(message), ack)
 
     def _refuse(self, message: Message, reason: str) -> None:
         self.counts["refused"] += 1
@@ -200,16 +209,6 @@ class Ingest:
             rows.refuse(self._connection(), message.topic, reason, message.payload)
         except StatementError as wrong:
             log.warning("%s: not kept either: %s", message.topic, wrong)
-
-    def _answer_refusal(self, message: Message, reason: str) -> None:
-        """Tell the node why, if its message names a stream; next = 1 acknowledges nothing."""
-        try:
-            told = msgspec.json.decode(message.payload, type=_Streamed)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return
-        if len(told.stream) == 32:
-            ack = Ack(v=1, stream=told.stream, next=1, refused=reason[:200])
-            self._answer(_place(message), ack)
 
     def _birth(self, place: Place, message: Message) -> None:
         birth = _births.decode(message.payload)
@@ -249,7 +248,7 @@ class Ingest:
             outcomes = [self._one_by_one(_place(message), batch)]
         for (message, _), outcome in zip(decoded, outcomes, strict=True):
             if isinstance(outcome, RegistryError):
-                self._refuse_node(message, outcome)
+                self._refuse_node(message, str(outcome))
             else:
                 self._became(message, outcome)
 
@@ -257,13 +256,10 @@ class Ingest:
         try:
             batch = decode_batch(message.payload)
             _same_node(_place(message), batch)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
-            self._refuse(message, str(wrong))
-        except RegistryError as wrong:
-            self._refuse_node(message, wrong)
-        else:
-            return batch
-        return None
+        except (*UNREADABLE, RegistryError) as wrong:
+            self._refuse_node(message, str(wrong))
+            return None
+        return batch
 
     def _became(self, message: Message, taken: rows.Taken) -> None:
         """Count what became of a batch, and answer its node."""
@@ -319,12 +315,6 @@ def _same_node(place: Place, told: Batch | Birth) -> None:
     """A message that says it is of another node than its topic went astray on its way."""
     if told.node is not None and told.node != place.node:
         raise RegistryError(f"the message is of node {told.node}, the topic of node {place.node}")
-
-
-class _Streamed(msgspec.Struct):
-    """Any message that names a stream."""
-
-    stream: str
 
 
 def _sum(one: rows.Taken, other: rows.Taken) -> rows.Taken:

@@ -17,6 +17,8 @@ import msgspec
 
 from edge.mqtt.message import (
     GENESIS,
+    NAME,
+    UNREADABLE,
     AnyRow,
     Batch,
     BypassedRow,
@@ -30,7 +32,6 @@ from edge.mqtt.message import (
 from edge.terms import Code
 from hub.reading import RowReader
 
-_NAME = re.compile("[a-z0-9-]{1,32}")
 LAST_MS = 4_102_444_800_000  # 2100-01-01; near year 9999 a time zone leaves what Python can tell
 NEAR_MS = 24 * 3_600_000
 """A node's clock is believed this far ahead of ours, and an unset one this far before the first
@@ -181,7 +182,7 @@ class Intake:
         for entry in self.new[:_LOOKED_AT]:
             try:
                 told = _where.decode(entry.row)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except UNREADABLE:
                 continue
             found.add((told.station, told.epoch))
         return found
@@ -191,7 +192,7 @@ class Intake:
             return _bad(seq, digest, raw, self.condemned)
         try:
             row = _reader.read(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        except UNREADABLE as wrong:
             return _bad(seq, digest, raw, str(wrong))
         reason = unfit(row, raw)
         if reason is not None:
@@ -309,12 +310,12 @@ def _bad(seq: int, digest: str, raw: bytes, reason: str) -> Bad:
     """Read what can be read: where the row belongs, and how many parts it stands for."""
     try:
         told = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         told = None
     if not isinstance(told, dict):
         return Bad(seq, digest, raw, reason)
     station, epoch, kind = told.get("station"), told.get("epoch"), told.get("kind")
-    if not isinstance(station, str) or _NAME.fullmatch(station) is None:
+    if not isinstance(station, str) or re.fullmatch(NAME, station) is None:
         station = None
     if type(epoch) is not int or not 0 <= epoch < 2**53:
         epoch = None

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from edge.mqtt.message import AnyRow, PartRow, View, decode_row
+from edge.mqtt.message import UNREADABLE, AnyRow, PartRow, View, decode_row
 
 _MOST_NAMES = 10_000
 _PART = b'{"kind":"part"'
@@ -49,12 +49,12 @@ class RowReader:
         """One row, as `decode_row` would give it.
 
         Raises:
-            msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError: as `decode_row`.
+            UNREADABLE: as `decode_row`.
         """
         if raw.startswith(_PART):
             try:
                 part = _parts.decode(raw)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except UNREADABLE:
                 pass  # the strict decoder says why, if it agrees
             else:
                 if self._met(part):

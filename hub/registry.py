@@ -6,11 +6,11 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
+from edge.mqtt.message import NAME
 from hub.errors import RegistryError
 from hub.store import session
 
 ENROLMENT_LIFE = timedelta(minutes=15)
-_NAME = re.compile("[a-z0-9-]{1,32}")
 
 
 def token_hash(token: str) -> str:
@@ -26,7 +26,7 @@ def add(dsn: str, plant: str, line: str, node: str) -> str:
         StoreError: the database is away.
     """
     for level in (plant, line, node):
-        if _NAME.fullmatch(level) is None:
+        if re.fullmatch(NAME, level) is None:
             raise RegistryError(f"{level!r} is not a name: expected 1 to 32 of a-z, 0-9 and '-'")
     token = secrets.token_urlsafe(32)
     added = _ask(dsn, "node_added", plant=plant, line=line, node=node, token_hash=token_hash(token))

@@ -26,10 +26,15 @@ class Broker:
         self._settings = folder / "mosquitto.conf"
         self._settings.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            "log_dest stderr\nlog_type error\nlog_type information\n"
+            "log_dest stderr\nlog_type error\nlog_type notice\nlog_type information\n"
             f"user {_user()}\n{extra}"
         )
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def said(self) -> str:
+        """Its log since it was started last."""
+        return self._log.read_text()
 
     @property
     def pid(self) -> int:
@@ -43,9 +48,9 @@ class Broker:
         with self._log.open("w") as log:
             self._process = subprocess.Popen([self._program, "-c", str(self._settings)], stderr=log)
         pause = threading.Event()
-        while "running" not in self._log.read_text():
+        while "running" not in self.said:
             if self._process.poll() is not None:
-                raise RuntimeError(f"mosquitto did not start: {self._log.read_text()}")
+                raise RuntimeError(f"mosquitto did not start: {self.said}")
             pause.wait(0.01)
 
     def send(self, number: signal.Signals) -> None:

@@ -2,6 +2,7 @@
 
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +107,7 @@ def shipped_broker(folder: Path, plant: Plant) -> Iterator[ShippedBroker]:
         yield peer
     finally:
         peer.kill()
+        sys.stderr.write(peer.said)  # shown if the test fails
 
 
 class Caller:

@@ -16,7 +16,7 @@ from edge.mqtt.message import Birth, View
 from edge.terms import Code
 from hub import metrics, registry
 from hub.backup import MANIFEST, backup, restore
-from hub.errors import BackupError
+from hub.errors import BackupError, StoreError
 from hub.intake import Place
 from hub.settings import Broker, Database, Retention, Settings, Web
 from hub.store import dump, partitions, rows, session
@@ -266,9 +266,15 @@ def test_archives_that_nobody_can_look_for_are_told(
 
 SPOILT = {
     "UPDATE part SET raw = raw || ' ' WHERE seq = 3": "row 3 is not what was acknowledged",
+    "UPDATE part SET raw = 'x' WHERE seq = 3": "row 3 is not what was acknowledged",
+    "UPDATE part SET hash = 'x' WHERE seq = 3": "row 3 is not what was acknowledged",
     "DELETE FROM part WHERE seq = 3": "row 3 is missing",
     "DELETE FROM quarantine": "row 10 is missing",
     "DELETE FROM ledger_row WHERE seq = 11": "row 11 is missing",
+    "WITH lost AS (INSERT INTO gap (stream, first, last) SELECT stream, 10, 10 FROM cursor), "
+    "gone AS (DELETE FROM quarantine) UPDATE ledger_row SET raw = '{' WHERE seq = 11": (
+        "row 11 cannot be read: Input data was truncated; no law is counted again"
+    ),
     "UPDATE cursor SET next = 10": "rows from 10 on are new",
     "UPDATE cursor SET hash = repeat('0', 64)": "row 11 is not the one that was acknowledged last",
     "UPDATE law SET ok = 5": "s1 epoch 1: ok is 5, its rows say 4",
@@ -287,6 +293,21 @@ def test_what_was_changed_before_the_backup_is_told(
             assert verify(connection, quiet).wrong == [f"ledger {ledger.stream}: {told}"]
 
 
+def test_a_hash_that_is_none_is_told_where_the_row_before_it_is_not_known(
+    connection: session.Connection, ledger: PaperLedger
+) -> None:
+    first, _, *others = connection.execute(
+        query("stream_rows").sql.encode(), {"stream": ledger.stream}
+    ).fetchall()
+    gap = {2: (2, None)}
+    assert broken_at([first, *others], ledger.next, gap, None) is None
+    spoilt = [first, others[0] | {"hash": "x"}, *others[1:]]
+    assert broken_at(spoilt, ledger.next, gap, None) == "row 3 is not what was acknowledged"
+    archived = {2: (2, "x")}
+    told = broken_at([first, *others], ledger.next, archived, None)
+    assert told == "row 3 is not what was acknowledged"
+
+
 def test_a_row_that_is_stored_twice_is_told(
     connection: session.Connection, ledger: PaperLedger
 ) -> None:
@@ -295,6 +316,18 @@ def test_a_row_that_is_stored_twice_is_told(
     ).fetchall()
     assert broken_at([first, *others], ledger.next, {}, None) is None
     assert broken_at([first, first, *others], ledger.next, {}, None) == "row 1 is stored twice"
+
+
+def test_a_database_that_goes_away_under_a_snapshot_is_one_sentence(
+    connection: session.Connection, database: str
+) -> None:
+    def seen_while_it_goes() -> None:
+        with session.snapshot(database, "backup") as seen:
+            [own] = seen.execute("SELECT pg_backend_pid() AS pid").fetchall()
+            connection.execute("SELECT pg_terminate_backend(%(pid)s, 10000)", own)
+
+    with pytest.raises(StoreError, match="backup: "):
+        seen_while_it_goes()
 
 
 def test_programs_older_than_the_server_are_named() -> None:

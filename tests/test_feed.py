@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from edge.mqtt.feed import Feed
 from edge.mqtt.message import Ack, Birth, Compared, encode
 from edge.outbox import Outbox
@@ -36,4 +38,17 @@ def test_an_answer_to_the_question_of_a_copied_disk_says_nothing_of_this_one(
     assert isinstance(again[1], Birth)
     assert again[1].mark is not None
     assert again[1].mark.seq < birth.mark.seq, "its own answer narrows the place down"
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "noise", [b"", b"\xff", b'{"v":1,"stream":"\xff"}', b"[" * 100_000, b'{"v":' + b"[" * 100_000]
+)
+def test_an_answer_that_cannot_be_read_changes_nothing(noise: bytes, tmp_path: Path) -> None:
+    ledger = Outbox(tmp_path / "ledger.db", ballast_bytes=4096)
+    ledger.append(epoch_row())
+    feed = Feed(ledger)
+    feed.delivery.online(0.0)
+    feed.read_ack(noise, 0.1)
+    assert (ledger.first, feed.delivery.phase) == (1, "asking")
     ledger.close()

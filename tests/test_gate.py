@@ -198,6 +198,14 @@ def test_what_is_no_request_at_all_is_422(open_hub: GateHub, body: dict[str, str
         assert post(open_hub, path, **body).status_code == 422
 
 
+@pytest.mark.parametrize("body", [b"", b"\xff", b'{"node":"\xff"}', b"[" * 10_000])
+def test_a_body_that_nobody_can_read_is_422(open_hub: GateHub, body: bytes) -> None:
+    context = identity.believing(open_hub.authority.certificate.decode())
+    with httpx.Client(verify=context) as client:
+        for path in ("/enrol", "/renew"):
+            assert client.post(open_hub.url + path, content=body).status_code == 422
+
+
 def test_nothing_but_its_own_addresses_is_served(open_hub: GateHub) -> None:
     picture = PictureFolder(Path(open_hub.settings.web.pictures_dir))
     sha256 = hashlib.sha256(b"\xff\xd8\xff").hexdigest()

@@ -133,6 +133,24 @@ def test_a_poisoned_row_goes_to_quarantine_is_counted_and_stops_nobody(
     assert (law["quarantined"], metrics.first_law(law).residue) == (1, 0)
 
 
+def test_a_row_nested_to_any_depth_is_kept_apart_or_its_batch_is_answered(
+    wired: Settings, node: PlayedNode
+) -> None:
+    """How deep can be read depends on who reads: the batch as a whole, or the row inside a COPY."""
+    with worker(wired) as ingest:
+        for depth in (*range(900, 1000, 5), 1_100, 100_000):
+            poison = b'{"kind":"part","x":' + b"[" * depth + b"]" * depth + b"}"
+            ledger = PaperLedger(f"{depth:032x}")
+            ledger.write([epoch_row(), part_row(1), poison, part_row(3)])
+            ack = node.send(ledger.batch(1, 5))
+            assert ack.stream == ledger.stream
+            assert ack.next == 5 or "recursion" in (ack.refused or ""), depth
+            assert node.send(ledger.batch(1, 3)).next in (3, 5), "the stream goes on"
+        assert ingest.counts["failed"] == 0
+        assert ingest.counts["quarantined"] > 0
+        assert ingest.counts["refused"] > 0
+
+
 def test_a_row_that_only_the_database_refuses_is_the_only_one_in_quarantine(
     wired: Settings, node: PlayedNode
 ) -> None:

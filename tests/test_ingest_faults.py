@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from msgspec.structs import replace
+from psycopg.conninfo import make_conninfo
 
 from hub import metrics
 from hub.errors import StatementError, StoreError
@@ -149,3 +152,50 @@ def test_a_worker_that_is_stopped_without_a_database_leaves_what_waits_to_the_no
         connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
     with worker(wired):
         assert node.send(ledger.batch(4, 14)).next == 14
+
+
+@pytest.fixture
+def writer(database: str, embedded: None) -> Iterator[str]:
+    """The dsn of a user who may write every table, and is no superuser."""
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("CREATE ROLE qj_writer LOGIN")
+        admin.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO qj_writer")
+        admin.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO qj_writer")
+        yield make_conninfo(database, user="qj_writer")
+        admin.execute("DROP OWNED BY qj_writer")
+        admin.execute("DROP ROLE qj_writer")
+
+
+AILMENTS = {
+    "a right is missing": (
+        "REVOKE INSERT ON part FROM qj_writer",
+        "GRANT INSERT ON part TO qj_writer",
+    ),
+    "a column is missing": (
+        "ALTER TABLE part RENAME raw TO row",
+        "ALTER TABLE part RENAME row TO raw",
+    ),
+    "a table is missing": ("ALTER TABLE part RENAME TO p", "ALTER TABLE p RENAME TO part"),
+}
+
+
+@pytest.mark.parametrize("ailment", AILMENTS)
+def test_a_fault_of_the_database_condemns_no_row(
+    ailment: str, writer: str, wired: Settings, node: PlayedNode, database: str
+) -> None:
+    """Nothing is wrong with the rows: they wait at the node until it is mended, and go in whole."""
+    ledger, (broken, mended) = PaperLedger(), AILMENTS[ailment]
+    shift_of_rows(ledger)
+    with (
+        psycopg.connect(database, autocommit=True) as admin,
+        worker(replace(wired, database=replace(wired.database, dsn=writer))) as ingest,
+    ):
+        admin.execute(broken.encode())
+        node.publish("parts", ledger.batch(1, 14))
+        wait_for(lambda: ingest.counts["messages"] >= 3 or bool(node.acks), "it is tried again")
+        assert node.acks == []
+        admin.execute(mended.encode())
+        wait_for(lambda: bool(node.acks), "the batch is taken")
+    assert node.acks[-1].next == 14
+    assert asked(database, "SELECT seq FROM quarantine") == []
+    assert asked(database, "SELECT count(*) n FROM part") == [{"n": 10}]

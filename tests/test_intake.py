@@ -1,5 +1,6 @@
 """What of a batch is taken: order, chain, and rows nobody can use; for any way a node may send."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,6 +109,16 @@ def test_rows_that_decode_but_cannot_be_stored_are_kept_apart() -> None:
     assert backwards.reason.startswith("first, last: got 9, 3")
     endless = MissedRow(**stamp(), first=0, last=2**52, cause=missed_row(1, 1).cause)
     assert bad_row(endless).parts == 0
+
+
+@pytest.mark.parametrize("depth", [100, 1_100, 100_000])
+def test_a_row_nested_to_any_depth_is_kept_apart(depth: int) -> None:
+    raw = b'{"kind":"part","station":"s1","epoch":1,"x":' + b"[" * depth + b"]" * depth + b"}"
+    intake = examine(PaperLedger().write([raw]), 1, GENESIS)
+    assert intake.epochs() <= {("s1", 1)}  # as far as it can be read
+    [taken] = intake.rows
+    assert isinstance(taken, Bad)
+    assert taken.raw == raw
 
 
 @given(st.binary(min_size=1, max_size=60))

@@ -211,6 +211,19 @@ def test_a_parts_page_shows_its_ledger_row_with_the_hash_it_was_chained_by(
     assert "未判定·已剔除" in page.text
 
 
+def test_a_part_whose_row_was_changed_in_the_database_is_shown_as_far_as_it_is_known(
+    played_hub: PlayedHub,
+) -> None:
+    node = played_hub.new_node("w-changed")
+    node.send(start_row(), part("s", 1, now_ms(), Code.NG))
+    changed = "UPDATE part SET raw = %s WHERE stream = %s"
+    for raw in (b"{ changed", b"\xff", b"[" * 5_000):
+        played_hub.connection.execute(changed, (raw, node.stream))
+        page = played_hub.get(f"/parts/{node.stream}/2")
+        assert page.status_code == 200
+        assert raw.decode(errors="replace")[:9] in page.text
+
+
 # what people mistype and others try
 
 

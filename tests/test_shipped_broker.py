@@ -12,7 +12,7 @@ import pytest
 from edge.mqtt.identity import Files
 from edge.mqtt.message import MAX_BATCH_BYTES
 from hub.broker.kick import kick
-from hub.broker.link import Link
+from hub.broker.link import Link, Message
 from hub.errors import BrokerError
 from hub.settings import Broker
 from tests.hub_peer import until
@@ -58,6 +58,14 @@ def hub(peer: ShippedBroker) -> Iterator[Link]:
         yield link
 
 
+def heard(hub: Link, node: Caller) -> Message:
+    """The next message that the hub hears, which this node sent."""
+    message = hub.next(30)
+    connected = hub.connected.is_set()
+    assert message is not None, f"{node.answers} {node.published} hub connected: {connected}"
+    return message
+
+
 def test_a_node_writes_its_own_topics_and_the_hub_hears_them(
     plant: Plant, call: Calls, hub: Link
 ) -> None:
@@ -66,9 +74,7 @@ def test_a_node_writes_its_own_topics_and_the_hub_hears_them(
     for leaf in ("parts", "birth", "notice", "state"):
         topic = f"qj/1/p/l/n1/{leaf}"
         assert node.publish(topic) == "Success"
-        message = hub.next(30)
-        assert message is not None
-        assert message.topic == topic
+        assert heard(hub, node).topic == topic
 
 
 def test_the_hub_answers_one_node_and_no_other_hears_it(
@@ -89,6 +95,7 @@ def test_what_is_not_a_nodes_own_is_refused_and_reaches_nobody(
     plant: Plant, call: Calls, hub: Link
 ) -> None:
     node = call(plant.node("n1"))
+    assert node.answer() == IN
     for topic in (
         "qj/1/p/l/n2/parts",
         "qj/1/p/l/n2/state",
@@ -101,9 +108,7 @@ def test_what_is_not_a_nodes_own_is_refused_and_reaches_nobody(
     ):
         assert node.publish(topic) == DENIED, topic
     assert node.publish("qj/1/p/l/n1/parts", b"last") == "Success"
-    message = hub.next(30)
-    assert message is not None
-    assert message.payload == b"last"
+    assert heard(hub, node).payload == b"last"
 
 
 def test_a_client_id_of_another_node_does_not_push_it_out(plant: Plant, call: Calls) -> None:
@@ -156,7 +161,7 @@ def test_a_revoked_node_is_refused_and_a_live_one_thrown_out(
     until(lambda: call(probe).answer().startswith("out: "))  # n1 itself would push `live` out
     assert live.publish("qj/1/p/l/n1/parts") in TAKEN, "the list alone does not end a session"
     kick(peer.hub, "n1")
-    live.wait_for(lambda: len(live.answers) == 2)
+    live.wait_for(lambda: len(live.answers) >= 2)
     assert live.answers[1].startswith("out: ")
     assert call(files).answer().startswith("out: ")
     assert other.publish("qj/1/p/l/n2/parts") in TAKEN
@@ -186,14 +191,13 @@ def test_the_largest_batch_passes_and_a_larger_message_does_not(
     plant: Plant, call: Calls, hub: Link
 ) -> None:
     node = call(plant.node("n1"))
+    assert node.answer() == IN
     assert node.publish("qj/1/p/l/n1/parts", b"x" * MAX_BATCH_BYTES) == "Success"
-    message = hub.next(30)
-    assert message is not None
-    assert len(message.payload) == MAX_BATCH_BYTES
+    assert len(heard(hub, node).payload) == MAX_BATCH_BYTES
     node.send("qj/1/p/l/n1/parts", b"x" * (MAX_BATCH_BYTES + 1))
-    node.wait_for(lambda: len(node.answers) == 2)  # mosquitto 2.0 hangs up over it
+    node.wait_for(lambda: len(node.answers) >= 2)
+    assert node.answers[1].startswith("out: ")  # mosquitto 2.0 hangs up over it
     again = call(plant.node("n1"))
+    assert again.answer() == IN
     assert again.publish("qj/1/p/l/n1/parts", b"last") == "Success"
-    message = hub.next(30)
-    assert message is not None
-    assert message.payload == b"last"
+    assert heard(hub, again).payload == b"last"

@@ -13,7 +13,7 @@ import msgspec
 
 from edge.errors import LedgerError
 from edge.mqtt.delivery import ANSWER_S, Delivery, SendBatch
-from edge.mqtt.message import MAX_BATCH_ROWS, Ack, Batch, Birth, Compared, RowMark
+from edge.mqtt.message import MAX_BATCH_ROWS, UNREADABLE, Ack, Batch, Birth, Compared, RowMark
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Feed:
         """Take an acknowledgement as it came from the wire; a malformed one changes nothing."""
         try:
             ack = _acks.decode(data)
-        except msgspec.MsgspecError as wrong:
+        except UNREADABLE as wrong:
             log.warning("an acknowledgement cannot be read: %s", wrong)
             return
         if ack.stream != self.source.stream:

@@ -25,8 +25,14 @@ GENESIS = "0" * 64
 MAX_BATCH_ROWS = 500
 MAX_BATCH_BYTES = 256 * 1024
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding can raise, whatever the bytes are; a RecursionError where they nest too deeply."""
+
+NAME = "[a-z0-9-]{1,32}"
+"""Levels of topics, stations, cameras, tags: the whole of the name."""
+
 # \Z, as $ would let a line feed follow
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z", description="1 to 32 of a-z, 0-9, -")]
+Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z", description="1 to 32 of a-z, 0-9, -")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hex digits")]
 StreamId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Text = Annotated[str, Meta(max_length=200)]
@@ -379,7 +385,7 @@ def decode_row(data: bytes | Raw) -> AnyRow:
     """Strictly decode one row.
 
     Raises:
-        msgspec.ValidationError, msgspec.DecodeError: with what was expected and where.
+        UNREADABLE: with what was expected and where.
     """
     return _rows.decode(data)
 
@@ -388,6 +394,6 @@ def decode_batch(data: bytes) -> Batch:
     """Strictly decode a batch; its rows stay bytes, so that one bad row spoils only itself.
 
     Raises:
-        msgspec.ValidationError, msgspec.DecodeError: with what was expected and where.
+        UNREADABLE: with what was expected and where; also for a row that is nested too deeply.
     """
     return _batches.decode(data)

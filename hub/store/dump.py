@@ -56,7 +56,7 @@ def timescale_told(connection: Connection, needed: bool) -> Iterator[None]:
     """TimescaleDB (if the dump needs it) is told before and after a restore.
 
     Raises:
-        StatementError: this server does not have it.
+        StoreError: this server does not have it.
     """
     if not needed:
         yield

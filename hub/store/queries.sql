@@ -163,7 +163,7 @@ WHERE (l.counter - l.base <> l.settled + l.open
 ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
 -- name: laws_all
--- Every epoch of the hub: for the demo.
+-- Every epoch of the hub.
 SELECT * FROM law ORDER BY plant, line, station, opened_at NULLS LAST, epoch;
 
 -- name: alerts_active

@@ -45,16 +45,6 @@ VALUES (%(stream)s, %(plant)s, %(line)s, %(node)s, %(next)s, %(next)s, %(hash)s,
         %(begins)s, %(follows)s, %(root)s)
 ON CONFLICT (stream) DO NOTHING;
 
--- name: cursor_moved
--- The cursor after the rows of this transaction, which stand between `low` and `high`; `misplaced` of
--- them stand at their arrival. What chain checks have still to look at grows by them.
-UPDATE cursor SET next = %(next)s, hash = %(hash)s, updated_at = now(),
-    unchecked_at = coalesce(unchecked_at, now()),
-    unchecked_low = least(unchecked_low, %(low)s), unchecked_high = greatest(unchecked_high, %(high)s),
-    misplaced = misplaced + %(misplaced)s,
-    misplaced_at = CASE WHEN %(misplaced)s > 0 THEN now() ELSE misplaced_at END
-WHERE stream = %(stream)s;
-
 -- name: gap_declared
 -- Rows first..last of a stream are lost: the node no longer holds them and the hub never got them;
 -- or, with held_by, they are the rows of the stream that this one branched off from.
@@ -68,9 +58,11 @@ SELECT l.* FROM json_to_recordset(%(wanted)s::json) AS w(stream text, station te
 JOIN law l USING (stream, station, epoch);
 
 -- name: batch_added
--- What a batch adds up to, in one statement, and the cursor after it (as cursor_moved). laws, hours,
--- minutes, causes, seen, pictures: JSON, rows as in their tables. The cursor's lock makes this the
--- only writer of its laws; minutes are added to; a picture that was named before stays as it was.
+-- What a batch adds up to, in one statement, and the cursor after it. laws, hours, minutes, causes,
+-- seen, pictures: JSON, rows as in their tables. The cursor's lock makes this the only writer of its
+-- laws; minutes are added to; a picture that was named before stays as it was. The rows of the batch
+-- stand between `low` and `high`, `misplaced` of them at their arrival; chain checks have still to
+-- look at them.
 WITH added_laws AS (
     INSERT INTO law (stream, plant, line, node, station, epoch, counted_by, cause, base, plc_start,
                      opened_at, ok, ng, undecided, missed, bypassed, quarantined, released, counter,

@@ -71,7 +71,7 @@ def born(connection: Connection, place: Place, birth: Birth) -> Born:
         if following < birth.next:
             lost = birth.next - following
             cursors.declare_gap(connection, birth.stream, following, birth.next - 1)
-            sums.move(connection, birth.stream, sums.Moved(birth.next, None))
+            sums.add(connection, place, birth.stream, Tally({}), sums.Moved(birth.next, None))
             following, digest = birth.next, None
     digest = _told(following, digest)
     ack = Ack(v=1, stream=birth.stream, next=following, hash=digest, compared=compared)

@@ -12,35 +12,33 @@ from hub.store.queries import query
 
 Connection = psycopg.Connection[DictRow]
 
-_PASSING = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,  # a standby, or an administrator: no row is at fault
-)
-
 
 @contextmanager
 def converted(what: str) -> Iterator[None]:
     """Turn any psycopg error inside into a sentence that starts with `what`.
 
     Raises:
-        StoreError: the database is away, restarting, full, read-only: the same may succeed later.
-        StatementError: it would be refused again.
+        StatementError: what was given is at fault, a value or a constraint: it would be refused
+            again.
+        StoreError: anything else, that is the database: away, full, read-only, damaged, a right or
+            a table missing. The same may succeed once that is mended.
     """
     try:
         yield
-    except _PASSING as wrong:
-        raise StoreError(f"{what}: {_first_line(wrong)}") from wrong
     except psycopg.Error as wrong:
-        if _partition_came(wrong):
-            raise StoreError(f"{what}: {_first_line(wrong)}") from wrong
-        raise StatementError(f"{what}: {_first_line(wrong)}") from wrong
+        kind = StatementError if _at_fault(wrong) else StoreError
+        raise kind(f"{what}: {_first_line(wrong)}") from wrong
 
 
-def _partition_came(wrong: psycopg.Error) -> bool:
-    """The row was on its way into the default partition while its week was cut out of that."""
-    partitions = isinstance(wrong, psycopg.errors.CheckViolation)
-    return partitions and wrong.diag.constraint_name is None
+def _at_fault(wrong: psycopg.Error) -> bool:
+    """Is it what was given? Only a value or a constraint can say so, as a row is condemned by it.
+
+    A check without a name is a partition's: the row was on its way into the default one while its
+    week was cut out of that.
+    """
+    if isinstance(wrong, psycopg.errors.CheckViolation):
+        return wrong.diag.constraint_name is not None
+    return isinstance(wrong, psycopg.DataError | psycopg.IntegrityError)
 
 
 def _first_line(wrong: psycopg.Error) -> str:
@@ -62,6 +60,18 @@ def connect(dsn: str, name: str, autocommit: bool = True) -> Connection:
             options="-c timezone=UTC",
             row_factory=dict_row,
         )
+
+
+@contextmanager
+def snapshot(dsn: str, name: str) -> Iterator[Connection]:
+    """A connection that sees the database as it is at one moment, and changes nothing.
+
+    Raises:
+        StoreError: the database is away, or went away, until the end of the block.
+    """
+    with converted(name), connect(dsn, name, autocommit=False) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield connection
 
 
 def rows(connection: Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -33,10 +33,11 @@ class Moved(NamedTuple):
 
 
 def add(connection: Connection, place: Place, stream: str, tally: Tally, moved: Moved) -> None:
-    """Write the sums of one batch, and the cursor after it."""
+    """Write the sums of one batch, and the cursor after it; an empty tally moves that alone."""
     where = {"plant": place.plant, "line": place.line, "node": place.node}
     own = {**where, "stream": stream}
     minutes = sorted(tally.minutes.items(), key=_key)
+    low, high = min(tally.seen, default=None), max(tally.seen, default=None)
     gone = ({**where, "sha256": sha256, "evicted_at": at} for sha256, at in tally.evicted.items())
     session.rows(
         connection,
@@ -50,7 +51,12 @@ def add(connection: Connection, place: Place, stream: str, tally: Tally, moved: 
         ),
         seen=_rows({**where, "minute": minute} for minute in sorted(tally.seen)),
         pictures=_rows({**own, **p._asdict()} for p in tally.pictures.values()),
-        **_cursor(stream, moved, tally),
+        stream=stream,
+        next=moved.next,
+        hash=moved.hash,
+        misplaced=tally.misplaced,
+        low=low,
+        high=None if high is None else high + timedelta(minutes=1),
     )
     _put(connection, "pictures_evicted", gone)
     seals = ({**own, **_seal(row), "seq": seq, "at": at} for row, seq, at in tally.seals)
@@ -58,19 +64,6 @@ def add(connection: Connection, place: Place, stream: str, tally: Tally, moved: 
     for row, at in tally.alerts:
         _alert(connection, where, row, at)
     _figures(connection, own, tally.figures)
-
-
-def move(connection: Connection, stream: str, moved: Moved) -> None:
-    """Write a cursor that moved without rows."""
-    session.rows(connection, "cursor_moved", **_cursor(stream, moved, Tally({})))
-
-
-def _cursor(stream: str, moved: Moved, tally: Tally) -> dict[str, Any]:
-    low, high = min(tally.seen, default=None), max(tally.seen, default=None)
-    return {
-        "stream": stream, "next": moved.next, "hash": moved.hash, "misplaced": tally.misplaced,
-        "low": low, "high": None if high is None else high + timedelta(minutes=1),
-    }  # fmt: skip
 
 
 def _figures(connection: Connection, own: dict[str, str], figures: Figures) -> None:

@@ -6,14 +6,15 @@ from the hash that the archive or the other stream ended with. Laws that count w
 not counted again: those of a stream with archived rows, and epochs that a branch carries on.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge.mqtt.message import GENESIS, decode_row
+from edge.mqtt.message import GENESIS, UNREADABLE, decode_row
 from edge.mqtt.message import chain as chained
 from hub.figures import Figures
-from hub.intake import Bad, Good
+from hub.intake import Bad, Good, unfit
 from hub.store import chain, session
 from hub.store.queries import query
 from hub.store.session import Connection, converted
@@ -22,6 +23,7 @@ from hub.tally import Law, Tally
 Skipped = Mapping[int, tuple[int, str | None]]
 """First row that is not in the database: the last one with it, and its hash where it is known."""
 
+_HASH = re.compile("[0-9a-f]{64}")
 _FETCH = 5000  # rows at a time
 COUNTED = (
     *("counted_by", "base", "ok", "ng", "undecided", "missed", "bypassed", "quarantined"),
@@ -64,7 +66,7 @@ def verify(connection: Connection, tell: Callable[[str], None]) -> Verified:
             cursor.itersize = _FETCH
             cursor.execute(query("stream_rows").sql.encode(), {"stream": name})
             rows = recount.through(cursor)
-            wrong = broken_at(rows, stream["next"], skipped, stream["hash"])
+            wrong = broken_at(rows, stream["next"], skipped, stream["hash"]) or recount.unreadable
         found.streams += 1
         found.rows += recount.rows
         if wrong is not None:
@@ -102,7 +104,7 @@ def broken_at(
         if row["seq"] != expected:
             twice = row["seq"] < expected
             return f"row {row['seq']} is stored twice" if twice else f"row {expected} is missing"
-        if previous and chained(previous, expected, bytes(row["raw"])) != row["hash"]:
+        if not _follows(row, previous):
             return f"row {expected} is not what was acknowledged"
         expected, previous = expected + 1, row["hash"]
     skip()
@@ -113,22 +115,38 @@ def broken_at(
     return None
 
 
+def _follows(row: Mapping[str, Any], previous: str) -> bool:
+    """Whether the hash of a row is one, and follows from the one before it if that is known."""
+    hashes = [row["hash"], previous] if previous else [row["hash"]]
+    if not all(map(_HASH.fullmatch, hashes)):
+        return False
+    return not previous or chained(previous, row["seq"], bytes(row["raw"])) == row["hash"]
+
+
 class Recount:
     """Counts the laws of one stream again from its rows, as ingest counted them."""
 
     def __init__(self) -> None:
         self.rows = 0
+        self.unreadable: str | None = None  # a row that ingest cannot have counted: no more is
         self._laws: dict[tuple[str, int], Law] = {}
 
     def through(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-        """The same rows, counted as they pass."""
+        """The same rows, each counted once whoever takes them has looked at it and wants more."""
         tally = Tally(self._laws, Figures({}))
         for row in rows:
+            yield row
             self.rows += 1
             if self.rows % _FETCH == 0:  # keeps the laws, forgets the minutes
                 tally = Tally(self._laws, Figures({}))
+            if self.unreadable is None:
+                self._count(row, tally)
+
+    def _count(self, row: Mapping[str, Any], tally: Tally) -> None:
+        try:
             tally.add(_counted(row))
-            yield row
+        except (*UNREADABLE, ValueError) as wrong:
+            self.unreadable = f"row {row['seq']} cannot be read: {wrong}; no law is counted again"
 
     def forget(self, epochs: Iterable[tuple[str, int]]) -> None:
         """Leave out epochs that another stream began."""
@@ -154,6 +172,9 @@ def _counted(row: Mapping[str, Any]) -> Good | Bad:
     raw = bytes(row["raw"])
     if row["parts"] is None:
         told = decode_row(raw)
+        reason = unfit(told, raw)
+        if reason is not None:
+            raise ValueError(reason)
         return Good(row["seq"], row["hash"], raw, told, told.at_ms)  # laws do not ask when
     where = (row["station"], row["epoch"], row["parts"])
     return Bad(row["seq"], row["hash"], raw, "", *where, elsewhere=row["elsewhere"])

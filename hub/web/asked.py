@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone, tzinfo
 
+from edge.mqtt.message import NAME
 from hub.errors import HubError
 
 LONGEST = 200  # characters of any text filter, as in a row
 HIGHEST = 2**53 - 1  # largest count a row can hold
 
-_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _WHOLE = re.compile(r"[0-9]{1,16}")
 _SHA256_START = re.compile(r"[0-9a-f]{1,64}")
 
@@ -47,7 +47,7 @@ class Asked:
     def name(self, key: str) -> str | None:
         """The name of a plant, line, station or node."""
         given = self._given(key)
-        if given is None or _NAME.fullmatch(given):
+        if given is None or re.fullmatch(NAME, given):
             return given
         self._wrong("asked.name", key)
         return None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse
 
-from edge.mqtt.message import PartRow, decode_row
+from edge.mqtt.message import UNREADABLE, PartRow, decode_row
 from edge.terms import Code, Reason
 from hub.store.pool import Store
 from hub.web import draw
@@ -114,12 +114,15 @@ class Quality:
             raise HTTPException(404)
         arrivals = self._store.rows("pictures_of", hashes=hashes_of([row]))
         part = part_of(row, {r["sha256"]: r for r in arrivals})
-        ledger = decode_row(bytes(row["raw"]))
-        if not isinstance(ledger, PartRow):
+        raw = bytes(row["raw"])
+        try:
+            ledger = decode_row(raw)
+        except UNREADABLE:  # changed in the database: what only the bytes tell is unknown
+            ledger = None
+        if not isinstance(ledger, PartRow | None):
             raise HTTPException(404)
-        return self._pages.page(
-            request, "part.html", part=part, ledger=ledger, row=row, raw=bytes(row["raw"]).decode()
-        )
+        told = raw.decode(errors="replace")
+        return self._pages.page(request, "part.html", part=part, ledger=ledger, row=row, raw=told)
 
     def _rows(self, asked: PartsAsked, since: datetime, until: datetime) -> list[dict[str, Any]]:
         """One part more than a page holds, to know whether there is another page."""

@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from edge.mqtt.message import NAME
 from hub.settings import Settings
 from hub.store.pool import Store
 from hub.web import board
@@ -19,7 +20,7 @@ from hub.web.part import Part, hashes_of, part_of
 from hub.web.periods import Shift, shift_at
 from hub.web.words import Language
 
-Name = Annotated[str, Path(pattern="^[a-z0-9-]{1,32}$")]
+Name = Annotated[str, Path(pattern=f"^{NAME}$")]
 BLOCKS = ("shift", "banner", "state", "counts", "last", "alerts", "trend", "laws")
 MOST_ALERTS = 6
 
