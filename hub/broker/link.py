@@ -1,8 +1,8 @@
 """The hub's connection to the MQTT 5 broker: messages in, acknowledgements out. Owns paho.
 
 paho's own thread puts what arrives into a bounded queue; a full queue drops the newest, because
-every node sends again what was not acknowledged. A broker that is lost or cannot be reached is tried
-again with growing pauses.
+every node sends again what was not acknowledged. A lost or absent broker is tried again with
+growing pauses.
 """
 
 import logging
