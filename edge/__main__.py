@@ -137,9 +137,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure inference and commit for the timetable, with pictures being written",
     )
-    parser.add_argument(
-        "--seconds", type=_seconds, default=60.0, help="how long --measure takes (default: 60)"
-    )
+    parser.add_argument("--seconds", type=_seconds, help="how long --measure takes (default: 60)")
 
 
 def _seconds(text: str) -> float:

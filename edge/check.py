@@ -20,7 +20,15 @@ from pathlib import Path
 from edge import bus_check, buses, check_io, motion, moving, settings, speed
 from edge import recipe as recipes
 from edge.commissioning import commissioned
-from edge.errors import CameraError, EdgeError, LedgerError, LinkError, PlcError, SettingsError
+from edge.errors import (
+    OPTIONS_HINT,
+    CameraError,
+    EdgeError,
+    LedgerError,
+    LinkError,
+    PlcError,
+    SettingsError,
+)
 from edge.mqtt import identity
 from edge.pictures import KEEP_FREE_MB, is_own_filesystem
 from edge.plc import profile
@@ -38,6 +46,7 @@ from edge.wiring import GENICAM
 
 FRAME_S = 3.0  # a camera must send a picture within this
 PERIODS = 10  # between frames, of which the longest counts
+MEASURE_S = 60.0  # what --measure takes, where --seconds says nothing else
 CONNECT_S = 3.0  # the broker must take a connection within this, and judge a certificate
 
 Trial = tuple[str, Callable[[], str]]
@@ -47,13 +56,16 @@ def run(asked: argparse.Namespace) -> int:
     """Check the settings and try what they name.
 
     Raises:
-        SettingsError: with every mistake in the file.
+        SettingsError: with every mistake in the file, or an option is wrong.
     """
+    if asked.seconds is not None and not asked.measure:
+        told = "--seconds: means something only with --measure"
+        raise SettingsError("check", [told], OPTIONS_HINT)
     wiring = settings.read(asked.config)
     sys.stdout.write(f"{asked.config}: settings are well formed\n")
     sys.stdout.writelines(f"{line}\n" for line in profiles(wiring))
     failed = 0
-    measure_s = asked.seconds if asked.measure else None
+    measure_s = (asked.seconds or MEASURE_S) if asked.measure else None
     for name, attempt in trials(wiring, asked.unsigned, measure_s):
         try:
             sys.stdout.write(f"OK     {name}: {attempt()}\n")

@@ -96,6 +96,11 @@ class LinkError(EdgeError):
 
 
 class TrainingError(EdgeError):
-    """Training or export did not deliver: environment missing, data unreadable, out of memory."""
+    """A model was not made: trainer missing or failing, pictures or model of no use."""
 
-    hint = "Correct what is named, or read its log; `make train-env` makes the environment."
+    hint = "Correct what is named and start again."
+
+    def __init__(self, text: str, hint: str | None = None) -> None:
+        """`hint`: what to do, where the trainer's own environment has to do with it."""
+        super().__init__(text)
+        self.hint = hint or self.hint

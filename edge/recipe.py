@@ -118,7 +118,8 @@ def read(path: Path) -> Recipe:
     try:
         content = path.read_bytes()
     except OSError as exc:
-        raise SettingsError(str(path), [f"cannot be read: {exc}"]) from exc
+        hint = "Name the right file; `quanjian-edge recipe check FILE` lists its mistakes."
+        raise SettingsError(str(path), [f"cannot be read: {exc}"], hint) from exc
     return parse(content, str(path))
 
 

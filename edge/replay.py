@@ -56,14 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> int:
-    """0 done, whatever differs; 1 nothing could be replayed.
-
-    Raises:
-        SettingsError: mistakes in the recipe, or it does not fit the model.
-        ModelError: the model cannot be used.
-        ImageError: a reference picture of the recipe cannot be used.
-    """
-    stills = Stills(asked.recipe, asked.model)
+    """0 done, whatever differs; 1 nothing could be replayed; 2 recipe or model cannot be used."""
+    try:
+        stills = Stills(asked.recipe, asked.model)
+    except EdgeError as wrong:
+        sys.stderr.write(f"{wrong}\n{wrong.hint}\n")
+        return 2
     changes: Counter[str] = Counter()
     same = failed = 0
     for folder in _recordings(asked.folder):

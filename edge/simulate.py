@@ -156,6 +156,10 @@ def plan_from(args: argparse.Namespace) -> LinePlan:
         (0.05 <= args.rate <= 20, f"--rate: expected 0.05 to 20 parts/s, got {args.rate}"),
         (0 <= args.defect_rate <= 1, f"--defect-rate: expected 0 to 1, got {args.defect_rate}"),
         (0 <= args.small_rate <= 1, f"--small-rate: expected 0 to 1, got {args.small_rate}"),
+        (
+            args.seconds is None or args.seconds > 0,
+            f"--seconds: expected above 0, got {args.seconds}",
+        ),
         (args.seed >= 0, f"--seed: expected 0 or more, got {args.seed}"),
         (1200 <= args.baud <= 1_000_000, f"--baud: expected 1200 or more, got {args.baud}"),
         (
@@ -203,7 +207,8 @@ def _read_program(path: Path) -> BlockCode:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
-        raise SettingsError(str(path), [f"--program: cannot be read as UTF-8: {wrong}"]) from wrong
+        told = f"--program {path}: cannot be read as UTF-8: {wrong}"
+        raise SettingsError("simulate", [told], OPTIONS_HINT) from wrong
     return program_code(text, path.name)
 
 
@@ -369,6 +374,7 @@ def _written(path: Path) -> Iterator[TextIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         opened = path.open("w", encoding="utf-8", buffering=1)
     except OSError as wrong:
-        raise SettingsError(str(path), [f"cannot be written: {wrong}"]) from wrong
+        told = f"--truth {path}: cannot be written: {wrong}"
+        raise SettingsError("simulate", [told], OPTIONS_HINT) from wrong
     with opened:
         yield opened

@@ -77,13 +77,16 @@ def run(asked: argparse.Namespace) -> int:
         )
     if asked.write and asked.config is None:
         raise SettingsError("tune", ["--write: needs --config, the file to write to"], OPTIONS_HINT)
+    if asked.rounds < 1:
+        told = f"--rounds: got {asked.rounds}, expected 1 or more"
+        raise SettingsError("tune", [told], OPTIONS_HINT)
     wiring = None if asked.config is None else settings.read(asked.config)
     base = Runtime() if wiring is None else wiring.runtime
     models = asked.model or [_largest(wiring)]
     image = _picture(asked, wiring)
     trials, failed = _open(models, _orders(asked), base, asked.goal)
     with neighbour(asked.neighbour):
-        measure(trials, image, asked.goal, max(1, asked.rounds), _say)
+        measure(trials, image, asked.goal, asked.rounds, _say)
     best = choose(trials, asked.goal)
     keys = chosen_keys(best.runtime)
     _tell(asked, best, trials, failed, image)

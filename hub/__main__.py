@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True)
     for name, told in (
-        ("check", "check hub.toml and say every mistake in it"),
+        ("check", "find every mistake in hub.toml, and every file of it that cannot be used"),
         ("migrate", "bring the schema up to date"),
         ("ingest", "take what nodes publish; any number may run"),
         ("duties", "alarms, partitions, chain checks; one of them leads"),
@@ -106,15 +106,14 @@ def _node(command: argparse.ArgumentParser) -> None:
     command.epilog = "example: quanjian-hub node add --config hub.toml jinan line-1 node-1"
     actions = command.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="register a node and print its token, once")
-    add.add_argument("plant")
-    add.add_argument("line")
-    add.add_argument("node")
+    for level in ("plant", "line", "node"):
+        add.add_argument(level, type=commands_ca.named)
     token = actions.add_parser("token", help="print a new token; the old one is worth nothing")
-    token.add_argument("node")
+    token.add_argument("node", type=commands_ca.named)
     revoke = actions.add_parser("revoke", help="take nothing more from a node")
-    revoke.add_argument("node")
+    revoke.add_argument("node", type=commands_ca.named)
     enrol = actions.add_parser("enrol", help="print a token for the node's first certificate")
-    enrol.add_argument("node")
+    enrol.add_argument("node", type=commands_ca.named)
     listed = actions.add_parser("list", help="every node, one JSON object a line")
     for action in (add, token, revoke, enrol, listed):
         _configured(action)
@@ -159,10 +158,10 @@ def _demo(asked: argparse.Namespace) -> int:
 
 
 def _run(asked: argparse.Namespace, settings: Settings) -> int:
-    if asked.command == "check":
-        say(f"{asked.config}: no mistakes")
-    elif asked.command == "migrate":
+    if asked.command == "migrate":
         _migrate(settings)
+    elif asked.command == "check":
+        return _check(asked.config, settings)
     elif asked.command == "ca":
         commands_ca.run(asked, settings)
     elif asked.command == "node":
@@ -190,6 +189,19 @@ def _until_signal() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def _check(config: Path, settings: Settings) -> int:
+    from hub import check
+
+    wrong = check.unusable(settings)
+    if wrong:
+        say(f"{config}: well formed, but what it names cannot be used by this user")
+        say("\n".join(f"  {text}" for text in wrong))
+        return 1
+    say(f"{config}: no mistakes; this user can use every file and folder it names")
+    say("not tried: the database, the broker, and what is in the files")
+    return 0
 
 
 def _migrate(settings: Settings) -> None:

@@ -105,7 +105,7 @@ class Authority:
         Raises:
             AuthorityError: no names, or one that is neither.
         """
-        known = [_alternative(name) for name in names]
+        known = [alternative(name) for name in names]
         if not known:
             raise AuthorityError("a server's certificate needs the names it is reached by")
         key = ec.generate_private_key(ec.SECP256R1())
@@ -260,11 +260,16 @@ def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _alternative(name: str) -> x509.DNSName | x509.IPAddress:
+def alternative(name: str) -> x509.DNSName | x509.IPAddress:
+    """A name or address that a server is reached by, as its certificate says it.
+
+    Raises:
+        AuthorityError: it is neither; digits and dots alone are an address or nothing.
+    """
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?", name) is None:
+        if re.fullmatch(r"(?![0-9.]*\Z)[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?", name) is None:
             raise AuthorityError(f"{name!r} is neither a host name nor an address") from None
         return x509.DNSName(name)
 

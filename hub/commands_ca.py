@@ -5,17 +5,25 @@ Day by day nobody needs these: `duties` signs what nodes ask for by the gate, an
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 from hub import authority_folder
-from hub.authority import MAX_REQUEST_BYTES, facts, fingerprint
-from hub.errors import AuthorityError, RegistryError
+from hub.authority import MAX_REQUEST_BYTES, alternative, facts, fingerprint
+from hub.errors import OPTIONS_HINT, AuthorityError, RegistryError, SettingsError
 from hub.settings import Authority, Settings
 
 log = logging.getLogger(__name__)
+
+
+def named(text: str) -> str:
+    """An argument that names a plant, a line or a node, as a topic holds it."""
+    if re.fullmatch("[a-z0-9-]{1,32}", text) is None:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected 1 to 32 of a-z, 0-9 and '-'")
+    return text
 
 
 def add_arguments(
@@ -29,10 +37,10 @@ def add_arguments(
     server.add_argument("name", nargs="+", help="host name or address it is reached by")
     server.add_argument("--out", type=Path, required=True, help="folder for server.pem, server.key")
     issue = actions.add_parser("issue", help="sign a node's request by hand, without the gate")
-    issue.add_argument("node")
+    issue.add_argument("node", type=named)
     issue.add_argument("request", type=Path, help="PEM file that `openssl req -new` wrote")
     revoke = actions.add_parser("revoke", help="a node's certificates are worth nothing any more")
-    revoke.add_argument("node")
+    revoke.add_argument("node", type=named)
     listed = actions.add_parser("crl", help="sign the revocation list anew, now")
     for action in (init, server, issue, revoke, listed):
         configured(action)
@@ -42,12 +50,14 @@ def run(asked: argparse.Namespace, settings: Settings) -> None:
     """Carry out one action.
 
     Raises:
+        SettingsError: hub.toml has no [authority], or an argument is wrong.
         AuthorityError: there is no authority, or its files or a request cannot be used.
         RegistryError: no such node. StoreError: the database is away.
     """
     wanted = settings.authority
     if wanted is None:
-        raise AuthorityError("hub.toml has no [authority]")
+        missing = "[authority]: missing; expected dir and crl_file"
+        raise SettingsError(str(asked.config), [missing])
     now = datetime.now(timezone.utc)
     if asked.action == "init":
         _init(wanted, now)
@@ -82,11 +92,22 @@ def _init(wanted: Authority, now: datetime) -> None:
 
 
 def _server(wanted: Authority, names: list[str], folder: Path, now: datetime) -> None:
+    problems = [] if folder.is_dir() else [f"--out {folder}: no such folder; make it first"]
+    for name in names:
+        try:
+            alternative(name)
+        except AuthorityError as wrong:
+            problems.append(str(wrong))
+    if problems:
+        raise SettingsError("ca server", problems, OPTIONS_HINT)
     authority = authority_folder.opened(Path(wanted.dir))
     certificate, key = authority.server(names, now)
-    authority_folder.kept(folder / "server.key", key, 0o600)
-    authority_folder.kept(folder / "server.pem", certificate, 0o644)
-    authority_folder.kept(folder / "ca.pem", authority.certificate, 0o644)
+    try:
+        authority_folder.kept(folder / "server.key", key, 0o600)
+        authority_folder.kept(folder / "server.pem", certificate, 0o644)
+        authority_folder.kept(folder / "ca.pem", authority.certificate, 0o644)
+    except AuthorityError as wrong:
+        raise AuthorityError(str(wrong), "Name a folder that this user may write.") from wrong
     log.info("%s: server.pem, server.key, ca.pem until %s", folder, facts(certificate).not_after)
 
 
@@ -97,8 +118,16 @@ def _issue(wanted: Authority, settings: Settings, node: str, request: Path, now:
         with request.open("rb") as file:
             content = file.read(MAX_REQUEST_BYTES + 1)
     except OSError as wrong:
-        raise AuthorityError(f"{request}: cannot be read: {wrong}") from wrong
-    certificate = authority_folder.opened(Path(wanted.dir)).node(content, node, now)
+        told = f"{request}: cannot be read: {wrong.strerror}"
+        raise SettingsError("ca issue", [told], OPTIONS_HINT) from wrong
+    authority = authority_folder.opened(Path(wanted.dir))
+    try:
+        certificate = authority.node(content, node, now)
+    except AuthorityError as wrong:
+        # with a cause it is the library that could not read it; what that says is for programmers
+        why = str(wrong) if wrong.__cause__ is None else "not a certificate request in PEM"
+        made = "The node makes it: openssl req -new, a key on P-256, its name as the only subject."
+        raise AuthorityError(f"{request}: {why}", made) from wrong
     said = facts(certificate)
     with session.connect(settings.database.dsn, "ca") as connection:
         kept = session.rows(

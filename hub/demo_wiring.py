@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from hub.errors import DemoError
+from hub.errors import OPTIONS_HINT, DemoError, SettingsError
 
 PLANT, LINE, NODE, STATION = "demo", "line-1", "node-1", "s1"
 
@@ -261,13 +261,13 @@ def own_product(pictures: Path, recipe: Path, model: Path) -> Product:
     """Somebody's own pictures with their model.
 
     Raises:
-        DemoError: one of them is not there.
+        SettingsError: with each of them that is not there.
     """
-    for path, good in ((pictures, pictures.is_dir()), (recipe, recipe.is_file())):
-        if not good:
-            raise DemoError(f"{path}: not there; expected a folder of pictures and a recipe file")
-    if not model.is_file():
-        raise DemoError(f"{model}: no such model file")
+    problems = [] if pictures.is_dir() else [f"--pictures {pictures}: no such folder"]
+    for option, path in (("--model", model), ("--recipe", recipe)):
+        problems += [] if path.is_file() else [f"{option} {path}: no such file"]
+    if problems:
+        raise SettingsError("demo", problems, OPTIONS_HINT)
     return Product(recipe.absolute(), model.absolute(), pictures.absolute())
 
 

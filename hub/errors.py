@@ -16,10 +16,15 @@ class SettingsError(HubError):
 
     hint = "Correct the named keys; docs/reference.md lists them all."
 
-    def __init__(self, path: str, problems: list[str]) -> None:
+    def __init__(self, path: str, problems: list[str], hint: str | None = None) -> None:
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"{path}: {len(problems)} problem(s)\n{lines}")
         self.problems = problems
+        self.hint = hint or self.hint
+
+
+OPTIONS_HINT = "Correct the named options; --help says what there is."
+"""Of a SettingsError whose mistakes are on the command line."""
 
 
 class StoreError(HubError):
@@ -91,4 +96,11 @@ class BackupError(HubError):
 class AuthorityError(HubError):
     """A certificate, key or request is none, is not ours, or may not be signed; or their files."""
 
-    hint = "Check the files of [authority] in hub.toml; the node makes its request anew by `enrol`."
+    hint = (
+        "Check the files of [authority] and [nodes] in hub.toml; the node makes its request anew "
+        "by `enrol`."
+    )
+
+    def __init__(self, text: str, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.hint = hint or self.hint

@@ -144,7 +144,8 @@ class Ingest:
     def _report(self) -> str:
         told = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
         self.counts.clear()
-        return (told or "nothing came") + f", dropped so far {self._link.dropped}"
+        nothing = "nothing came" if self.connected.is_set() else "not connected"
+        return (told or nothing) + f", dropped so far {self._link.dropped}"
 
     def _until_done(self, messages: list[Message]) -> bool:
         """Try until the database has taken or refused the messages (True), or `stop` is set."""

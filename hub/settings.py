@@ -122,7 +122,8 @@ def read(path: Path) -> Settings:
     try:
         content = path.read_bytes()
     except OSError as wrong:
-        raise SettingsError(str(path), [f"cannot be read: {wrong}"]) from wrong
+        hint = "Name the right file with --config; this user must be allowed to read it."
+        raise SettingsError(str(path), [f"cannot be read: {wrong}"], hint) from wrong
     settings, problems = sections.parse(content, Settings, crossed)
     if settings is None:
         raise SettingsError(str(path), problems)

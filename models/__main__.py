@@ -279,6 +279,22 @@ def _add_python(command: argparse.ArgumentParser) -> None:
     )
 
 
+_FOLDERS = ("source", "pictures", "good")
+_FILLS_A_FOLDER = ("synth", "train", "convert", "recipe")
+"""Commands whose --out is a folder; that of the others is a file."""
+
+
+def _absent(args: argparse.Namespace) -> str | None:
+    """What the command line names and is not there; None: it is, or its reader says so."""
+    for key in _FOLDERS:
+        folder = getattr(args, key, None)
+        if folder is not None and not folder.is_dir():
+            return f"--{key} {folder}: no such folder"
+    if args.command == "train" and not args.data.is_file():
+        return f"--data {args.data}: no such file"
+    return None
+
+
 def _train(args: argparse.Namespace) -> _Answer:
     job = Training(
         data=args.data,
@@ -341,6 +357,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--out: {args.out} is the model itself, which would be gone")
     if args.command == "export" and args.pictures is not None and args.fold == "no":
         parser.error("--pictures: means nothing without --fold or --gray")
+    absent = _absent(args)
+    if absent is not None:
+        parser.error(absent)
+    if args.command in _FILLS_A_FOLDER:
+        try:
+            args.out.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            _say(f"--out {args.out}: cannot be made: {exc}; name a folder this user may write")
+            return 1
     try:
         answer = _run(args)
     except OSError as exc:

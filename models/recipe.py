@@ -37,11 +37,16 @@ def write_recipe(card: Path, out: Path) -> dict[str, object]:
     """
     try:
         told = json.loads(card.read_text(encoding="utf-8"))
-        names = {one["code"]: str(one["zh"]) for one in told["classes"]}
+    except (OSError, ValueError) as wrong:
+        raise ModelError(f"{card}: cannot be read as JSON: {wrong}") from wrong
+    try:
+        known = {one["code"]: str(one["zh"]) for one in told["classes"]}
+        names = {label: known[label] for label in CLASSES}
         limits = {label: float(told["thresholds"][label]) for label in CLASSES}
-    except (OSError, ValueError, KeyError, TypeError) as wrong:
+    except (ValueError, KeyError, TypeError) as wrong:
         raise ModelError(
-            f"{card}: no names and thresholds for {', '.join(CLASSES)}: {wrong}"
+            f"{card}: no model card: expected `classes` with `code` and `zh`, and `thresholds`, "
+            f"for each of {', '.join(CLASSES)}"
         ) from wrong
     pictures = {"ok": _draw(GOLDEN_SEED, ())}
     for place, label in enumerate(CLASSES, 1):

@@ -61,11 +61,14 @@ def delegate(
                 if line.startswith("{"):
                     progress(json.loads(line))
     except OSError as exc:
-        raise TrainingError(f"{python}: the trainer cannot be started: {exc}") from exc
+        made = "`make train-env` makes its environment; --trainer-python names another one."
+        raise TrainingError(f"{python}: the trainer cannot be started: {exc}", made) from exc
     text = answer_path.read_text(encoding="utf-8")
     answer_path.unlink()
     if child.returncode != 0 or not text:
         last = " / ".join(log.read_text(encoding="utf-8").strip().splitlines()[-2:])
-        raise TrainingError(f"{job['do']}: trainer ended with {child.returncode}: {last}")
+        told = f"{job['do']}: trainer ended with {child.returncode}: {last}"
+        read = f"Correct what is named, or read {log}; `make train-env` makes the environment."
+        raise TrainingError(told, read)
     result: dict[str, object] = json.loads(text)
     return result

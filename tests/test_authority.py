@@ -122,7 +122,7 @@ def test_no_certificate_outlives_the_authority() -> None:
     assert facts(AUTHORITY.node(REQUEST, "n1", late)).not_after == end
 
 
-@pytest.mark.parametrize("names", [[], ["*"], ["a b"], ["-hub"], ["hub", ""]])
+@pytest.mark.parametrize("names", [[], ["*"], ["a b"], ["-hub"], ["hub", ""], ["300.1.1.1"], ["7"]])
 def test_a_server_needs_names_that_are_names(names: list[str]) -> None:
     with pytest.raises(AuthorityError):
         AUTHORITY.server(names, NOW)

@@ -116,3 +116,84 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+PLATE = "models/base/plate.toml"
+OPTIONS = "Correct the named options; --help says what there is.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("tune --model m.onnx --rounds 0", "--rounds: got 0, expected 1 or more"),
+        ("tune --model m.onnx --rounds -4", "--rounds: got -4, expected 1 or more"),
+        ("check --seconds 5", "--seconds: means something only with --measure"),
+        (
+            "simulate --camera none --port plc --seconds -1",
+            "--seconds: expected above 0, got -1.0",
+        ),
+        ("simulate --camera none --port plc --program no.st", "--program no.st: cannot be read"),
+        (
+            "simulate --camera none --port plc --truth /proc/no/x",
+            "--truth /proc/no/x: cannot be",
+        ),
+        ("simulate --camera none --port plc --state /proc/no/x", "/proc/no/x: 1 problem(s)\n"),
+    ],
+)
+def test_a_wrong_option_is_exit_2_and_a_sentence_about_options(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.endswith(OPTIONS)
+
+
+@pytest.mark.parametrize("words", ["recipe explain no.toml a.png", "replay . --recipe no.toml"])
+def test_a_recipe_that_is_not_there_is_named_with_what_to_do(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("no.toml: 1 problem(s)\n  cannot be read: ")
+    assert "Name the right file; `quanjian-edge recipe check FILE` lists its mistakes.\n" in told
+
+
+@pytest.mark.parametrize("words", [f"recipe explain {PLATE} a.png", f"replay . --recipe {PLATE}"])
+def test_a_recipe_without_its_model_is_exit_2_in_every_command(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert "no model; only a recipe with [spots]" in capsys.readouterr().err
+
+
+def test_enrol_tells_every_wrong_option_before_it_asks_the_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire(tmp_path, [])
+    edge, token = tmp_path / "edge.toml", tmp_path / "token"
+    with edge.open("a", encoding="utf-8") as file:
+        file.write('\n[hub]\nbroker_host = "127.0.0.1"\nbroker_port = 1\ntoken_file = "none"\n')
+        file.write('ca_file = "ca"\ncertificate_file = "node.pem"\nkey_file = "node.key"\n')
+    words = ["enrol", "--config", str(edge), "--token-file", str(token)]
+
+    def told(hub: str, fingerprint: str) -> list[str]:
+        assert main([*words, "--hub", hub, "--fingerprint", fingerprint]) == 2
+        first, *problems, hint = capsys.readouterr().err.splitlines(keepends=True)
+        assert first.startswith("enrol: ")
+        assert hint == OPTIONS
+        return [problem.strip() for problem in problems]
+
+    assert told("http://127.0.0.1:1", "abc") == [
+        "--hub: got 'http://127.0.0.1:1', expected https://HOST:PORT",
+        "--fingerprint: got 'abc', expected 64 hex digits, as `quanjian-hub node enrol` prints",
+        f"--token-file {token}: not there",
+    ]
+    token.write_text("", encoding="ascii")
+    token.chmod(0o644)
+    assert told("127.0.0.1", "a" * 64) == [
+        "--hub: got '127.0.0.1', expected https://HOST:PORT",
+        f"--token-file {token}: mode is 644, expected 600: others can read the token",
+    ]
+    token.chmod(0o600)
+    assert told("https://127.0.0.1:1", "a" * 64) == [f"--token-file {token}: holds no token"]

@@ -291,7 +291,7 @@ def test_enrol_by_the_command_and_its_mistakes(
     token.write_text(hub.token("node-1"))
     command = ["enrol", "--config", str(config), "--token-file", str(token), "--hub", hub.url]
     seen = fingerprint(hub.authority.certificate)
-    assert main([*command, "--fingerprint", seen]) == 1
+    assert main([*command, "--fingerprint", seen]) == 2
     assert "mode is 644, expected 600" in capsys.readouterr().err
     token.chmod(0o600)
     assert main([*command, "--fingerprint", seen]) == 1

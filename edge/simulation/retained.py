@@ -4,7 +4,7 @@ import json
 import time
 from pathlib import Path
 
-from edge.errors import SettingsError
+from edge.errors import OPTIONS_HINT, SettingsError
 
 
 def next_start(state: Path | None) -> int:
@@ -22,7 +22,8 @@ def next_start(state: Path | None) -> int:
         try:
             last = int(json.loads(state.read_text(encoding="utf-8"))["plc_start"])
         except (OSError, ValueError, KeyError, TypeError) as wrong:
-            raise SettingsError(str(state), [f"--state: not a PLC's memory: {wrong}"]) from wrong
+            told = f"--state: not a PLC's memory: {wrong}"
+            raise SettingsError(str(state), [told], OPTIONS_HINT) from wrong
     start = last % 0xFFFF + 1
     save_start(state, start)
     return start
@@ -46,4 +47,4 @@ def replace_file(path: Path, text: str) -> None:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(path)
     except OSError as wrong:
-        raise SettingsError(str(path), [f"cannot be written: {wrong}"]) from wrong
+        raise SettingsError(str(path), [f"cannot be written: {wrong}"], OPTIONS_HINT) from wrong

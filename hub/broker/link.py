@@ -1,14 +1,18 @@
 """The hub's connection to the MQTT 5 broker: messages in, acknowledgements out. Owns paho.
 
 paho's own thread puts what arrives into a bounded queue; a full queue drops the newest, because
-every node sends again what was not acknowledged. A lost broker is tried again with growing pauses.
+every node sends again what was not acknowledged. A lost or absent broker is tried again with
+growing pauses.
 """
 
 import logging
 import queue
 import socket
 import ssl
+import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +34,7 @@ not sent to shared subscriptions, so every worker hears it."""
 
 KEEPALIVE_S = 5  # a dead broker is noticed within twice this
 _WAITING = 1000  # messages
+_TELL_AWAY_S = 60.0  # how often a broker that cannot be reached is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,10 @@ def secure(client: mqtt.Client, settings: Broker) -> None:
 class Link:
     """Messages of every node of this broker, in the order in which they came."""
 
-    def __init__(self, settings: Broker) -> None:
+    def __init__(self, settings: Broker, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
+        self._clock_s = clock_s
+        self._tell_away_at_s = float("-inf")
         self.connected = threading.Event()  # and listening
         self.dropped = 0
         self._queue: queue.Queue[Message] = queue.Queue(_WAITING)
@@ -70,6 +77,7 @@ class Link:
         self._client.reconnect_delay_set(1, 30)
         self._client.on_socket_open = _send_at_once
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
@@ -143,6 +151,7 @@ class Link:
         if code.is_failure:
             log.warning("broker %s refuses the hub: %s", self._where, code)
             return
+        self._tell_away_at_s = float("-inf")
         possible = getattr(properties, "SharedSubscriptionAvailable", 1) != 0
         shared = self.settings.shared and possible
         # a group per leaf: rumqttd mixes up the filters of one group and loses messages
@@ -152,6 +161,14 @@ class Link:
         ]
         client.subscribe([*wanted, ("qj/1/+/+/+/state", 1)])
         log.info("broker %s connected%s", self._where, ", work is shared" if shared else "")
+
+    def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
+        now_s = self._clock_s()
+        if now_s >= self._tell_away_at_s:
+            self._tell_away_at_s = now_s + _TELL_AWAY_S
+            wrong = sys.exc_info()[1]  # paho calls from where it catches it, and hands over nothing
+            told = "broker %s cannot be reached: %s; tried again. %s"
+            log.warning(told, self._where, wrong, BrokerError.hint)
 
     def _on_subscribe(
         self,
