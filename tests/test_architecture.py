@@ -112,7 +112,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "serial": ("edge.plc", "tests"),
     "paho": ("edge.mqtt.session", "hub.broker.link", "hub.broker.kick", "tests"),
     "cryptography": ("edge.mqtt.identity", "hub.authority", "tests"),
-    "sqlite3": (*LEDGER, "edge.pictures", "bench", "tests"),
+    "sqlite3": (*LEDGER, "bench", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns", "tests.test_models_distribution"),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
