@@ -1,6 +1,6 @@
 """Pictures of parts, as JPEG files named by their sha256; the oldest of a class make room.
 
-    FOLDER/ab/abcdef....jpg     written as a temporary file, synced, then renamed
+    FOLDER/ab/abcdef....jpg     written whole or not at all, see edge.durable
 
 The rows about them are in the ledger's database, see edge.ledger.pictures. Which go first says
 edge.ledger.evictions; none goes while its part is open, and each one that goes is an eviction row.
@@ -8,18 +8,16 @@ The file goes first and the row follows: on a full disk that is what makes room 
 crash in between only repeats the deletion.
 """
 
-import contextlib
 import hashlib
 import itertools
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from edge import clock
+from edge import clock, durable
 from edge.errors import LedgerError
 from edge.ledger import pictures as ledger_pictures
 from edge.ledger.evictions import STEPS, Picture, Step, first_to_go
@@ -62,7 +60,7 @@ class PictureStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             own = is_own_filesystem(folder, outbox.path)
-            for half_written in folder.glob("*/*.part"):
+            for half_written in folder.glob(f"*/{durable.PARTS}"):
                 half_written.unlink(missing_ok=True)
             strays = outbox.transact(ledger_pictures.strays)
             for sha256 in strays:
@@ -225,20 +223,12 @@ class PictureStore:
         return len(gone)
 
     def _write(self, path: Path, jpeg: bytes) -> None:
-        part = path.with_name(f"{path.name}.{threading.get_ident()}.part")
         try:
             if path.exists():
                 return
             path.parent.mkdir(exist_ok=True)
-            with part.open("wb") as file:
-                file.write(jpeg)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync_folder(path.parent)
+            durable.write(path, jpeg)
         except OSError as wrong:
-            with contextlib.suppress(OSError):  # the first error is the one to tell
-                part.unlink(missing_ok=True)
             raise LedgerError(f"{path}: picture cannot be written: {wrong}") from wrong
 
 
@@ -249,12 +239,3 @@ def is_own_filesystem(folder: Path, ledger: Path) -> bool:
         OSError: one of them cannot be looked at.
     """
     return folder.stat().st_dev != ledger.stat().st_dev
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

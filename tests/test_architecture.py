@@ -42,6 +42,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.errors": (),
     "edge.stats": (),
     "edge.sections": (),
+    "edge.durable": (),
     "edge.mqtt.message": ("edge.terms",),
     "edge.alerts": WORDS,
     "edge.exposition": (),
@@ -80,7 +81,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "edge.plc.blocks": ("edge.terms", "edge.errors"),
     "edge.plc.structured_text": ("edge.errors",),
     "edge.plc.panel": ("edge.plc.blocks",),
-    "edge.mqtt": (*WORDS, "edge.settings", "edge.upstream_settings"),
+    "edge.mqtt": (*WORDS, "edge.settings", "edge.upstream_settings", "edge.durable"),
     # the ledger and the rest of the node
     **dict.fromkeys(LEDGER, (*WORDS, "edge.mqtt.message", *LEDGER)),
     "edge": (),

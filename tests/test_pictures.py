@@ -246,7 +246,7 @@ def test_after_a_restart_pictures_are_counted_and_strays_are_gone(
     judged(ledger, 1, Code.OK, kept)
     stray = store.put(jpeg(2), "ok")  # its row never came
     judged(ledger, 2, Code.OK, sha256(jpeg(3)))  # its file never came
-    half = store.path(kept).with_name("x.part")
+    half = store.path(kept).with_name(".x.part")
     half.write_bytes(b"half")
     again = store_in(tmp_path, ledger)
     assert again.size_bytes == 1000
