@@ -5,6 +5,7 @@ is a fault of each camera that sees by it, which proves its lamps again before i
 """
 
 import functools
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +14,8 @@ from edge.errors import CameraError, PlcError
 from edge.limits import Light
 from edge.plc.light import LightController
 from edge.settings import Settings
+
+log = logging.getLogger(__name__)
 
 WATCH_S = 2.0
 """Pause between two looks at the controllers."""
@@ -86,11 +89,25 @@ class Lights:
     def _run(self, idle: Callable[[Collection[str]], bool]) -> None:
         while not self._closing.wait(WATCH_S):
             for light, controller in zip(self._settings, self._controllers, strict=True):
-                try:
-                    controller.hold(functools.partial(self._may_ask, idle, light.cameras))
-                except PlcError as wrong:
-                    for camera in light.cameras:
-                        self.lamps[camera].fault = str(wrong)
+                self._look(controller, light.cameras, idle)
+
+    def _look(
+        self,
+        controller: LightController,
+        cameras: Collection[str],
+        idle: Callable[[Collection[str]], bool],
+    ) -> None:
+        """One look; whatever is wrong is a fault of each camera that sees by this controller."""
+        try:
+            controller.hold(functools.partial(self._may_ask, idle, cameras))
+            return
+        except PlcError as wrong:
+            told = str(wrong)
+        except Exception as wrong:  # a fault of ours must not end the watch for good
+            log.exception("light %s: stumbled, looks again in %.0f s", controller.name, WATCH_S)
+            told = f"light {controller.name}: {type(wrong).__name__}: {wrong}"
+        for camera in cameras:
+            self.lamps[camera].fault = told
 
     def _may_ask(self, idle: Callable[[Collection[str]], bool], cameras: Collection[str]) -> bool:
         return not self._closing.is_set() and idle(cameras)

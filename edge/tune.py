@@ -6,9 +6,7 @@ provider runs the model or the file cannot be written, 2 wrong usage or settings
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
+from edge import durable, runtime_section, settings
 from edge import recipe as recipes
-from edge import runtime_section, settings
 from edge.errors import OPTIONS_HINT, EdgeError, ModelError, SettingsError
 from edge.settings import Runtime, Settings
 from edge.tuning import Goal, Trial, candidates, choose, chosen_keys, cores, measure, neighbour
@@ -108,30 +106,10 @@ def write(path: Path, keys: dict[str, object]) -> None:
         made = runtime_section.replaced(text, keys)
         if made is None:
             raise SettingsError(str(path), ["[runtime]: cannot be replaced; paste it by hand"])
-        _replace(path, made.encode("utf-8"))
+        was = path.stat()  # with another owner or mode a service could not read it any more
+        durable.write(path, made.encode("utf-8"), was.st_mode & 0o7777, (was.st_uid, was.st_gid))
     except OSError as wrong:
         raise SettingsError(str(path), [f"cannot be written: {wrong}"]) from wrong
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """`path` is the old file or the new one, whole, whatever stops us."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            was = path.stat()
-            os.fchown(handle, was.st_uid, was.st_gid)  # else a service could not read it any more
-            os.fchmod(handle, was.st_mode & 0o7777)
-            os.fsync(handle)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name is on disk as well
-    finally:
-        os.close(folder)
 
 
 def _open(

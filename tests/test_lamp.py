@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +234,29 @@ def test_a_controller_that_loses_its_power_is_a_named_fault_and_its_lamps_are_pr
         assert bench.light.heard.count(OFF) == 2, "proved anew"
     finally:
         capture.close()
+        node.close()
+
+
+def test_a_watch_that_stumbles_is_a_fault_of_the_cameras_and_goes_on(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lights, "WATCH_S", 0.05)
+    looks: list[str] = []
+
+    def stumbling(cameras: Collection[str]) -> bool:
+        looks.extend(cameras)
+        if len(looks) == 1:
+            raise ValueError("a bug of ours")
+        return True
+
+    node = Lights(node_with(wiring(bench.light.port)))
+    lamp = node.lamps["c1"]
+    try:
+        lamp.apply(VIEW.light)
+        node.watch(stumbling)
+        until(lambda: lamp.fault == "light l1: ValueError: a bug of ours", WAIT_S)
+        until(lambda: bench.light.heard[-2:] == [READ, ON], WAIT_S)
+    finally:
         node.close()
 
 

@@ -135,6 +135,22 @@ def test_nothing_is_said_to_a_controller_while_a_part_is_under_way(
     light.close()
 
 
+def test_an_adapter_that_was_pulled_is_a_fault_and_answers_once_it_is_back(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    light = LightController(wiring(str(adapter)))
+    with PlayedController() as pulled:
+        adapter.symlink_to(pulled.port)
+        light.set({1: 200})
+    with pytest.raises(PlcError, match=r"light l1 at .*/adapter: channel 1"):
+        light.hold(lambda: True)
+    adapter.unlink()
+    with PlayedController() as back:
+        adapter.symlink_to(back.port)
+        light.set({1: 200})
+        assert back.brightness[1] == 200
+        light.close()
+
+
 def test_an_adapter_that_echoes_is_not_taken_for_a_controller() -> None:
     with PlayedController() as echo:
         echo.others = [Command(protocol.SET, 1, 5).encode()]

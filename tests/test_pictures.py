@@ -2,19 +2,40 @@
 
 import contextlib
 import hashlib
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.errors import LedgerError
+from edge.ledger.evictions import EVICT_AT_ONCE
+from edge.ledger.pictures import Kind
 from edge.mqtt.message import EvictionRow, View, decode_row
 from edge.outbox import Outbox
-from edge.pictures import Kind, PictureStore
+from edge.pictures import BATCHES, PictureStore
 from edge.terms import Code, Reason
+from tests.faults.points import DIED
 from tests.ledger_rows import STATION, epoch_row, missed_row, part_row
+from tests.serial_peers import until
 
 MB = 1_000_000
+ROOT = Path(__file__).parent.parent
+AT_A_TIME = BATCHES * EVICT_AT_ONCE
+STARTS = """
+import sys
+from pathlib import Path
+from edge.outbox import Outbox
+from edge.pictures import PictureStore
+from tests.faults import points
+folder = Path(sys.argv[1])
+ledger = Outbox(folder / "ledger.db", ballast_bytes=4096)
+points.arm(sys.argv[2], "pathlib.Path.unlink", 1)
+PictureStore(folder / "pictures", ledger, 10, keep_free_mb=0)
+"""
+"""A node that starts and dies at the first file it deletes."""
 KINDS: tuple[Kind, ...] = ("thumbnail", "not_ok", "ok")
 
 
@@ -166,6 +187,51 @@ def test_many_pictures_go_in_several_transactions(tmp_path: Path, ledger: Outbox
     assert list((tmp_path / "pictures").rglob("*.jpg")) == []
 
 
+def test_one_look_evicts_only_so_many_and_the_next_ones_get_there(
+    tmp_path: Path, ledger: Outbox
+) -> None:
+    """The thread that looks also feeds the watchdog: a cap that was lowered must not starve it."""
+    store = store_in(tmp_path, ledger, max_mb=0)
+    for number in range(1, 2 * AT_A_TIME + 11):
+        judged(ledger, number, Code.OK, store.put(jpeg(number, 100), "ok"))
+    ledger.acknowledge(ledger.head)
+    left = []
+    for _ in range(3):
+        store.keep_room()
+        left.append(len(list((tmp_path / "pictures").rglob("*.jpg"))))
+    assert left == [AT_A_TIME + 10, 10, 0]
+    assert len(set(evictions(ledger))) == 2 * AT_A_TIME + 10 == ledger.waiting
+    assert store.size_bytes == 0
+
+
+def test_a_picture_that_two_drop_at_once_is_evicted_once(tmp_path: Path, ledger: Outbox) -> None:
+    """One that makes room, and an upload that finds the file gone before its row."""
+    store = store_in(tmp_path, ledger, max_mb=0)
+    name = store.put(jpeg(1), "ok")
+    judged(ledger, 1, Code.OK, name)
+    began, go = threading.Event(), threading.Event()
+
+    def keep_busy(_: object) -> None:
+        began.set()
+        go.wait(20)
+
+    busy = threading.Thread(target=lambda: ledger.transact(keep_busy))
+    dropping = [
+        threading.Thread(target=store.make_room),
+        threading.Thread(target=lambda: store.settle(name, "lost")),
+    ]
+    busy.start()
+    assert began.wait(20)
+    for thread in dropping:
+        thread.start()
+    until(lambda: len(ledger._queue) == 2)  # both will read its row before one deletes it
+    go.set()
+    for thread in (busy, *dropping):
+        thread.join(20)
+    assert evictions(ledger) == [name]
+    assert store.size_bytes == 0
+
+
 def test_a_free_disk_is_kept_for_the_ledger(tmp_path: Path, ledger: Outbox) -> None:
     store = PictureStore(tmp_path / "pictures", ledger, 10, keep_free_mb=10**9)
     judged(ledger, 1, Code.OK, store.put(jpeg(1), "ok"))
@@ -180,7 +246,7 @@ def test_after_a_restart_pictures_are_counted_and_strays_are_gone(
     judged(ledger, 1, Code.OK, kept)
     stray = store.put(jpeg(2), "ok")  # its row never came
     judged(ledger, 2, Code.OK, sha256(jpeg(3)))  # its file never came
-    half = store.path(kept).with_name("x.part")
+    half = store.path(kept).with_name(".x.part")
     half.write_bytes(b"half")
     again = store_in(tmp_path, ledger)
     assert again.size_bytes == 1000
@@ -188,6 +254,24 @@ def test_after_a_restart_pictures_are_counted_and_strays_are_gone(
     assert not half.exists()
     ledger.acknowledge(ledger.head)
     assert again.to_send(KINDS, 10) == [kept]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_power_cut_while_strays_go_leaves_no_file_behind(
+    tmp_path: Path, ledger: Outbox, when: str
+) -> None:
+    store = store_in(tmp_path, ledger)
+    for number in (1, 2):
+        store.put(jpeg(number), "ok")  # their rows never came
+    ledger.close()
+    starts = subprocess.run(
+        [sys.executable, "-c", STARTS, str(tmp_path), when], timeout=60, check=False, cwd=ROOT
+    )
+    assert starts.returncode == DIED
+    again = Outbox(tmp_path / "ledger.db", ballast_bytes=4096)
+    assert store_in(tmp_path, again).size_bytes == 0
+    again.close()
+    assert list((tmp_path / "pictures").rglob("*.jpg")) == []
 
 
 def test_a_lost_picture_is_told_like_an_evicted_one(tmp_path: Path, ledger: Outbox) -> None:

@@ -1,16 +1,15 @@
 """The journal on disk: `commissioning.json` in data_dir, whole at any moment.
 
-Written beside its place, synced, renamed over the old one, the folder synced: a power cut leaves
-the journal of before or of after. One process at a time holds it.
+A power cut leaves the journal of before or of after. One process at a time holds it.
 """
 
 import fcntl
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
+from edge import durable
 from edge.commissioning.journal import Journal, decode, encode
 from edge.errors import LedgerError, SettingsError
 
@@ -64,7 +63,7 @@ class Store:
             LedgerError: it cannot be written; the one of before still stands.
         """
         try:
-            _replace(self.path, encode(journal))
+            durable.write(self.path, encode(journal))
         except OSError as wrong:
             raise LedgerError(f"{self.path}: cannot be written: {wrong}") from wrong
         self.journal = journal
@@ -100,21 +99,3 @@ def _lock(data_dir: Path) -> int | None:
         taken.hint = "End the other `quanjian-edge commission` first."
         raise taken from wrong
     return descriptor
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -13,8 +13,9 @@ of the row that names a picture, and hours are those of the monotonic clock: a n
 """
 
 import sqlite3
-from collections.abc import Set
 from dataclasses import dataclass
+
+from edge.ledger.epochs import open_parts
 
 EVICT_AT_ONCE = 50  # in one transaction
 HOUR_MS = 3_600_000
@@ -55,8 +56,20 @@ def hour_of(boot: str, mono_ms: int) -> str:
     return f"{boot}:{mono_ms // HOUR_MS}"
 
 
-def first_to_go(db: sqlite3.Connection, step: Step, open_now: Set[str]) -> list[Picture]:
+def of_open_parts(db: sqlite3.Connection) -> set[str]:
+    """What open parts name: none of it goes."""
+    return {
+        sha256
+        for row in open_parts(db)
+        for view in row.views
+        for sha256 in (view.picture, view.thumbnail)
+        if sha256 is not None
+    }
+
+
+def first_to_go(db: sqlite3.Connection, step: Step) -> list[Picture]:
     """The oldest pictures that this step gives up, those of open parts left out."""
+    open_now = of_open_parts(db)
     found = db.execute(
         "SELECT sha256, bytes, station, epoch FROM picture p"
         f" WHERE {step.which} AND state <> 'named' AND station IS NOT NULL"

@@ -11,7 +11,6 @@ and the sentences say so.
 """
 
 import contextlib
-import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from edge import durable
 from edge.errors import LinkError
 from edge.upstream_settings import Hub
 
@@ -130,23 +130,9 @@ def write_key(file: Path, key: Key) -> None:
 
 def write(file: Path, content: bytes, mode: int) -> None:
     """Write a file whole or not at all; after return it survives a power cut. Raises LinkError."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as opened:
-            os.fchmod(descriptor, mode)
-            opened.write(content)
-            opened.flush()
-            os.fsync(descriptor)
-        part.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.write(file, content, mode)
     except OSError as wrong:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         raise LinkError(f"{file}: cannot be written: {wrong}") from wrong
 
 

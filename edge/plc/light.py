@@ -5,6 +5,7 @@ modbus   FC16 of one register, `base` + channel; off is brightness 0
 """
 
 import contextlib
+import termios
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -174,7 +175,7 @@ class _Ascii:
         where = f"light {self._wiring.name} at {self._wiring.port}: channel {command.channel}"
         try:
             heard = self._exchange(command)
-        except OSError as exc:  # pyserial's errors are OSErrors
+        except (OSError, termios.error) as exc:  # pyserial's errors are OSErrors
             self.close()
             raise PlcError(f"{where}: {exc}") from exc
         outcome, value = answered(command, heard)
@@ -194,6 +195,7 @@ class _Ascii:
 
         Raises:
             OSError: of the port.
+            termios.error: of a port that is gone; no OSError.
         """
         wiring = self._wiring
         if self._port is None:
