@@ -200,7 +200,7 @@ def test_what_is_no_request_at_all_is_422(open_hub: GateHub, body: dict[str, str
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b'{"node":"\xff"}', b"[" * 10_000])
 def test_a_body_that_nobody_can_read_is_422(open_hub: GateHub, body: bytes) -> None:
-    context = identity.believing(open_hub.authority.certificate.decode())
+    context = identity.believing(open_hub.authority.certificate)
     with httpx.Client(verify=context) as client:
         for path in ("/enrol", "/renew"):
             assert client.post(open_hub.url + path, content=body).status_code == 422
