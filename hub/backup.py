@@ -10,7 +10,6 @@ find out by themselves: rows that they no longer hold and that the backup does n
 declared gap at their next birth.
 """
 
-import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -21,10 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from hub import metrics
+from hub.durable import sync
 from hub.errors import BackupError
 from hub.store import dump, session
 from hub.store.migrate import shipped
-from hub.store.sealed import digest_of, sync_folder
+from hub.store.sealed import digest_of
 from hub.store.session import Connection
 from hub.store.verify import verify
 
@@ -112,7 +112,7 @@ def _write(connection: Connection, dsn: str, folder: Path, tell: Tell) -> Manife
     _synced(part)
     part.rename(folder / MANIFEST)
     for place in (folder / DATABASE, folder, folder.parent):
-        sync_folder(place)
+        sync(place)
     return manifest
 
 
@@ -150,11 +150,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _synced(path: Path) -> str:
     """The sha256 of a file that is on disk for good."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)
     return digest_of(path)
 
 

@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from hub.durable import sync
 from hub.errors import PictureError
 
 
@@ -40,7 +41,7 @@ class PictureFolder:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(final)
-            _sync_folder(folder)
+            sync(folder)
         except OSError as wrong:
             if part is not None:
                 part.unlink(missing_ok=True)
@@ -61,12 +62,3 @@ class PictureFolder:
     def mounted(self) -> bool:
         """Whether the folder is there at all: a share may not be mounted."""
         return self._root.is_dir()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from edge.mqtt.message import GENESIS, chain
+from hub.durable import sync
 from hub.errors import ArchiveError
 
 _COMPRESSION = 6
@@ -73,7 +74,7 @@ def write(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as wrong:
         raise ArchiveError(f"{path}: cannot be written: {wrong}") from wrong
     finally:
@@ -113,15 +114,6 @@ def digest_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
