@@ -67,6 +67,9 @@ class Archivist:
         except (ArchiveError, StoreError) as wrong:
             log.error("archive: %s; %s", wrong, wrong.hint)
             self.trouble = str(wrong)
+        except Exception as wrong:  # top of the thread: nobody else would hear of it
+            log.exception("archive: a look broke off")
+            self.trouble = f"{type(wrong).__name__}: {wrong}"
 
 
 def sweep(connection: Connection, settings: Settings, now: datetime) -> list[Path]:
