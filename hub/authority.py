@@ -14,7 +14,8 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -36,6 +37,8 @@ LIST_LIFE = timedelta(days=30)
 
 MAX_REQUEST_BYTES = 4096
 _HASH = hashes.SHA256()
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion)
+"""What cryptography raises for bytes of strangers; InvalidVersion is none of the others' kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +74,34 @@ class Authority:
         """Raises AuthorityError: not a certificate, not its key."""
         self._certificate = _certificate(certificate)
         self._key = _private_key(key)
-        if self._certificate.public_key() != self._key.public_key():
+        if _public_key(self._certificate) != self._key.public_key():
             raise AuthorityError("the authority's key does not belong to its certificate")
         self.certificate = certificate
 
     @classmethod
-    def made(cls, name: str, now: datetime) -> tuple["Authority", bytes]:
-        """A new authority, and its key, which must not leave this computer."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def made(
+        cls, name: str, now: datetime, key_pem: bytes | None = None
+    ) -> tuple["Authority", bytes]:
+        """A new authority, and its key, which must not leave this computer: a new one or `key_pem`.
+
+        Raises:
+            AuthorityError: `key_pem` is none on the curve P-256.
+        """
+        key = ec.generate_private_key(ec.SECP256R1()) if key_pem is None else _private_key(key_pem)
         subject = _named(name)
         builder = (
             _begun(subject, subject, key.public_key(), now, AUTHORITY_LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
         )
-        pem = _pem(builder.sign(key, _HASH))
-        key_pem = private_pem(key)
+        pem, key_pem = _pem(builder.sign(key, _HASH)), private_pem(key)
         return cls(pem, key_pem), key_pem
 
     def node(self, request: bytes, node: str, now: datetime) -> bytes:
         """The certificate of a node for the key in its request.
 
         Raises:
-            AuthorityError: `request` is none for this node: see `requested`.
+            AuthorityError: none for this node: see `requested`; or the authority has ended.
         """
         public_key = _requested(request, node)
         builder = self._client_or_server(node, public_key, now, NODE_LIFE, server=False)
@@ -103,7 +111,7 @@ class Authority:
         """Certificate and key for a server that is reached by these host names and addresses.
 
         Raises:
-            AuthorityError: no names, or one that is neither.
+            AuthorityError: no names, or one that is neither; or the authority has ended.
         """
         known = [alternative(name) for name in names]
         if not known:
@@ -113,6 +121,12 @@ class Authority:
             str(known[0].value), key.public_key(), now, SERVER_LIFE, server=True
         ).add_extension(x509.SubjectAlternativeName(known), critical=False)
         return _pem(builder.sign(self._key, _HASH)), private_pem(key)
+
+    def check(self, now: datetime) -> None:
+        """Raises AuthorityError: it has ended, nothing that it signs is worth anything."""
+        end = self._certificate.not_valid_after_utc
+        if end <= now:
+            raise AuthorityError(f"the authority ended at {end:%Y-%m-%d %H:%M} UTC")
 
     def revocation_list(self, revoked: Iterable[Revoked], now: datetime) -> bytes:
         """The signed list of what is worth nothing any more; good for `LIST_LIFE`."""
@@ -135,12 +149,12 @@ class Authority:
         """What a list of this authority says; None if it is none, or another's."""
         try:
             read = x509.load_pem_x509_crl(revocation_list)
-        except ValueError:
+            end = read.next_update_utc
+            if not read.is_signature_valid(self._key.public_key()) or end is None:
+                return None
+            return Listed(frozenset(f"{one.serial_number:x}" for one in read), end - LIST_LIFE)
+        except _UNREADABLE:
             return None
-        if not read.is_signature_valid(self._key.public_key()) or read.next_update_utc is None:
-            return None
-        serials = frozenset(f"{one.serial_number:x}" for one in read)
-        return Listed(serials, read.next_update_utc - LIST_LIFE)
 
     def _client_or_server(
         self,
@@ -150,6 +164,7 @@ class Authority:
         life: timedelta,
         server: bool,
     ) -> x509.CertificateBuilder:
+        self.check(now)
         # None outlives the authority: a chain is judged by its shortest life.
         life = min(life, self._certificate.not_valid_after_utc - now)
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
@@ -170,13 +185,14 @@ def facts(certificate: bytes) -> Facts:
         AuthorityError: it is none.
     """
     read = _certificate(certificate)
-    names = read.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return Facts(
-        serial=f"{read.serial_number:x}",
-        name=str(names[0].value) if names else "",
-        not_before=read.not_valid_before_utc,
-        not_after=read.not_valid_after_utc,
-    )
+    with _reading("certificate"):
+        names = read.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return Facts(
+            serial=f"{read.serial_number:x}",
+            name=str(names[0].value) if names else "",
+            not_before=read.not_valid_before_utc,
+            not_after=read.not_valid_after_utc,
+        )
 
 
 def fingerprint(certificate: bytes) -> str:
@@ -200,7 +216,7 @@ def requested(request: bytes, node: str) -> None:
 def signed_by(certificate: bytes, content: bytes, signature: bytes) -> bool:
     """Did the key of this certificate sign these bytes (ECDSA over sha256, DER)?"""
     try:
-        key = _p256(_certificate(certificate).public_key())
+        key = _p256(_public_key(_certificate(certificate)))
         key.verify(signature, content, ec.ECDSA(_HASH))
     except (AuthorityError, InvalidSignature):
         return False
@@ -279,13 +295,11 @@ def _requested(request: bytes, node: str) -> ec.EllipticCurvePublicKey:
         raise AuthorityError(f"{node!r} is not the name of a node")
     if len(request) > MAX_REQUEST_BYTES:
         raise AuthorityError(f"a certificate request has at most {MAX_REQUEST_BYTES} bytes")
-    try:
+    with _reading("certificate request"):
         read = x509.load_pem_x509_csr(request)
         own = read.is_signature_valid
         names = [str(attribute.value) for attribute in read.subject]
         public_key = read.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as wrong:
-        raise AuthorityError(f"not a certificate request: {wrong}") from wrong
     if not own:
         raise AuthorityError("the certificate request is not signed by its own key")
     if names != [node]:
@@ -300,20 +314,30 @@ def _p256(key: object) -> ec.EllipticCurvePublicKey:
 
 
 def _certificate(pem: bytes) -> x509.Certificate:
-    try:
+    with _reading("certificate"):
         return x509.load_pem_x509_certificate(pem)
-    except (ValueError, TypeError) as wrong:
-        raise AuthorityError(f"not a certificate: {wrong}") from wrong
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    with _reading("certificate"):  # its key is looked at only now: a curve nobody knows, no point
+        return certificate.public_key()
 
 
 def _private_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
-    try:
+    with _reading("key"):
         key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as wrong:
-        raise AuthorityError(f"not a key: {wrong}") from wrong
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise AuthorityError("expected a key on the curve P-256")
     return key
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Raises AuthorityError: what is read inside is none."""
+    try:
+        yield
+    except _UNREADABLE as wrong:
+        raise AuthorityError(f"not a {what}: {wrong}") from wrong
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -8,29 +8,36 @@ commands read the key.
 
 import os
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from hub.authority import Authority
+from hub.durable import sync
 from hub.errors import AuthorityError
 
 KEY, CERTIFICATE = "ca.key", "ca.pem"
 
 
 def made(folder: Path, name: str, now: datetime) -> Authority:
-    """Make an authority in this folder.
+    """Make an authority in this folder. A key that stands there alone, because the power was cut
+    before its certificate was written, is used: nothing was signed by it.
 
     Raises:
         AuthorityError: there is one already, or the folder cannot be written.
     """
-    for file in (folder / KEY, folder / CERTIFICATE):
-        if file.exists():
-            raise AuthorityError(f"{file} exists: a new authority would make every node's void")
-    authority, key = Authority.made(name, now)
+    if (folder / CERTIFICATE).exists():
+        told = f"{folder / CERTIFICATE} exists: a new authority would make every node's void"
+        raise AuthorityError(told)
+    begun: bytes | None = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync(folder.parent)
+        with suppress(FileNotFoundError):
+            begun = (folder / KEY).read_bytes()
     except OSError as wrong:
         raise AuthorityError(f"{folder}: cannot be made: {wrong}") from wrong
+    authority, key = Authority.made(name, now, begun)
     kept(folder / KEY, key, 0o600)
     kept(folder / CERTIFICATE, authority.certificate, 0o644)
     return authority
@@ -67,6 +74,7 @@ def kept(file: Path, content: bytes, mode: int) -> None:
             opened.flush()
             os.fsync(opened.fileno())
         part.replace(file)
+        sync(file.parent)
     except OSError as wrong:
         if part is not None:
             part.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ find out by themselves: rows that they no longer hold and that the backup does n
 declared gap at their next birth.
 """
 
-import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -20,7 +19,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hub import folders, metrics
+from hub import metrics
+from hub.durable import sync
 from hub.errors import BackupError
 from hub.store import dump, session
 from hub.store.migrate import shipped
@@ -111,7 +111,7 @@ def _write(connection: Connection, dsn: str, folder: Path, tell: Tell) -> Manife
     _synced(part)
     part.rename(folder / MANIFEST)
     for place in (folder / DATABASE, folder, folder.parent):
-        folders.sync(place)
+        sync(place)
     return manifest
 
 
@@ -157,11 +157,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _synced(path: Path) -> str:
     """The sha256 of a file that is on disk for good."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)
     return digest_of(path)
 
 

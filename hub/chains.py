@@ -97,7 +97,7 @@ class Chains:
         )
 
     def run(self, dsn: str, stop: threading.Event, pause_s: float) -> None:
-        """Check until `stop`; the database away = tried again."""
+        """Check until `stop`; the database away, or a fault of ours = tried again."""
         while not stop.is_set():
             try:
                 with session.connect(dsn, "chains") as connection:
@@ -106,6 +106,9 @@ class Chains:
                             stop.wait(pause_s)
             except StoreError as wrong:
                 log.warning("chains: %s; tried again in %.0f s", wrong, _RETRY_S)
+                stop.wait(_RETRY_S)
+            except Exception:  # top of the loop: rows must not stay unverified for good
+                log.exception("chains: a look broke off; tried again in %.0f s", _RETRY_S)
                 stop.wait(_RETRY_S)
 
 

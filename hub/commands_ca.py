@@ -145,15 +145,12 @@ def _issue(wanted: Authority, settings: Settings, node: str, request: Path, now:
 
 
 def _revoke(settings: Settings, node: str) -> None:
-    from hub.store import session
+    from hub import registry
 
-    with session.connect(settings.database.dsn, "ca") as connection:
-        gone = session.rows(connection, "certificates_revoked", node=node)
+    gone = registry.revoke_certificates(settings.database.dsn, node)
     if not gone:
         raise RegistryError(f"{node} has no certificate that is worth anything")
-    log.info(
-        "%d certificates of %s revoked; `duties` tells the broker within a round", len(gone), node
-    )
+    log.info("%d certificates of %s revoked; `duties` tells the broker within a round", gone, node)
 
 
 def _list(settings: Settings, now: datetime) -> None:

@@ -3,15 +3,18 @@
 Every round: partitions ahead, and the alarms that no row raises by itself: a law that does not
 balance, a gate that disagrees, lost rows, quarantine, a clock that is wrong, a node that is silent,
 a chain that does not hold or was not verified in time. An alarm is a row of `alert` and one line in
-the log; it clears when its cause does. The chains are verified beside it (hub/chains.py). What goes
-by the hub's own clock waits until that can be believed (hub/store/clock.py).
+the log; it clears when its cause does. The chains are verified beside it (hub/chains.py).
+
+A duty that breaks off stops none of the others: it is an alarm itself. One that goes by the hub's
+own clock waits until that can be believed (hub/store/clock.py). Either way what it said before
+stands until it has looked again.
 """
 
 import json
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 
 LOCK = 0x716A_0002  # advisory lock "qj" 2: the leader of the duties
 _KEPT_REFUSED = 1000
+_REFUSED_KINDS = 50  # of an hour: topics and reasons that are counted apart
 _RETRY_S = 5.0
 _JITTER = random.Random()
 _CLOCK_H = 1  # a node whose rows had to be placed in the last hours has a wrong clock
@@ -52,6 +56,19 @@ class Alarm:
         return self.node, self.station, self.code
 
 
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One thing to do in every round, at its time; `codes` are those of its alarms.
+
+    `clock`: how the hub's clock may stand for it.
+    """
+
+    name: str
+    work: Callable[[datetime], Iterable[Alarm]]
+    codes: tuple[str, ...] = ()
+    clock: tuple[clock.State, ...] = ("believed", "ahead", "behind")
+
+
 class Duties:
     """The rounds of the leader, on one connection; `checked` is what is known of the chains."""
 
@@ -63,6 +80,20 @@ class Duties:
         self._checked = checked or Chains(settings.duties.check_rows)
         self._archivist = archive.Archivist(settings)
         self._purge = Purge(settings)
+        self._failed: dict[str, str] = {}  # duty: why its last round broke off
+        self._duties = (
+            Duty("partitions", self._ahead, clock=("believed", "ahead")),
+            Duty("refused messages", self._trimmed),
+            Duty("archive", self._archived, ("archive_failed",), ("believed",)),
+            Duty("purge", self._purged, clock=("believed",)),
+            Duty("laws", self._laws, ("residue", "gate_mismatch")),
+            Duty("nodes", self._silent, ("node_offline",)),
+            Duty("losses", self._losses, ("rows_lost", "stream_forked", "quarantine")),
+            Duty("clocks", self._clocks, ("clock_wrong",)),
+            Duty("chains", self._chains, ("chain_broken", "chain_unchecked")),
+            Duty("seals", self._seals, ("seal_wrong",)),
+            Duty("certificates", self._signed, signing.CODES, ("believed", "ahead")),
+        )
 
     def lead(self) -> bool:
         """True if this connection leads, or has led since it asked first."""
@@ -74,32 +105,55 @@ class Duties:
         Raises:
             StoreError: the database is away.
         """
-        settings = self._settings.duties
         time = clock.looked(self._connection, now)
-        if time.state != "behind":
-            ahead_days = settings.partitions_ahead_days
-            for name in partitions.make_ahead(self._connection, now.date(), ahead_days):
-                log.info("partition %s made", name)
-        session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED)
-        if time.state == "believed":
-            self._archivist.round(now)
-            self._purge.round(self._connection, now)
-        alarms = [*self._laws(now), *self._silent(now), *self._losses()]
-        alarms += [*self._clocks(), *self._chains()]
-        if self._archivist.trouble is not None:
-            alarms.append(Alarm("", "", "", "", "archive_failed", self._archivist.trouble))
-        alarms += self._seals()
+        alarms: list[Alarm] = []
         if time.state != "believed":
             alarms.append(Alarm("", "", "", "", "hub_clock_wrong", time.told))
-        if time.state != "behind":
-            alarms += [
-                Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
-                for told in signing.work(self._connection, self._settings, now)
-            ]
-        self._show(alarms, now)
+        unknown: set[str] = set()  # codes of which nobody knows now whether they stand
+        for duty in self._duties:
+            if time.state not in duty.clock:
+                unknown.update(duty.codes)
+                continue
+            try:
+                alarms += list(duty.work(now))
+            except Exception as wrong:
+                if self._connection.closed:
+                    raise  # the database is away, for all of them
+                told = f"{duty.name}: {type(wrong).__name__}: {wrong}"
+                if self._failed.get(duty.name) != told:  # once, not in every round
+                    log.exception("duties: %s broke off", duty.name)
+                self._failed[duty.name] = told
+                alarms.append(Alarm("", "", "", "", "duty_failed", told))
+                unknown.update(duty.codes)
+            else:
+                self._failed.pop(duty.name, None)
+        self._show(alarms, unknown, now)
         return alarms
 
-    def _chains(self) -> Iterator[Alarm]:
+    def _ahead(self, now: datetime) -> tuple[()]:
+        days = self._settings.duties.partitions_ahead_days
+        for name in partitions.make_ahead(self._connection, now.date(), days):
+            log.info("partition %s made", name)
+        return ()
+
+    def _trimmed(self, _: datetime) -> tuple[()]:
+        session.rows(self._connection, "refused_trimmed", keep=_KEPT_REFUSED, kinds=_REFUSED_KINDS)
+        return ()
+
+    def _archived(self, now: datetime) -> Iterator[Alarm]:
+        self._archivist.round(now)
+        if self._archivist.trouble is not None:
+            yield Alarm("", "", "", "", "archive_failed", self._archivist.trouble)
+
+    def _purged(self, now: datetime) -> tuple[()]:
+        self._purge.round(self._connection, now)
+        return ()
+
+    def _signed(self, now: datetime) -> Iterator[Alarm]:
+        for told in signing.work(self._connection, self._settings, now):
+            yield Alarm(told.plant, told.line, told.node, "", told.code, told.detail)
+
+    def _chains(self, _: datetime) -> Iterator[Alarm]:
         broken = dict(self._checked.broken)
         for where, told in broken.values():
             yield Alarm(*where, "", "chain_broken", told)
@@ -142,7 +196,7 @@ class Duties:
                 where = (row["plant"], row["line"], row["node"])
                 yield Alarm(*where, "", "node_offline", f"last heard {heard:%Y-%m-%d %H:%M:%S} UTC")
 
-    def _losses(self) -> Iterator[Alarm]:
+    def _losses(self, _: datetime) -> Iterator[Alarm]:
         for row in session.rows(self._connection, "gaps_all"):
             where = (row["plant"], row["line"], row["node"])
             lost = f"ledger {row['stream']}: rows {row['first']} to {row['last']}"
@@ -156,19 +210,19 @@ class Duties:
             told = f"ledger {row['stream']}: {row['rows']} rows, {row['parts']} parts"
             yield Alarm(*where, "", "quarantine", told)
 
-    def _clocks(self) -> Iterator[Alarm]:
+    def _clocks(self, _: datetime) -> Iterator[Alarm]:
         for row in session.rows(self._connection, "misplaced", hours=_CLOCK_H):
             where = (row["plant"], row["line"], row["node"])
             told = f"ledger {row['stream']}: {row['misplaced']} rows stand at their arrival"
             yield Alarm(*where, "", "clock_wrong", told)
 
-    def _seals(self) -> Iterator[Alarm]:
+    def _seals(self, _: datetime) -> Iterator[Alarm]:
         seals.judge_new(self._connection)
         for row in session.rows(self._connection, "seals_wrong"):
             told = f"{row['day']}: row {row['sealed']} of ledger {row['stream']}"
             yield Alarm(row["plant"], row["line"], row["node"], "", "seal_wrong", told)
 
-    def _show(self, alarms: list[Alarm], now: datetime) -> None:
+    def _show(self, alarms: list[Alarm], unknown: set[str], now: datetime) -> None:
         standing = {
             (row["node"], row["station"], row["code"]): row
             for row in session.rows(self._connection, "hub_alerts")
@@ -184,6 +238,8 @@ class Duties:
                 self._tell(same[0].plant, same[0].line, same[0].node)
         for key in standing.keys() - wanted.keys():
             node, station, code = key
+            if code in unknown:
+                continue
             log.info("%s/%s: %s is over", node, station, code)
             session.rows(
                 self._connection,

@@ -14,6 +14,9 @@ from hub import authority
 from hub.errors import AuthorityError
 from hub.store.pool import Store
 
+RENEWALS_A_DAY = 50
+"""Of one node: one that gets no answer asks once an hour, each time for a new key."""
+
 
 class RefusedError(AuthorityError):
     """The gate does not take a request. Strangers learn no more than that."""
@@ -70,11 +73,12 @@ def renewed(
     """Take a request that is signed by the node's current key; returns what to ask by.
 
     Raises:
-        RefusedError: a certificate that we did not sign for this node, that is revoked or over, or
-            a signature that is not of its key.
+        RefusedError: a certificate that we did not sign for this node, that is revoked or over, a
+            signature that is not of its key, or too many requests in a day.
         AuthorityError: the request is none for this node. StoreError: try again later.
     """
-    known = store.first("certificate_known", sha256=authority.fingerprint(certificate))
+    sha256 = authority.fingerprint(certificate)
+    known = store.first("certificate_known", sha256=sha256)
     if known is None or known["node"] != node:
         raise RefusedError(f"a certificate that is none of {node!r} asked for its next")
     if known["revoked"]:
@@ -91,11 +95,15 @@ def renewed(
     taken = store.first(
         "renewal_requested",
         node=node,
+        sha256=sha256,
+        most=RENEWALS_A_DAY,
         request=secrets.token_hex(32),
         csr=request,
         csr_sha256=digest,
     )
-    assert taken is not None  # an INSERT ... RETURNING of one row
+    if taken is None:
+        most = f"asked for {RENEWALS_A_DAY} certificates in a day"
+        raise RefusedError(f"{node} {most}, or was revoked this moment")
     return str(taken["request"])
 
 

@@ -41,7 +41,7 @@ from hub.settings import Nodes
 from hub.store.pool import Store
 
 MAX_BODY_BYTES = 4 * MAX_REQUEST_BYTES
-STALLED_S = 20.0  # a sender that takes so long is given up
+BODY_S = 20.0  # a body that is not here by then is given up
 MOST = 256  # connections at once; the next hears 503
 STARTED_S = 10.0
 
@@ -84,7 +84,7 @@ def make_app(ca: bytes, folder: PictureFolder, store: Store, max_bytes: int) -> 
     async def enrol(request: Request) -> JSONResponse:
         asked = await _decoded(request, Enrol)
         if asked is None:
-            return _said(422, "expected node, csr and proof")
+            return _unread("expected node, csr and proof")
         return await _answered(
             lambda: _request(enrolment.enrolled(store, asked.node, asked.csr.encode(), asked.proof))
         )
@@ -93,7 +93,7 @@ def make_app(ca: bytes, folder: PictureFolder, store: Store, max_bytes: int) -> 
     async def renew(request: Request) -> JSONResponse:
         asked = await _decoded(request, Renew)
         if asked is None:
-            return _said(422, "expected node, csr, certificate and signature")
+            return _unread("expected node, csr, certificate and signature")
         return await _answered(
             lambda: _request(
                 enrolment.renewed(
@@ -125,7 +125,7 @@ def make_app(ca: bytes, folder: PictureFolder, store: Store, max_bytes: int) -> 
 async def _decoded(request: Request, shape: type[Asked]) -> Asked | None:
     """The body as `shape`; None: too large, cut off, silent for long, or something else."""
     try:
-        body = await asyncio.wait_for(_body(request), STALLED_S)
+        body = await asyncio.wait_for(_body(request), BODY_S)
         return msgspec.json.decode(body, type=shape)
     except (asyncio.TimeoutError, ClientDisconnect, *UNREADABLE):
         return None
@@ -157,6 +157,11 @@ async def _answered(work: Callable[[], JSONResponse]) -> JSONResponse:
 
 def _request(request: str) -> JSONResponse:
     return JSONResponse({"request": request}, 202)
+
+
+def _unread(why: str) -> JSONResponse:
+    """To a body that may go on: a connection that is kept would go on taking it."""
+    return JSONResponse({"error": why}, 422, {"connection": "close"})
 
 
 def _said(status: int, why: str) -> JSONResponse:

@@ -10,7 +10,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from hub import folders
+from hub import durable
 from hub.errors import PictureError
 
 _PART = "part"
@@ -39,8 +39,8 @@ class PictureFolder:
         final = self.path(sha256)
         part: Path | None = None
         try:
-            folders.make(final.parent)
-            folders.make(self._root / _PART)
+            durable.make(final.parent)
+            durable.make(self._root / _PART)
             with tempfile.NamedTemporaryFile(
                 dir=self._root / _PART, suffix=".part", delete=False
             ) as file:
@@ -49,7 +49,7 @@ class PictureFolder:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(final)
-            folders.sync(final.parent)
+            durable.sync(final.parent)
         except OSError as wrong:
             if part is not None:
                 part.unlink(missing_ok=True)

@@ -11,9 +11,9 @@ folder holds nothing that the ledger does not know.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Request
@@ -27,7 +27,9 @@ from hub.store import session
 from hub.store.pool import Store
 
 MAX_THUMBNAIL_BYTES = 64 * 1024
-STALLED_S = 20.0  # a sender that is silent for so long is given up
+MAX_UNWANTED_BYTES = 64 * 1024  # read of a sender without a token, so that it hears its 401
+PATIENCE_S = 20.0  # for a body however small; a larger one has as much more as it needs at
+SLOWEST_BYTES_PER_S = 50_000  # and is given up then, however it comes
 JPEG_MAGIC = b"\xff\xd8\xff"
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -66,12 +68,15 @@ def uploads(folder: PictureFolder, store: Store, max_bytes: int) -> APIRouter:
     async def put_picture(sha256: Sha256, request: Request) -> JSONResponse:
         try:
             node = await run_in_threadpool(_node_of, store, request.headers.get("authorization"))
-            jpeg = await _body(request, max_bytes, keep=node is not None)
             if node is None:
+                await _unwanted(request)
                 raise UploadRefusedError(401, "no node has this token")
+            jpeg = await _body(request, max_bytes)
             status = await run_in_threadpool(_take, folder, store, node, sha256, jpeg)
         except UploadRefusedError as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
+            # What is left of a body is not read any more; a kept connection would go on taking it.
+            headers = {"connection": "close"} if refused.status in (401, 408, 413) else None
+            return JSONResponse({"error": str(refused)}, refused.status, headers)
         except PictureError as wrong:
             log.error("picture %s: %s; %s", sha256[:8], wrong, wrong.hint)
             return JSONResponse({"error": "the picture could not be stored"}, 503)
@@ -90,31 +95,45 @@ def _node_of(store: Store, authorization: str | None) -> str | None:
     return None if row is None else str(row["node"])
 
 
-async def _body(request: Request, max_bytes: int, keep: bool) -> bytes:
-    """The body, or b"" when it is not wanted: read all the same, else the sender sees a reset.
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """The body.
 
     Raises:
-        UploadRefusedError: larger than `max_bytes`, or the sender went silent.
+        UploadRefusedError: larger than `max_bytes`, or not here in time.
     """
-    size = 0
-    chunks: list[bytes] = []
-    stream = request.stream()
-    while (chunk := await _next_chunk(stream)) is not None:
-        size += len(chunk)
-        if size > max_bytes:
-            raise UploadRefusedError(413, f"larger than {max_bytes} bytes")
-        if keep:
-            chunks.append(chunk)
-    return b"".join(chunks)
-
-
-async def _next_chunk(stream: AsyncIterator[bytes]) -> bytes | None:
     try:
-        return await asyncio.wait_for(anext(stream), STALLED_S)
-    except StopAsyncIteration:
-        return None
+        body, whole = await _read(request, max_bytes)
     except (ClientDisconnect, asyncio.TimeoutError) as gone:
         raise UploadRefusedError(408, "the picture did not come to its end") from gone
+    if not whole:
+        raise UploadRefusedError(413, f"larger than {max_bytes} bytes")
+    return body
+
+
+async def _unwanted(request: Request) -> None:
+    """Read the beginning of a body all the same: else most senders see a reset, not the answer."""
+    with contextlib.suppress(ClientDisconnect, asyncio.TimeoutError):
+        await _read(request, MAX_UNWANTED_BYTES)
+
+
+async def _read(request: Request, max_bytes: int) -> tuple[bytes, bool]:
+    """The body and True; b"" and False if it is larger than `max_bytes`, of which no more is read.
+
+    Raises:
+        ClientDisconnect: the sender is gone. asyncio.TimeoutError: not here in time.
+    """
+    in_time_s = PATIENCE_S + max_bytes / SLOWEST_BYTES_PER_S
+    return await asyncio.wait_for(_chunks(request, max_bytes), in_time_s)
+
+
+async def _chunks(request: Request, max_bytes: int) -> tuple[bytes, bool]:
+    size, chunks = 0, []
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            return b"", False
+        chunks.append(chunk)
+    return b"".join(chunks), True
 
 
 def _take(folder: PictureFolder, store: Store, node: str, sha256: str, jpeg: bytes) -> int:

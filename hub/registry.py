@@ -3,6 +3,8 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -49,14 +51,29 @@ def renew(dsn: str, node: str) -> str:
 
 
 def revoke(dsn: str, node: str) -> None:
-    """Take nothing more from a node; what it wrote stays.
+    """Take nothing more from a node, its certificates are worth nothing; what it wrote stays.
 
     Raises:
         RegistryError: no such node.
         StoreError: the database is away.
     """
-    if not _ask(dsn, "node_revoked", node=node):
+    with session.connect(dsn, "registry") as connection, _whole(connection):
+        known = session.rows(connection, "node_revoked", node=node)
+        session.rows(connection, "certificates_revoked", node=node)
+    if not known:
         raise RegistryError(f"no node is named {node}")
+
+
+def revoke_certificates(dsn: str, node: str) -> int:
+    """Every certificate of a node is worth nothing, and what it asked for is not signed; it may
+    enrol anew. Returns how many certificates that were.
+
+    Raises:
+        StoreError: the database is away.
+    """
+    with session.connect(dsn, "registry") as connection, _whole(connection):
+        session.rows(connection, "node_locked", node=node)
+        return len(session.rows(connection, "certificates_revoked", node=node))
 
 
 def enrol(dsn: str, node: str) -> str:
@@ -80,6 +97,13 @@ def known(dsn: str) -> list[dict[str, Any]]:
         StoreError: the database is away.
     """
     return _ask(dsn, "nodes")
+
+
+@contextmanager
+def _whole(connection: session.Connection) -> Iterator[None]:
+    """What is inside happens at once or not at all."""
+    with session.converted("registry"), connection.transaction():
+        yield
 
 
 def _ask(dsn: str, name: str, **parameters: Any) -> list[dict[str, Any]]:

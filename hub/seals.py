@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from edge.mqtt.message import GENESIS, seal_content
 from hub import authority
-from hub.errors import AuthorityError
+from hub.errors import AuthorityError, StoreError
 from hub.store import session
 from hub.store.session import Connection
 
@@ -54,11 +54,22 @@ def judge_new(connection: Connection) -> None:
         StoreError: the database is away.
     """
     for seal in session.rows(connection, "seals_new", limit=AT_ONCE):
-        state = judge(seal, _here(connection, seal), _known(connection, seal))
+        state = _judged(connection, seal)
         where = f"{seal['plant']}/{seal['line']}/{seal['node']}"
         level = logging.ERROR if state == "wrong" else logging.INFO
         log.log(level, "%s: seal of %s up to row %d: %s", where, seal["day"], seal["sealed"], state)
         session.rows(connection, "seal_judged", stream=seal["stream"], seq=seal["seq"], state=state)
+
+
+def _judged(connection: Connection, seal: Mapping[str, Any]) -> State:
+    here = _here(connection, seal)
+    try:
+        return judge(seal, here, _known(connection, seal))
+    except StoreError:
+        raise
+    except Exception:  # whatever a node wrote, it must not keep the seals after it from being seen
+        log.exception("%s: seal of %s cannot be judged", seal["node"], seal["day"])
+        return "wrong"
 
 
 def _here(connection: Connection, seal: Mapping[str, Any]) -> str | None:

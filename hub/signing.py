@@ -21,6 +21,8 @@ from hub.store.session import Connection
 
 log = logging.getLogger(__name__)
 
+CODES = ("token_reused", "certificate_ending", "authority_failed")
+"""Of the troubles that `work` tells."""
 LIST_EVERY = timedelta(days=1)
 KICKED_FOR = timedelta(seconds=60)  # again and again: the broker needs a moment to read its list
 ENDING = NODE_LIFE / 6  # left; a node renews when a third of its life is left
@@ -65,12 +67,13 @@ def list_kept(connection: Connection, settings: Settings, now: datetime, anew: b
     anyway (`anew`). Returns whether it was written.
 
     Raises:
-        AuthorityError: there is no authority, or the file cannot be written.
+        AuthorityError: there is no authority, it has ended, or the file cannot be written.
         StoreError: the database is away.
     """
     if settings.authority is None:
         raise AuthorityError("hub.toml has no [authority]")
     authority = authority_folder.opened(Path(settings.authority.dir))
+    authority.check(now)
     revoked = [
         Revoked(row["serial"], row["revoked_at"])
         for row in session.rows(connection, "revocations", now=now)
@@ -98,6 +101,7 @@ def _sign(connection: Connection, folder: Path, now: datetime) -> None:
     if not waiting:
         return
     authority = authority_folder.opened(folder)
+    authority.check(now)  # requests wait for the next one, they are not refused
     for row in waiting:
         request, node = row["request"], row["node"]
         try:
@@ -109,7 +113,7 @@ def _sign(connection: Connection, folder: Path, now: datetime) -> None:
             session.rows(connection, "signing_refused", request=request, refused=str(wrong))
             continue
         said = facts(certificate)
-        session.rows(
+        kept = session.rows(
             connection,
             "signing_signed",
             request=request,
@@ -121,7 +125,8 @@ def _sign(connection: Connection, folder: Path, now: datetime) -> None:
             certificate=certificate.decode(),
             authority=authority.certificate.decode(),
         )
-        log.info("authority: %s has a certificate until %s", node, said.not_after.date())
+        if kept:
+            log.info("authority: %s has a certificate until %s", node, said.not_after.date())
     session.rows(connection, "signing_trimmed")
 
 

@@ -27,6 +27,21 @@ def utc() -> datetime:
     return datetime.now(timezone.utc)
 
 
+def spoiled(pem: bytes, old: str, new: str) -> bytes:
+    """The same PEM with one place of its bytes changed, both hex."""
+    text = pem.decode()
+    head, foot = text.splitlines()[0], text.splitlines()[-1]
+    der = ssl.PEM_cert_to_DER_cert(text.replace(head, ssl.PEM_HEADER).replace(foot, ssl.PEM_FOOTER))
+    assert der.count(bytes.fromhex(old)) >= 1
+    made = ssl.DER_cert_to_PEM_cert(der.replace(bytes.fromhex(old), bytes.fromhex(new), 1))
+    return made.replace(ssl.PEM_HEADER, head).replace(ssl.PEM_FOOTER, foot).encode()
+
+
+def of_version_7(certificate: bytes) -> bytes:
+    """A certificate as no standard has it: cryptography raises what is no ValueError."""
+    return spoiled(certificate, "a003020102", "a003020107")
+
+
 class Plant:
     """One authority, a server's certificate, and a revocation list in a folder."""
 

@@ -90,7 +90,6 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "hub.reading": SHARED,
     "hub.intake": (*SHARED, "hub.reading"),
     "hub.moments": (),
-    "hub.folders": (),
     "hub.figures": (*SHARED, "hub.moments"),
     "hub.tally": (*SHARED, "hub.intake", "hub.figures", "hub.moments"),
     "hub.metrics": SHARED,
@@ -98,8 +97,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "hub.broker": (*SHARED, "hub.errors", "hub.settings"),
     "hub.store": (
         *(*SHARED, "hub.errors", "hub.settings", "hub.intake", "hub.tally", "hub.tether"),
-        *("hub.figures", "hub.moments", "hub.folders"),
+        *("hub.figures", "hub.moments", "hub.durable"),
     ),
+    "hub.durable": (),
     "hub.web": (*SHARED, "hub.errors", "hub.settings", "hub.metrics", "hub.store.pool"),
     "models": (*WORDS, "edge.vision"),
     "models.train_ultralytics": ("models.torchvision_cpu", "models.blocks"),

@@ -1,5 +1,6 @@
 """What the authority signs and what it refuses; OpenSSL is asked whether it is right."""
 
+import contextlib
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from hub import authority as authorities
 from hub.authority import Authority, Revoked, facts, signed_by
 from hub.errors import AuthorityError
 from hub.registry import token_hash
-from tests.identity_peer import utc
+from tests.identity_peer import of_version_7, spoiled, utc
 
 NOW = utc().replace(microsecond=0)
 AUTHORITY, KEY = Authority.made("test", NOW)
@@ -150,6 +151,63 @@ def test_a_signature_holds_for_its_bytes_and_key_alone() -> None:
     assert not signed_by(CERTIFICATE, b"other", signature)
     assert not signed_by(CERTIFICATE, b"content", signature[:-1])
     assert not signed_by(AUTHORITY.certificate, b"content", signature)
+
+
+POINT = NODE_KEY.public_key().public_bytes(
+    serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+)
+NO_POINT = POINT[:-1] + bytes([POINT[-1] ^ 1])
+P256, NO_CURVE = "06082a8648ce3d030107", "06082a8648ce3d030163"
+SIGNED, NO_SIGNED = "06082a8648ce3d040302", "06082a8648ce3d040363"
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        of_version_7(CERTIFICATE),
+        spoiled(CERTIFICATE, P256, NO_CURVE),
+        spoiled(CERTIFICATE, POINT.hex(), NO_POINT.hex()),
+        spoiled(CERTIFICATE, SIGNED, NO_SIGNED),
+        spoiled(CERTIFICATE, "0c026e31", "0c02ff31"),
+    ],
+)
+def test_a_certificate_that_cannot_be_read_signed_nothing_and_is_never_another_error(
+    certificate: bytes,
+) -> None:
+    signed_by(certificate, b"content", identity.signed(NODE_KEY, b"content"))
+    for read in (facts, authorities.fingerprint, lambda pem: Authority(pem, KEY)):
+        with contextlib.suppress(AuthorityError):
+            read(certificate)
+    with pytest.raises(AuthorityError):
+        Authority(certificate, KEY)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        spoiled(REQUEST, "020100", "020107"),
+        spoiled(REQUEST, P256, NO_CURVE),
+        spoiled(REQUEST, POINT.hex(), NO_POINT.hex()),
+        spoiled(REQUEST, SIGNED, NO_SIGNED),
+        spoiled(REQUEST, "0c026e31", "0c02ff31"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_told_as_none(request_: bytes) -> None:
+    with pytest.raises(AuthorityError, match=r"not a certificate request|not signed by its own"):
+        authorities.requested(request_, "n1")
+
+
+@pytest.mark.parametrize(("old", "new"), [("020101", "020107"), (SIGNED, NO_SIGNED)])
+def test_a_list_that_cannot_be_read_is_none(old: str, new: str) -> None:
+    assert AUTHORITY.listed(spoiled(AUTHORITY.revocation_list([], NOW), old, new)) is None
+
+
+def test_an_authority_that_has_ended_signs_nothing() -> None:
+    late = facts(AUTHORITY.certificate).not_after
+    with pytest.raises(AuthorityError, match="the authority ended at "):
+        AUTHORITY.node(REQUEST, "n1", late)
+    with pytest.raises(AuthorityError, match="the authority ended at "):
+        AUTHORITY.server(["hub"], late)
 
 
 def test_both_ends_agree_on_the_proof_of_a_token() -> None:

@@ -291,3 +291,56 @@ def test_only_the_newest_refused_messages_are_kept_and_the_others_are_counted(
     assert kept == {"n": 1000, "first": 201}
     [counted] = asked(database, "SELECT sum(times)::int AS n FROM refused_hour")
     assert counted == {"n": 200}
+
+
+def refused(database: str, topic: str, reason: str) -> None:
+    """1,300 messages, by SQL text over i = 1, 2, ..."""
+    asked(
+        database,
+        f"INSERT INTO refused (received_at, topic, reason, head) SELECT date_trunc('hour', now()), "
+        f"{topic}, {reason}, '' FROM generate_series(1, 1300) AS i RETURNING 1",
+    )
+
+
+def test_refused_messages_that_differ_by_a_ledger_or_a_row_are_counted_together(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    reason = "'ledger ' || md5(i::text) || ' is not known, and row ' || i || ' is not its first'"
+    refused(database, "'t'", reason)
+    Leader(connection, settings_of(database)).round(now)
+    assert asked(database, "SELECT topic, reason, times FROM refused_hour") == [
+        {"topic": "t", "reason": "ledger # is not known, and row # is not its first", "times": 300}
+    ]
+
+
+def test_who_makes_up_topics_and_reasons_does_not_fill_the_disk_with_them(
+    connection: session.Connection, database: str, now: datetime
+) -> None:
+    duties = Leader(connection, settings_of(database))
+    for _ in range(2):
+        refused(database, "'t' || i", "translate(i::text, '0123456789', 'ghijklmnop')")
+        duties.round(now)
+    counted = "SELECT count(*) AS rows, sum(times)::int AS n FROM refused_hour"
+    assert asked(database, counted) == [{"rows": 51, "n": 1600}]
+    others = "SELECT times::int FROM refused_hour WHERE topic = '' AND reason = 'others'"
+    [rest] = asked(database, others)
+    assert rest["times"] >= 1500
+
+
+def test_chains_are_checked_again_after_a_look_that_broke_off(
+    connection: session.Connection,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    written(connection)
+    monkeypatch.setattr("hub.chains._RETRY_S", 0.01)
+    chains, stop = Chains(rows="a fault of ours"), threading.Event()  # type: ignore[arg-type]
+    thread = threading.Thread(target=chains.run, args=(database, stop, 0.01))
+    thread.start()
+    wait_for(lambda: "a look broke off" in caplog.text, "the fault")
+    monkeypatch.setattr(chains, "_rows", 5)
+    checked = "SELECT 1 AS one FROM cursor WHERE checked = next"
+    wait_for(lambda: bool(asked(database, checked)), "the chains are checked")
+    stop.set()
+    thread.join(30)

@@ -16,14 +16,14 @@ from edge.errors import LinkError
 from edge.mqtt import enrol, identity
 from edge.mqtt.enrol import Renewal
 from edge.mqtt.identity import ClockError, Files
-from hub import registry, signing
+from hub import enrolment, registry, signing
 from hub.authority import fingerprint, requested
 from hub.errors import AuthorityError
 from hub.picture_folder import PictureFolder
 from hub.settings import Broker
 from hub.store import session
 from tests.gate_peer import GateHub
-from tests.identity_peer import Plant, utc
+from tests.identity_peer import Plant, of_version_7, spoiled, utc
 
 NOBODY = Broker(host="127.0.0.1", port=9)  # no broker: these tests throw nobody out
 
@@ -206,6 +206,18 @@ def test_a_body_that_nobody_can_read_is_422(open_hub: GateHub, body: bytes) -> N
             assert client.post(open_hub.url + path, content=body).status_code == 422
 
 
+def test_a_certificate_and_a_request_of_a_version_that_is_none_are_422(open_hub: GateHub) -> None:
+    request = identity.request(identity.new_key(), "n1")
+    stranger = of_version_7(open_hub.authority.certificate).decode()
+    answer = post(open_hub, "/renew", node="n1", csr=request.decode(), certificate=stranger,
+                  signature="00" * 70)  # fmt: skip
+    assert (answer.status_code, "not a certificate" in answer.text) == (422, True)
+    wrong = spoiled(request, "020100", "020107")
+    proof = enrol.proof_of(open_hub.token(), wrong)
+    answer = post(open_hub, "/enrol", node="n1", csr=wrong.decode(), proof=proof)
+    assert (answer.status_code, "not a certificate request" in answer.text) == (422, True)
+
+
 def test_nothing_but_its_own_addresses_is_served(open_hub: GateHub) -> None:
     picture = PictureFolder(Path(open_hub.settings.web.pictures_dir))
     sha256 = hashlib.sha256(b"\xff\xd8\xff").hexdigest()
@@ -290,6 +302,27 @@ def test_comments_in_its_files_do_not_keep_a_node_from_renewing(open_hub: GateHu
 def test_an_address_of_a_gate_that_is_none_is_a_sentence(url: str) -> None:
     with pytest.raises(LinkError, match=r"https://.*: |expected https://HOST:PORT"):
         enrol.authority_of(url, "0" * 64)
+
+
+def test_a_node_that_asks_for_one_certificate_after_the_other_is_refused_in_time(
+    hub: GateHub,
+) -> None:
+    with hub.gate(), hub.duties():
+        files = enrolled(hub)
+    key, status = identity.read_key(files.key), []
+    with hub.gate() as store:
+        for _ in range(enrolment.RENEWALS_A_DAY):
+            request = identity.request(identity.new_key(), "n1")
+            signature = identity.signed(key, request)
+            body = (store, "n1", request, files.certificate.read_bytes(), signature, utc())
+            try:
+                status.append(len(enrolment.renewed(*body)))
+            except enrolment.RefusedError:
+                status.append(0)
+    assert status == [64] * (enrolment.RENEWALS_A_DAY - 1) + [0]  # the first was the enrolment
+    assert len(asked(hub, "SELECT * FROM signing_request")) == enrolment.RENEWALS_A_DAY
+    waiting = "SELECT * FROM signing_request WHERE certificate IS NULL AND refused IS NULL"
+    assert len(asked(hub, waiting)) == 1
 
 
 def test_a_renewal_that_cannot_reach_the_gate_costs_nothing(

@@ -1,6 +1,7 @@
 """Pictures at the hub: taken only from their own node, whole, and for a committed row."""
 
 import hashlib
+import select
 import socket
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from edge.mqtt.message import EpochRow, View
 from edge.terms import Code
+from hub import pictures
 from tests.played_hub import Node, PlayedHub, now_ms
 from tests.played_shift import part, stamp
 
@@ -114,6 +116,50 @@ def test_only_a_sha256_names_a_picture(played_hub: PlayedHub, name: str) -> None
     node = played_hub.nodes["node-1"]
     assert played_hub.put(node, name, JPEG).status_code in (404, 405, 422)
     assert played_hub.get(f"/pictures/{name}.jpg").status_code in (404, 422)
+
+
+def opened(hub: PlayedHub, node: Node | None, length: int) -> socket.socket:
+    """A PUT that has begun and promises so many bytes."""
+    host, port = hub.address.removeprefix("http://").split(":")
+    line = socket.create_connection((host, int(port)), timeout=20)
+    token = "" if node is None else f"Authorization: Bearer {node.token}\r\n"
+    head = f"PUT /pictures/{sha256(JPEG)} HTTP/1.1\r\nHost: {host}\r\n{token}"
+    line.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+    return line
+
+
+def answer_of(line: socket.socket) -> tuple[int, bool]:
+    """The status, and whether the hub closed the connection after it."""
+    answer = b""
+    while chunk := line.recv(4096):
+        answer += chunk
+    return int(answer.split()[1]), b"connection: close" in answer.lower()
+
+
+def test_of_a_sender_without_a_token_no_more_is_read_than_a_thumbnail(
+    played_hub: PlayedHub,
+) -> None:
+    with opened(played_hub, None, 10_000_000) as line:
+        line.sendall(b"x" * (64 * 1024 + 1))
+        assert answer_of(line) == (401, True)
+
+
+@pytest.mark.parametrize(("known", "status"), [(True, 408), (False, 401)])
+def test_a_sender_that_never_is_silent_is_given_up_all_the_same(
+    played_hub: PlayedHub, monkeypatch: pytest.MonkeyPatch, known: bool, status: int
+) -> None:
+    monkeypatch.setattr(pictures, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(pictures, "SLOWEST_BYTES_PER_S", 1e12)
+    node = played_hub.nodes["node-1"] if known else None
+    with opened(played_hub, node, 10_000_000) as line:
+        for _ in range(600):
+            line.sendall(b"x")
+            readable, _, _ = select.select([line], [], [], 0.01)
+            if readable:
+                break
+        else:
+            pytest.fail("600 bytes, one by one, and the hub still reads")
+        assert answer_of(line) == (status, True)
 
 
 def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_and_stops_nobody(

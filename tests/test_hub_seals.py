@@ -17,7 +17,7 @@ from hub.authority import facts, fingerprint
 from hub.duties import Duties
 from hub.seals import State
 from hub.store import rows, session
-from tests.identity_peer import Plant
+from tests.identity_peer import Plant, of_version_7
 from tests.ingest_peer import PLACE, asked
 from tests.ledger_rows import epoch_row, part_row, stamp
 from tests.paper_ledger import PaperLedger
@@ -138,6 +138,13 @@ def sealed(ledger: PaperLedger, files: Files, **other: object) -> SealRow:
             ),
             "wrong",
         ),
+        (
+            lambda ledger, files: msgspec.structs.replace(
+                sealed(ledger, files),
+                certificate=of_version_7(files.certificate.read_bytes()).decode(),
+            ),
+            "wrong",
+        ),
     ],
 )  # fmt: skip
 def test_a_seal_that_does_not_fit_is_an_alarm(
@@ -156,6 +163,22 @@ def test_a_seal_that_does_not_fit_is_an_alarm(
     states, alarms = judged(direct, database)
     assert states == [expected]
     assert ("seal_wrong" in alarms) is (expected == "wrong")
+
+
+def test_a_seal_that_nobody_can_judge_keeps_none_after_it_from_being_judged(
+    direct: session.Connection, database: str, plant: Plant
+) -> None:
+    files = plant.node(PLACE.node)
+    registered(direct, files)
+    ledger = PaperLedger()
+    ledger.write([epoch_row(), part_row(1)])
+    ledger.write([sealed(ledger, files)])
+    ledger.write([sealed(ledger, files)])
+    rows.taken(direct, PLACE, ledger.batch(1, 5))
+    direct.execute("UPDATE seal SET signature = 'no hex at all' WHERE seq = 3")
+    states, alarms = judged(direct, database)
+    assert states == ["wrong", "verified"]
+    assert "duty_failed" not in alarms
 
 
 def test_a_row_changed_in_the_database_does_not_fit_its_seal_any_more(

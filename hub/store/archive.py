@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from hub import folders
+from hub import durable
 from hub.errors import ArchiveError, StoreError
 from hub.settings import Settings
 from hub.store import chain, sealed, session
@@ -69,6 +69,9 @@ class Archivist:
         except (ArchiveError, StoreError) as wrong:
             log.error("archive: %s; %s", wrong, wrong.hint)
             self.trouble = str(wrong)
+        except Exception as wrong:  # top of the thread: nobody else would hear of it
+            log.exception("archive: a look broke off")
+            self.trouble = f"{type(wrong).__name__}: {wrong}"
 
 
 def sweep(connection: Connection, settings: Settings, now: datetime) -> list[Path]:
@@ -128,7 +131,7 @@ def _next_number(connection: Connection, folder: Path) -> int:
     newest = next(iter(session.rows(connection, "archive_newest")), None)
     try:
         if newest is None:
-            folders.make(folder)
+            durable.make(folder)
             return 1
         size = (folder / newest["file"]).stat().st_size
     except OSError as wrong:

@@ -36,13 +36,21 @@ SELECT n.plant, n.line, e.node, e.reused_at FROM enrolment e JOIN node n USING (
 WHERE e.reused_at IS NOT NULL ORDER BY e.node;
 
 -- name: renewal_requested
--- Takes a node's request for its next certificate; one that waits already is given up for it.
-WITH superseded AS (
-    UPDATE signing_request SET refused = 'a newer request came'
-    WHERE node = %(node)s AND certificate IS NULL AND refused IS NULL
+-- Takes a node's request for its next certificate, signed by the one of this sha256; one that waits
+-- already is given up for it. Returns nothing if either is revoked, or asked `most` times in a day.
+WITH free AS MATERIALIZED (
+    SELECT n.node FROM node n JOIN certificate c USING (node)
+    WHERE n.node = %(node)s AND n.revoked_at IS NULL
+      AND c.sha256 = %(sha256)s AND c.revoked_at IS NULL
+      AND (SELECT count(*) FROM signing_request s
+           WHERE s.node = %(node)s AND s.asked_at > now() - interval '1 day') < %(most)s
+    FOR SHARE OF n, c
+), superseded AS (
+    UPDATE signing_request s SET refused = 'a newer request came'
+    FROM free WHERE s.node = free.node AND s.certificate IS NULL AND s.refused IS NULL
 )
 INSERT INTO signing_request (request, node, csr, csr_sha256)
-VALUES (%(request)s, %(node)s, %(csr)s, %(csr_sha256)s)
+SELECT %(request)s, node, %(csr)s, %(csr_sha256)s FROM free
 RETURNING request;
 
 -- name: signing_known
@@ -60,15 +68,20 @@ FROM signing_request s JOIN node n USING (node)
 WHERE s.certificate IS NULL AND s.refused IS NULL ORDER BY s.asked_at LIMIT %(limit)s;
 
 -- name: signing_signed
--- Keeps a certificate and answers its request with it, both or nothing.
-WITH kept AS (
+-- Keeps a certificate and answers its request with it, both or nothing; returns nothing if the node
+-- was revoked or the request was answered since it was read. Whoever revokes locks the node as well.
+WITH free AS MATERIALIZED (
+    SELECT node FROM node WHERE node = %(node)s AND revoked_at IS NULL FOR SHARE
+), asked AS MATERIALIZED (
+    SELECT s.request, s.node FROM signing_request s JOIN free USING (node)
+    WHERE s.request = %(request)s AND s.certificate IS NULL AND s.refused IS NULL FOR UPDATE OF s
+), kept AS (
     INSERT INTO certificate (serial, node, sha256, not_before, not_after)
-    VALUES (%(serial)s, %(node)s, %(sha256)s, %(not_before)s, %(not_after)s)
-    RETURNING serial
+    SELECT %(serial)s, node, %(sha256)s, %(not_before)s, %(not_after)s FROM asked
 )
-UPDATE signing_request SET certificate = %(certificate)s, authority = %(authority)s
-FROM kept WHERE request = %(request)s AND signing_request.certificate IS NULL
-RETURNING request;
+UPDATE signing_request s SET certificate = %(certificate)s, authority = %(authority)s
+FROM asked WHERE s.request = asked.request
+RETURNING s.request;
 
 -- name: signing_refused
 -- Answers a request with the reason why it is not signed.
@@ -76,14 +89,15 @@ UPDATE signing_request SET refused = %(refused)s
 WHERE request = %(request)s AND certificate IS NULL;
 
 -- name: signing_trimmed
--- Forgets requests that were answered long ago; certificates stay.
-DELETE FROM signing_request WHERE asked_at < now() - interval '30 days';
+-- Forgets requests that were answered long ago; certificates stay, and so does what waits.
+DELETE FROM signing_request WHERE asked_at < now() - interval '30 days'
+  AND (certificate IS NOT NULL OR refused IS NOT NULL);
 
 -- name: certificate_kept
 -- Keeps a certificate that was signed by hand; returns nothing if no such node may write.
 INSERT INTO certificate (serial, node, sha256, not_before, not_after)
 SELECT %(serial)s, node, %(sha256)s, %(not_before)s, %(not_after)s FROM node
-WHERE node = %(node)s AND revoked_at IS NULL
+WHERE node = %(node)s AND revoked_at IS NULL FOR SHARE
 RETURNING serial;
 
 -- name: certificate_known
@@ -92,7 +106,12 @@ SELECT c.node, c.not_after, (c.revoked_at IS NOT NULL OR n.revoked_at IS NOT NUL
 FROM certificate c JOIN node n USING (node) WHERE c.sha256 = %(sha256)s;
 
 -- name: certificates_revoked
--- Revokes every certificate of a node that is not yet; returns their serials.
+-- Revokes every certificate of a node that is not yet, and refuses what it asked for; returns their
+-- serials. In a transaction that has locked the node before, so that none signed meanwhile is missed.
+WITH waiting AS (
+    UPDATE signing_request SET refused = 'the certificates of the node were revoked'
+    WHERE node = %(node)s AND certificate IS NULL AND refused IS NULL
+)
 UPDATE certificate SET revoked_at = now() WHERE node = %(node)s AND revoked_at IS NULL
 RETURNING serial;
 

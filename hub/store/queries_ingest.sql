@@ -18,14 +18,16 @@ UPDATE node SET token_hash = %(token_hash)s, revoked_at = NULL WHERE node = %(no
 RETURNING node, plant, line;
 
 -- name: node_revoked
--- From now on nothing of this node is taken, its certificates and its one-time token are worth
--- nothing; what it wrote stays.
-WITH certificates AS (
-    UPDATE certificate SET revoked_at = now() WHERE node = %(node)s AND revoked_at IS NULL
-), token AS (
+-- From now on nothing of this node is taken and its one-time token is worth nothing; what it wrote
+-- stays. Locks the node, as certificates_revoked wants it.
+WITH token AS (
     DELETE FROM enrolment WHERE node = %(node)s
 )
 UPDATE node SET revoked_at = coalesce(revoked_at, now()) WHERE node = %(node)s RETURNING node;
+
+-- name: node_locked
+-- Until the transaction ends nobody signs for this node or revokes anything of it.
+SELECT node FROM node WHERE node = %(node)s FOR NO KEY UPDATE;
 
 -- name: cursor_locked
 -- The cursor of a stream, locked until the transaction ends; may_write: as node_may_write; known: the
@@ -186,14 +188,27 @@ ON CONFLICT (node) DO UPDATE SET
 INSERT INTO refused (topic, reason, head) VALUES (%(topic)s, %(reason)s, %(head)s);
 
 -- name: refused_trimmed
--- Keeps the newest messages as they came and counts the older ones per hour, topic and reason.
+-- Keeps the newest messages as they came and counts the older ones per hour, topic and reason, which
+-- is told without its numbers, ledgers and quoted words; an hour has at most `kinds` of these, and one
+-- more row for all others: senders choose topic and reason, and must not fill the disk with them.
 WITH older AS (
     DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - %(keep)s
     RETURNING date_trunc('hour', received_at) AS hour, left(topic, 200) AS topic,
-              left(reason, 80) AS reason
+              left(regexp_replace(reason, '`[^`]*`|[0-9a-f]{8,}|[0-9]+', '#', 'g'), 80) AS reason
+), kinds AS (
+    SELECT hour, topic, reason, count(*) AS times FROM older GROUP BY hour, topic, reason
+), ranked AS (
+    SELECT k.*, h.times IS NOT NULL AS known,
+           (SELECT count(*) FROM refused_hour r WHERE r.hour = k.hour) + row_number() OVER
+               (PARTITION BY k.hour, h.times IS NULL ORDER BY k.times DESC, k.topic, k.reason) AS place
+    FROM kinds k LEFT JOIN refused_hour h USING (hour, topic, reason)
+), named AS (
+    SELECT hour, times, CASE WHEN known OR place <= %(kinds)s THEN topic ELSE '' END AS topic,
+           CASE WHEN known OR place <= %(kinds)s THEN reason ELSE 'others' END AS reason
+    FROM ranked
 )
 INSERT INTO refused_hour AS h (hour, topic, reason, times)
-SELECT hour, topic, reason, count(*) FROM older GROUP BY hour, topic, reason
+SELECT hour, topic, reason, sum(times) FROM named GROUP BY hour, topic, reason
 ON CONFLICT (hour, topic, reason) DO UPDATE SET times = h.times + excluded.times;
 
 -- name: duties_lead

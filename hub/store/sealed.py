@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from edge.mqtt.message import GENESIS, chain
-from hub import folders
+from hub.durable import sync
 from hub.errors import ArchiveError
 
 _COMPRESSION = 6
@@ -76,7 +76,7 @@ def write(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        folders.sync(path.parent)
+        sync(path.parent)
     except OSError as wrong:
         raise ArchiveError(f"{path}: cannot be written: {wrong}") from wrong
     finally:

@@ -284,6 +284,12 @@ LINE_WORDS: dict[str, tuple[str, str]] = {
         "旧台账还在数据库里，没有删除。请通知管理员查看归档文件夹。",
         "The old rows stay in the database. Tell the admin to look at the archive folder.",
     ),
+    "alert.duty_failed": ("中心的一项例行工作出错", "A duty of the hub breaks off"),
+    "alert.duty_failed.do": (
+        "其他检查照常进行，这一项的报警保持原样。请通知管理员查看中心日志。",
+        "The other checks go on; alerts of this one stay as they were. Tell the admin to look at "
+        "the hub's log.",
+    ),
     "alert.seal_wrong": ("台账封签不符", "A day's seal does not fit"),
     "alert.seal_wrong.do": (
         "节点封存的链头与中心的台账不符，或签名不对。请通知管理员。",

@@ -1,12 +1,16 @@
-"""Folders whose entries survive a power cut."""
+"""What is to survive a power cut."""
 
 import os
 from pathlib import Path
 
 
-def sync(folder: Path) -> None:
-    """Make what was created, renamed or deleted in this folder durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Return once a file's bytes are on disk, or a folder's names: those of files made or renamed.
+
+    Raises:
+        OSError: the disk is failing, or nothing is there.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
