@@ -46,22 +46,12 @@ class Line:
         self._place = f"bus {bus.name}"
         self.character_s = character_s(bus)
         self.stray = 0  # bytes that came while nobody was asked
-        self._port: Port = SerialPort(bus, system) if self.serial else TcpPort(bus)
+        self.port: Port = SerialPort(bus, system) if self.serial else TcpPort(bus)
         self._gap_s = silence_s(bus, codec)
         self._late_s = bus.reply_timeout_s
-        self._active_s = 0.0  # last character on the line, either way
+        self.active_s = 0.0  # when the last character was heard, or will have been sent (monotonic)
         self._said = b""  # the last request
         self._back = b""  # what was heard since, at least as much as that was
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the port is held."""
-        return self._port.is_open
-
-    @property
-    def active_s(self) -> float:
-        """When the last character was heard, or will have been sent (monotonic)."""
-        return self._active_s
 
     @property
     def echoed(self) -> bool:
@@ -70,28 +60,28 @@ class Line:
 
     def open(self) -> None:
         """Take the port, and on a serial line listen out what a former master asked."""
-        self._port.open()
+        self.port.open()
         if self.serial:
             self.listen(None, time.monotonic() + self._late_s)
 
     def close(self) -> None:
         """Give the port back. Safe to call twice, and on a port that is gone."""
-        self._port.close()
+        self.port.close()
 
     def say(self, frame: bytes) -> tuple[float, float]:
         """Send a frame after the silence that must be; when it began and will have ended, s."""
         self._keep_silence()
         self._said, self._back = frame, b""
         begins_s = time.monotonic()
-        self._port.say(frame)
-        self._active_s = begins_s + len(frame) * self.character_s
-        return begins_s, self._active_s
+        self.port.say(frame)
+        self.active_s = ends_s = begins_s + len(frame) * self.character_s
+        return begins_s, ends_s
 
     def hear(self, within_s: float) -> bytes:
         """What the line says within the time; empty if nothing."""
-        received = self._port.hear(within_s)
+        received = self.port.hear(within_s)
         if received:
-            self._active_s = time.monotonic()
+            self.active_s = time.monotonic()
             if len(self._back) < len(self._said):
                 self._back += received
         return received
@@ -118,9 +108,9 @@ class Line:
         if self.serial:
             self.listen(None, until_s)
             return
-        self._port.close()
+        self.port.close()
         with contextlib.suppress(PlcError):  # whoever uses it next will hear so
-            self._port.open()
+            self.port.open()
 
     def _keep_silence(self) -> None:
         """Wait until the line has been silent long enough for a new frame to begin.
@@ -128,15 +118,16 @@ class Line:
         Raises:
             PlcTimeoutError: it is not for `reply_timeout_s`; nobody else of the bus waits longer.
         """
-        begins_s = max(time.monotonic(), self._active_s + self._gap_s)
-        while True:
-            punctual.wait_until(self._active_s + self._gap_s)
-            received = self.hear(0)
-            if not received:
-                return
+        silent_s = self.active_s + self._gap_s
+        begins_s = time.monotonic()
+        if begins_s < silent_s:
+            punctual.wait_until(silent_s)
+            begins_s = silent_s
+        while received := self.hear(0):
             self.stray += len(received)
-            if self._active_s > begins_s + self._late_s:
+            if self.active_s > begins_s + self._late_s:
                 raise self._babble()
+            punctual.wait_until(self.active_s + self._gap_s)
 
     def _babble(self) -> PlcTimeoutError:
         wrong = PlcTimeoutError(

@@ -13,7 +13,8 @@ Measured against faulty peers: reference page `plc`, section 5.
 
 import math
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edge import settings
 from edge.errors import PlcError, PlcTimeoutError
@@ -36,8 +37,7 @@ from edge.plc.transaction import (
 SETTLE_S = 0.02  # longest pause inside one reply (USB adapters)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):  # made in an eighth of the time of a frozen dataclass
     """A good reply. The PLC made it between `sent_s` and `made_s` (monotonic)."""
 
     values: tuple[int, ...]  # empty for a write
@@ -65,7 +65,7 @@ class Link:
     @property
     def is_open(self) -> bool:
         """Whether the port is held; a lost port closes itself."""
-        return self._line.is_open
+        return self._line.port.is_open
 
     @property
     def stray(self) -> int:
@@ -74,7 +74,7 @@ class Link:
 
     def open(self) -> None:
         """Take the port for this process alone and listen out what a former master asked."""
-        if self._line.is_open:
+        if self._line.port.is_open:
             return
         self._late.clear()
         self._owing.clear()
@@ -96,15 +96,16 @@ class Link:
             until_s: back by then (monotonic), with an answer or without: something else must go
                 out. What may still come is listened out before the next request that can wait.
         """
-        if at_once:
-            self.open()
-        else:
+        if (self._late or self._owing) and not at_once:
             self.sound(request, until_s)
-        owed = self._owing.get(request.unit)
+        elif not self._line.port.is_open:
+            self.open()
         said = self._ask(request, request, until_s)
-        if owed is not None and owed.function != request.function:
-            self._late.pop(request.unit, None)  # who answers this has dropped the other
-            self._owing.pop(request.unit, None)
+        if self._owing:
+            owed = self._owing.get(request.unit)
+            if owed is not None and owed.function != request.function:
+                self._late.pop(request.unit, None)  # who answers this has dropped the other
+                self._owing.pop(request.unit, None)
         if isinstance(said, Refused):
             why = refusal_of(self._bus, said.code)
             refused = PlcError(f"{self._named(request)}: the PLC refuses with {why}", refused=True)
@@ -145,17 +146,21 @@ class Link:
     def _ask(self, request: Request, meant: Request, until_s: float) -> Reading | Refused:
         """One request and its reply; `meant` is what a failure is said of."""
         frame = self._codec.encode(request)
+        sent_s, ends_s = self._line.say(frame)
+        # what the answer is to be needs no more than the time until it comes
         reader: Reader = self._codec.reader(request)
         if self._bus.echo:
             reader = EchoReader(frame, reader)
-        sent_s, ends_s = self._line.say(frame)
-        within_s = min(self._bus.reply_timeout_s, max(0.0, until_s - ends_s))
+        reply_s = self._codec.reply_size(request) * self._line.character_s
+        within_s = self._bus.reply_timeout_s
+        if ends_s + within_s > until_s:
+            within_s = max(0.0, until_s - ends_s)
         reply = self._await(reader, ends_s + within_s)
         self.foreign += reader.foreign
         self._skipped += reader.stray
         if isinstance(reply, Answer):
-            made_s = self._line.active_s - self._codec.reply_size(request) * self._line.character_s
-            return Reading(reply.values, sent_s, max(sent_s, made_s))
+            made_s = self._line.active_s - reply_s
+            return Reading(reply.values, sent_s, made_s if made_s > sent_s else sent_s)
         if isinstance(reply, Refused):
             return reply
         raise self._failure(meant, reply, reader, ends_s, within_s)
@@ -164,7 +169,7 @@ class Link:
         """What the reader makes of the line until the deadline; None: nothing came."""
         pause_s = math.inf  # while no reply is under way
         while (left_s := deadline_s - time.monotonic()) > 0:
-            received = self._line.hear(min(left_s, pause_s))
+            received = self._line.hear(left_s if left_s < pause_s else pause_s)
             if received:
                 reply = reader.feed(received)
                 if reply is not None:

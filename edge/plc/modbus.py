@@ -18,6 +18,8 @@ from edge.plc.transaction import (
     BITS,
     MAX_COUNT,
     READS,
+    REGISTER_READS,
+    WRITE_REGISTERS,
     WRITES,
     Answer,
     Broken,
@@ -37,13 +39,17 @@ _ONE_VALUE = (5, 6)
 
 _ASKED = struct.Struct(">BHH")  # function, address, count
 _REGISTERS = [struct.Struct(f">{count}H") for count in range(126)]
+_WRITES = [struct.Struct(f">BHHB{count}H") for count in range(124)]
 
 
 def encode_request(request: Request) -> bytes:
     """The master's PDU."""
-    pdu = _ASKED.pack(request.function, request.address, request.count)
-    if request.function in WRITES:
-        packed = _packed(request.function, request.values)
+    function, address, count = request.function, request.address, request.count
+    if function == WRITE_REGISTERS:
+        return _WRITES[count].pack(function, address, count, 2 * count, *request.values)
+    pdu = _ASKED.pack(function, address, count)
+    if function in WRITES:
+        packed = _packed(function, request.values)
         pdu += bytes((len(packed),)) + packed
     return pdu
 
@@ -58,7 +64,9 @@ def reply_size(request: Request) -> int:
     """Bytes of the PDU of a good reply."""
     if request.function in WRITES:
         return 5
-    return 2 + _packed_size(request.function, request.count)
+    if request.function in BITS:
+        return 2 + (request.count + 7) // 8
+    return 2 + 2 * request.count
 
 
 def meaning(request: Request, pdu: bytes) -> Reply:
@@ -68,7 +76,10 @@ def meaning(request: Request, pdu: bytes) -> Reply:
     17 to 24 bits from 0x0300 to 0x03FF has the form of its own reply: then too it is an echo.
     """
     function, count = request.function, request.count
-    if function in WRITES:
+    if function in REGISTER_READS:
+        if len(pdu) == 2 + 2 * count and pdu[0] == function and pdu[1] == 2 * count:
+            return Answer(_REGISTERS[count].unpack_from(pdu, 2))
+    elif function in WRITES:
         if pdu == _ASKED.pack(function, request.address, count):
             return Answer()
     else:

@@ -31,32 +31,6 @@ def silence_s(character_s: float) -> float:
     return max(0.00175, 3.5 * character_s)
 
 
-class Rtu:
-    """Modbus RTU as a master speaks it."""
-
-    pause_s = math.inf  # t1.5 inside a frame is given up: USB adapters pause for longer
-
-    def encode(self, request: Request) -> bytes:
-        """The request with its crc."""
-        return sealed(request.unit, modbus.encode_request(request))
-
-    def reader(self, request: Request) -> "RtuReader":
-        """For the reply to this request."""
-        return RtuReader(request)
-
-    def request_size(self, request: Request) -> int:
-        """Characters of the request."""
-        return 3 + modbus.request_size(request)
-
-    def reply_size(self, request: Request) -> int:
-        """Characters of a good reply."""
-        return 3 + modbus.reply_size(request)
-
-    def silence_s(self, character_s: float) -> float:
-        """t3.5."""
-        return silence_s(character_s)
-
-
 class RtuReader:
     """Finds the reply to one request in what the line says; the contract is `Reader`'s.
 
@@ -64,17 +38,22 @@ class RtuReader:
     request to this very unit ends the wait, for whose reply comes next nobody could tell.
     """
 
+    __slots__ = ("_buffer", "_request", "foreign")
+
+    stray = 0  # nothing stands between the frames
+
     def __init__(self, request: Request) -> None:
         self.foreign = 0
-        self.stray = 0
         self._request = request
-        self._reply_size = modbus.reply_size(request)
         self._buffer = b""
 
     def feed(self, received: bytes) -> Reply | None:
         """Take bytes from the line; None means more are needed."""
-        if not self._buffer and (reply := self._at_once(received)) is not None:
-            return reply
+        asked = self._request
+        if not self._buffer and crc16(received) == 0 and received[0] == asked.unit:
+            reply = modbus.meaning(asked, received[1:-2])
+            if isinstance(reply, Answer):
+                return reply  # whole and alone, as it nearly always comes
         self._buffer += received
         while len(self._buffer) >= 3:
             frame = self._frame()
@@ -91,21 +70,14 @@ class RtuReader:
         """No more bytes will be waited for."""
         return Broken("short") if self._buffer else None
 
-    def _at_once(self, received: bytes) -> Answer | None:
-        """The good answer, whole and alone, as it nearly always comes; None for anything else."""
-        asked = self._request
-        if len(received) != 3 + self._reply_size or received[0] != asked.unit:
-            return None
-        reply = modbus.meaning(asked, received[1:-2]) if intact(received) else None
-        return reply if isinstance(reply, Answer) else None
-
     def _frame(self) -> bytes | Broken | None:
         """The intact frame that the buffer begins with; None while there may still be one."""
         heard = self._buffer
         mine = heard[0] == self._request.unit
         reply = modbus.size_of_reply(heard[1:3])
         request = modbus.size_of_request(heard[1:])
-        asked = mine and heard[1] == self._request.function and reply == self._reply_size
+        due = modbus.reply_size(self._request)
+        asked = mine and heard[1] == self._request.function and reply == due
         if asked and heard[1] in READS:
             request = None  # eight bytes of a longer reply may pass for a request by chance
         sizes = [3 + size for size in (reply, request) if size is not None]
@@ -124,6 +96,37 @@ class RtuReader:
         reply = modbus.meaning(self._request, pdu)
         self.foreign += reply == Broken("foreign")
         return reply
+
+
+class Rtu:
+    """Modbus RTU as a master speaks it."""
+
+    pause_s = math.inf  # t1.5 inside a frame is given up: USB adapters pause for longer
+    reader = RtuReader  # for the reply to a request
+
+    def __init__(self) -> None:
+        self._reads: dict[Request, bytes] = {}  # the same few are polled for ever
+
+    def encode(self, request: Request) -> bytes:
+        """The request with its crc."""
+        if request.function not in READS:
+            return sealed(request.unit, modbus.encode_request(request))
+        frame = self._reads.get(request)
+        if frame is None:
+            frame = self._reads[request] = sealed(request.unit, modbus.encode_request(request))
+        return frame
+
+    def request_size(self, request: Request) -> int:
+        """Characters of the request."""
+        return 3 + modbus.request_size(request)
+
+    def reply_size(self, request: Request) -> int:
+        """Characters of a good reply."""
+        return 3 + modbus.reply_size(request)
+
+    def silence_s(self, character_s: float) -> float:
+        """t3.5."""
+        return silence_s(character_s)
 
 
 class RtuSlaveCodec:

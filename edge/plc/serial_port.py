@@ -21,7 +21,7 @@ from edge.plc.lockfile import LockFile
 from edge.plc.system import System
 from edge.plc.usb import find
 
-READ_SIZE = 512
+READ_SIZE = 256  # the longest frame of Modbus RTU; above 479 Python has to call malloc
 
 
 def device_of(bus: settings.Bus, system: System) -> Path:
@@ -50,15 +50,11 @@ class SerialPort:
     def __init__(self, bus: settings.Bus, system: System) -> None:
         self._bus = bus
         self._system = system
+        self.is_open = False  # whether the port is held
         self._port: serial.Serial | None = None
         self._lock: LockFile | None = None
         self._descriptor = -1  # of the port that is held
         self._poll = select.poll()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the port is held."""
-        return self._port is not None
 
     def open(self) -> None:
         """Take the port for this process alone; what came before is dropped."""
@@ -86,6 +82,7 @@ class SerialPort:
         self._descriptor = self._port.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
+        self.is_open = True
 
     def _opened(self, device: Path) -> serial.Serial:
         """With the line's settings. A pty has neither parity nor seven bits, and refuses them."""
@@ -118,7 +115,7 @@ class SerialPort:
 
     def close(self) -> None:
         """Give the port back. Safe to call twice, and on a port that is gone."""
-        port, self._port, self._descriptor = self._port, None, -1
+        port, self._port, self._descriptor, self.is_open = self._port, None, -1, False
         if port is not None:
             with contextlib.suppress(OSError, termios.error):
                 fcntl.ioctl(port.fileno(), termios.TIOCNXCL)
@@ -130,7 +127,7 @@ class SerialPort:
 
     def hear(self, within_s: float) -> bytes:
         """What the line says within the time; empty if nothing."""
-        if self._port is None:
+        if not self.is_open:
             raise self._said("is closed")
         try:
             if not self._poll.poll(within_s * 1000):
@@ -146,7 +143,7 @@ class SerialPort:
 
     def say(self, frame: bytes) -> None:
         """Hand the whole frame to the driver."""
-        if self._port is None:
+        if not self.is_open:
             raise self._said("is closed")
         try:
             written = os.write(self._descriptor, frame)
