@@ -60,13 +60,13 @@ class Alarm:
 class Duty:
     """One thing to do in every round, at its time; `codes` are those of its alarms.
 
-    `clock`: how the hub's clock may stand for it.
+    `clocks`: how the hub's clock may stand for it.
     """
 
     name: str
     work: Callable[[datetime], Iterable[Alarm]]
     codes: tuple[str, ...] = ()
-    clock: tuple[clock.State, ...] = ("believed", "ahead", "behind")
+    clocks: tuple[clock.State, ...] = ("believed", "ahead", "behind")
 
 
 class Duties:
@@ -82,10 +82,10 @@ class Duties:
         self._purge = Purge(settings)
         self._failed: dict[str, str] = {}  # duty: why its last round broke off
         self._duties = (
-            Duty("partitions", self._ahead, clock=("believed", "ahead")),
+            Duty("partitions", self._ahead, clocks=("believed", "ahead")),
             Duty("refused messages", self._trimmed),
             Duty("archive", self._archived, ("archive_failed",), ("believed",)),
-            Duty("purge", self._purged, clock=("believed",)),
+            Duty("purge", self._purged, clocks=("believed",)),
             Duty("laws", self._laws, ("residue", "gate_mismatch")),
             Duty("nodes", self._silent, ("node_offline",)),
             Duty("losses", self._losses, ("rows_lost", "stream_forked", "quarantine")),
@@ -111,7 +111,7 @@ class Duties:
             alarms.append(Alarm("", "", "", "", "hub_clock_wrong", time.told))
         unknown: set[str] = set()  # codes of which nobody knows now whether they stand
         for duty in self._duties:
-            if time.state not in duty.clock:
+            if time.state not in duty.clocks:
                 unknown.update(duty.codes)
                 continue
             try:
