@@ -249,7 +249,7 @@ def orders(module: Module, *, ok: bool) -> Callable[[bytes], bool]:
 def test_a_damaged_frame_costs_neither_a_pulse_nor_the_line(
     module: Module, ok: bool, answers: bool
 ) -> None:
-    with Inspecting(module, ok_width_ms=400, watchdog_ms=2000) as line:
+    with Inspecting(module, ok_width_ms=1000, watchdog_ms=4000) as line:
         line.until(lambda: module.on(LIVE))
         module.damage(orders(module, ok=ok), answers=answers)
         a_part(line, module)
