@@ -18,6 +18,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from hub import registry
+from hub.store import session
 from hub.store.embedded import EmbeddedServer
 from hub.store.migrate import migrate
 
@@ -93,6 +95,14 @@ def database(postgres: EmbeddedServer | NamedServer) -> Iterator[str]:
     """The dsn of a new database with the hub's schema and no rows."""
     with made(postgres, template="quanjian") as dsn:
         yield dsn
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[session.Connection]:
+    """A connection to a hub with one node."""
+    registry.add(database, "jinan", "line-1", "node-1")
+    with session.connect(database, "test") as opened:
+        yield opened
 
 
 @pytest.fixture

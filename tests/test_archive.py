@@ -5,7 +5,6 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import psycopg
 import pytest
 
 from edge.mqtt.message import AnyRow, Batch
-from hub import registry
 from hub.duties import Duties
 from hub.errors import ArchiveError, HoldError, StatementError
 from hub.intake import Place
@@ -27,13 +25,6 @@ from tests.paper_ledger import PaperLedger
 PLACE = Place("jinan", "line-1", "node-1")
 NOW = datetime.now(timezone.utc)
 LATER = NOW + timedelta(days=1200)
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[session.Connection]:
-    registry.add(database, "jinan", "line-1", "node-1")
-    with session.connect(database, "test") as opened:
-        yield opened
 
 
 @pytest.fixture

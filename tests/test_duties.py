@@ -1,7 +1,6 @@
 """Duties: one leads; partitions come before their day; every kind of loss becomes an alarm."""
 
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,7 +10,6 @@ from psycopg.rows import dict_row
 
 from edge.mqtt.message import Birth, CounterRow, State
 from edge.terms import Code
-from hub import registry
 from hub.chains import Chains
 from hub.duties import Alarm, Duties
 from hub.intake import Place
@@ -33,14 +31,6 @@ def settings_of(dsn: str, check_rows: int = 2000) -> Settings:
         web=Web(pictures_dir="pictures"),
         duties=DutiesSettings(check_rows=check_rows),
     )
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[session.Connection]:
-    """A connection to a hub with one node."""
-    registry.add(database, "jinan", "line-1", "node-1")
-    with session.connect(database, "test") as opened:
-        yield opened
 
 
 @pytest.fixture

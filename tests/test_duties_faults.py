@@ -1,6 +1,5 @@
 """One duty that breaks off: the others go on, and nobody takes its silence for good news."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import psycopg
 import pytest
 
 from edge.mqtt.message import State
-from hub import registry
 from hub.chains import Chains
 from hub.duties import Duties
 from hub.errors import StoreError
@@ -20,13 +18,6 @@ from tests.loopback_peer import wait_for
 from tests.paper_ledger import PaperLedger
 from tests.test_archive import written_long_ago
 from tests.test_duties import PLACE, asked, codes, settings_of
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[session.Connection]:
-    registry.add(database, "jinan", "line-1", "node-1")
-    with session.connect(database, "test") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """A hub whose clock is wrong takes nothing out of its day, and deletes nothing."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from edge.mqtt.message import Birth
-from hub import registry
 from hub.duties import Duties
 from hub.errors import StatementError, StoreError
 from hub.intake import Place
@@ -22,13 +20,6 @@ PLACE = Place("jinan", "line-1", "node-1")
 NOW = datetime.now(timezone.utc)
 OF_1970 = datetime(1970, 1, 1, tzinfo=timezone.utc)
 FLOOR = NOW - timedelta(days=300)
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[session.Connection]:
-    registry.add(database, "jinan", "line-1", "node-1")
-    with session.connect(database, "test") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Weeks of rows on plain PostgreSQL: made before they come, rows that came earlier move along."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from typing import Any
 
 import pytest
 
-from hub import registry
 from hub.errors import StatementError, StoreError
 from hub.intake import Place
 from hub.store import rows, session
@@ -19,13 +17,6 @@ from tests.paper_ledger import PaperLedger
 PLACE = Place("jinan", "line-1", "node-1")
 
 pytestmark = pytest.mark.usefixtures("plain")
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[session.Connection]:
-    registry.add(database, "jinan", "line-1", "node-1")
-    with session.connect(database, "test") as opened:
-        yield opened
 
 
 def asked(dsn: str, statement: str) -> list[dict[str, Any]]:
