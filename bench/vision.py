@@ -2,11 +2,11 @@
 
 One trained model (models/base/base.pt, exported at 640 and at 320), frames of 1920 x 1080 and
 640 x 640 px full of simulated plates, one frame at a time. Every peer is a process in an
-environment of its own; the parent lets them take turns in blocks of 10 frames, so that only ratios
-count. A bar is the median over the turns of one's block by the other's beside it, not the ratio of
-two medians over a whole run: a shared machine changes its speed from second to second,
-and neighbouring blocks share it. "Around the model" is the same work with the model's answer taken
-from memory.
+environment of its own; the parent lets them take turns in blocks of 10 frames (50 where parts per
+second are asked for), so that only ratios count. A bar is the median over the turns of one's block
+by the other's beside it, not the ratio of two medians over a whole run: a shared machine changes
+its speed from second to second, and neighbouring blocks share it. "Around the model" is the same
+work with the model's answer taken from memory.
 
 The floor is `session.run` alone with the file that everybody runs, as ultralytics exports it. Ours
 runs what `quanjian-models import` makes of it, which gives the same answers in less time; the
@@ -54,6 +54,10 @@ HERE = Path(sys.executable)
 FULL_HD, SQUARE = (1080, 1920), (640, 640)
 CELLS = ((640, FULL_HD, 960), (640, SQUARE, 320), (320, FULL_HD, 960), (320, SQUARE, 640))
 """Side of the model's input, frame (height, width), side of a plate's picture in the frame."""
+
+LOOP = 50
+"""Frames a turn where parts per second are asked for: at the end of each one worker of two is done
+up to a frame before the other, which a line that runs on does not know."""
 
 FIRST_SEED = 7_000_000
 CANDIDATES = 120
@@ -104,11 +108,13 @@ class Bench:
         }
         return Asked(name, "models.train_ultralytics", self.asked.trainer_python, job)
 
-    def compare(self, asked: Sequence[Asked], seen: Sequence[Shot], key: str) -> dict[str, Answers]:
+    def compare(
+        self, asked: Sequence[Asked], seen: Sequence[Shot], key: str, block: int = BLOCK
+    ) -> dict[str, Answers]:
         """Let peers take turns; their answers by name, their figures under `key`."""
         sys.stderr.write(f"{key} ...\n")
         with together(asked, self.folder) as peers:
-            take_turns(peers, seen, self.frames)
+            take_turns(peers, seen, self.frames, block)
             self.figures[key] = {peer.name: peer.answers.figures() for peer in peers}
             self.figures.setdefault("peers", {}).update({p.name: p.ready for p in peers})
             return {peer.name: peer.answers for peer in peers}
@@ -219,7 +225,7 @@ def throughput(bench: Bench) -> None:
         bench.ours("as tuned", Path(tuned["model"]), **tuned["runtime"]),
         bench.ultralytics("ultralytics", 640),
     ]
-    got = bench.compare(peers, seen, "throughput, 640x640 at 640")
+    got = bench.compare(peers, seen, "throughput, 640x640 at 640", LOOP)
     bench.figures["two workers, 640x640 at 640"] = round(_gain(got), 3)
     bench.figures["tuned"] = {
         "model": Path(tuned["model"]).name,
@@ -236,7 +242,7 @@ def _workers(bench: Bench, side: int, size: tuple[int, int], tile_px: int) -> No
     seen = shots(bench.folder, size, tile_px, 20, FIRST_SEED)
     cell = f"{size[1]}x{size[0]} at {side}"
     peers = _one_and_two(bench, bench.artefacts.folded[side])
-    got = bench.compare(peers, seen, f"throughput, {cell}")
+    got = bench.compare(peers, seen, f"throughput, {cell}", LOOP)
     name = f"{cell}: two workers: parts/s of one session with two threads"
     bench.bars.append(at_least(name, _gain(got), 1.2))
 

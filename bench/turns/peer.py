@@ -168,23 +168,26 @@ def together(asked: Sequence[Asked], folder: Path) -> Iterator[list[Peer]]:
         yield running
 
 
-def take_turns(peers: Sequence[Peer], shots: Sequence[Shot], frames: int) -> None:
-    """Blocks of 10 frames in turn until each peer has seen `frames`; two blocks each to warm up.
+def take_turns(
+    peers: Sequence[Peer], shots: Sequence[Shot], frames: int, block: int = BLOCK
+) -> None:
+    """Blocks of frames in turn until each peer has seen `frames`; two blocks each to warm up.
 
     The order is turned by one each round, so that nobody always follows the same neighbour.
+    `times` wants the usual block.
     """
     paths = [shot.path for shot in shots]
     for peer in peers:
         for _ in range(2):
-            peer.block(_picked(paths, 0))
-    for turn in range(-(-frames // BLOCK)):
+            peer.block(_picked(paths, 0, BLOCK))
+    for turn in range(-(-frames // block)):
         first = turn % len(peers)
         for peer in [*peers[first:], *peers[:first]]:
-            answer = peer.block(_picked(paths, turn * BLOCK))
+            answer = peer.block(_picked(paths, turn * block, block))
             peer.answers.ms += answer.ms
             peer.answers.cpu_s += answer.cpu_s
             peer.answers.boxes += answer.boxes
 
 
-def _picked(paths: Sequence[Path], start: int) -> list[Path]:
-    return [paths[(start + number) % len(paths)] for number in range(BLOCK)]
+def _picked(paths: Sequence[Path], start: int, count: int) -> list[Path]:
+    return [paths[(start + number) % len(paths)] for number in range(count)]
