@@ -17,6 +17,7 @@ import pytest
 from hub.errors import ServerError
 from hub.store import install
 from hub.store.embedded import EmbeddedServer
+from tests.descriptors import copies_of
 
 SUPERVISOR = """
 import pathlib, sys, time
@@ -153,6 +154,14 @@ def test_two_supervisors_never_run_one_cluster(folder: Path) -> None:
         with pytest.raises(ServerError, match="in use by another running hub"):
             EmbeddedServer(folder).start()
         write(first, 1)
+
+
+def test_a_child_that_another_thread_was_starting_keeps_no_lock(folder: Path) -> None:
+    with EmbeddedServer(folder) as server:
+        [copy] = copies_of(server.home / "lock")
+    with EmbeddedServer(folder) as server:
+        write(server, 1)
+    os.close(copy)
 
 
 def test_a_half_made_cluster_is_made_again(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The ledger on disk: whatever happens, every part is there once, in order, and chained."""
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from edge.mqtt.message import (
 )
 from edge.outbox import Outbox
 from edge.terms import Code
+from tests.descriptors import copies_of
 from tests.ledger_rows import (
     BOOT,
     STATION,
@@ -224,6 +226,15 @@ def test_the_hash_of_a_row_is_known_while_it_is_here_and_of_the_last_that_went(
 def test_a_second_process_is_refused_with_a_sentence(ledger: Outbox, tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="another process has this ledger open"):
         Outbox(tmp_path / "ledger.db")
+
+
+def test_a_child_that_another_thread_was_starting_keeps_no_lock(
+    ledger: Outbox, tmp_path: Path
+) -> None:
+    [copy] = copies_of(tmp_path / "ledger.db.lock")
+    ledger.close()
+    Outbox(tmp_path / "ledger.db").close()
+    os.close(copy)
 
 
 def test_a_file_that_is_no_ledger_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class Lock:
     def release(self) -> None:
         """Let go; safe to call twice."""
         if self._descriptor is not None:
+            # closing is not enough: a child that another thread starts just now has a copy
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 

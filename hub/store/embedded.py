@@ -121,6 +121,8 @@ class EmbeddedServer:
             shutil.rmtree(self._sockets, ignore_errors=True)
         self._sockets = None
         if self._lock is not None:
+            # closing is not enough: a child that another thread starts just now has a copy
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._lock.close()
             self._lock = None
 
