@@ -37,6 +37,7 @@ NEAR_MS = 24 * 3_600_000
 """A node's clock is believed this far ahead of ours, and an unset one this far before the first
 word of its ledger."""
 _MOST_PARTS = 2**32  # numbers are a PLC's u32
+_UNDEFINED, _UNDECIDED = Code.UNDEFINED, Code.UNDECIDED
 _LONGEST_MS = 2**31
 _LOOKED_AT = 16  # rows; among so many is one of every station, as they take turns
 _reader = RowReader()
@@ -297,9 +298,9 @@ def unfit(row: AnyRow, raw: bytes) -> str | None:
 
 def _unfit_part(row: PartRow) -> str | None:
     code = row.code
-    if code is Code.UNDEFINED:
+    if code is _UNDEFINED:
         return "code: got 0, expected a settled verdict"
-    if (code is Code.UNDECIDED) != (row.reason is not None):
+    if (code is _UNDECIDED) != (row.reason is not None):
         return f"reason: {row.reason} does not go with code {int(code)}"
     if (row.latency_ms or 0) >= _LONGEST_MS or (row.inspect_ms or 0) >= _LONGEST_MS:
         return "latency_ms, inspect_ms: expected less than 2**31 ms"

@@ -28,15 +28,17 @@ from hub.intake import Bad, Good
 from hub.moments import moment
 
 _MINUTE_MS = 60_000
+_OK, _NG = Code.OK, Code.NG  # a member of an enum is found anew each time it is named
+_AUTO, _SAMPLE, _UNACTED = Mode.AUTO, Mode.SAMPLE, (Mode.MONITOR, Mode.BYPASS)
 
 
 def _let_pass(row: PartRow) -> bool:
     """True if the PLC lets this part pass: it acts on no verdict in monitor and bypass, and never
     lets a golden sample through.
     """
-    if row.mode in (Mode.MONITOR, Mode.BYPASS):
-        return True
-    return row.mode is Mode.AUTO and row.code is Code.OK
+    if row.mode is _AUTO:
+        return row.code is _OK
+    return row.mode in _UNACTED
 
 
 @dataclass(slots=True)
@@ -105,9 +107,9 @@ class Law:
         """Count one part; returns 0 if its number is not of this epoch."""
         if self.base is not None and row.number <= self.base:
             return 0
-        if row.code is Code.OK:
+        if row.code is _OK:
             self.ok += 1
-        elif row.code is Code.NG:
+        elif row.code is _NG:
             self.ng += 1
         else:
             self.undecided += 1
@@ -331,10 +333,10 @@ class Tally:
                 self._picture(view.picture, "picture", taken)
             if view.thumbnail is not None:
                 self._picture(view.thumbnail, "thumbnail", taken)
-        if row.mode is Mode.SAMPLE:  # a golden sample is in the law and in no KPI
+        if row.mode is _SAMPLE:  # a golden sample is in the law and in no KPI
             count.samples += 1
             return
-        if row.code is Code.OK:
+        if row.code is _OK:
             count.ok += 1
         else:
             self._not_ok(row, count)
@@ -349,7 +351,7 @@ class Tally:
         """Where a part counts."""
         self.stations.add(row.station)
         law = self._law(row.station, row.epoch)
-        if row.mode is Mode.SAMPLE:
+        if row.mode is _SAMPLE:
             return law, self._plain(row.station)
         return law, self._count(self._key(row))
 
@@ -358,7 +360,7 @@ class Tally:
 
     def _not_ok(self, row: PartRow, count: MinuteCount) -> None:
         self.not_ok += 1
-        if row.code is Code.NG:
+        if row.code is _NG:
             count.ng += 1
             self._cause(self._key(row), "defect", row.defect or "", 1)
         else:

@@ -54,7 +54,7 @@ LineWord = Literal[
 """States of a line in the order of their PackML numbers, 0 to 17 (ANSI/ISA-TR88.00.02)."""
 
 
-class Wire(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Wire(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Anything on the wire: unknown fields are refused."""
 
 

@@ -36,6 +36,8 @@ _measured = struct.Struct(">iiiqiq").pack
 _length = struct.Struct(">i").pack
 _int4 = struct.Struct(">ii").pack
 _int8 = struct.Struct(">iq").pack
+_json_head = struct.Struct(">ib").pack  # its length, its version
+_HASH_HEAD = _length(64)
 _json = msgspec.json.encode
 
 
@@ -75,28 +77,27 @@ class PartPacker:
         else:
             measured = _measured(4, score, 8, inspect_ms, 8, latency_ms)
         like = (
-            *(row.station, row.reason, row.computed_reason, row.defect, row.mode, row.recipe),
-            *(row.model, row.trust, row.product, row.batch),
-        )
+            row.station, row.reason, row.computed_reason, row.defect, row.mode, row.recipe,
+            row.model, row.trust, row.product, row.batch,
+        )  # fmt: skip
         if like != self._like:
             self._like, self._same = like, _like(row)
-        views, raw = _json(row.views), good.raw
-        at_ms = good.at_ms
+        views, raw, at_ms = _json(row.views), good.raw, good.at_ms
+        time_us = (at_ms - _EPOCH_MS) * 1000
+        numbers = _numbers(
+            8, good.seq, 8, time_us, 8, row.epoch, 8, row.number, 2, row.code, 2, row.computed
+        )
         return b"".join(
             (
                 self._head,
-                _numbers(
-                    *(8, good.seq, 8, (at_ms - _EPOCH_MS) * 1000, 8, row.epoch, 8, row.number),
-                    *(2, row.code, 2, row.computed),
-                ),
+                numbers,
                 measured,
                 self._same,
                 _NULL if row.serial is None else _text(row.serial),
                 _NULL if at_ms == row.at_ms else _int8(8, _time_us(row.at_ms)),
-                _length(len(views) + 1),
-                b"\1",
+                _json_head(len(views) + 1, 1),
                 views,
-                _length(64),
+                _HASH_HEAD,
                 good.hash.encode(),
                 _length(len(raw)),
                 raw,

@@ -38,19 +38,27 @@ class Work:
     def packed(self) -> Iterator[bytes]:
         """The part rows, each as it is read and counted; the others for their own tables aside."""
         packer, tally, later = PartPacker(self.place, self.stream), self.tally, self.later
+        asked: tuple[str, int] | None = None  # where the last part counted: most count there
         for row in self.intake.reading():
+            if type(row) is Bad:
+                self.bad.append(copied.of_bad(self.place, self.stream, row))
+            elif isinstance(part := row.row, PartRow):
+                self.parts += 1
+                where = (part.station, part.epoch)
+                if where == asked or self.laws.has_asked(row):
+                    asked = where
+                    tally.add(row)
+                else:
+                    later.append(row)
+                yield packer.pack(row, part)
+                continue
+            else:
+                self.others.append(copied.of_other(self.place, self.stream, row, part))
             asks = type(row) is Good and isinstance(row.row, TagRow)
             if asks or not self.laws.has_asked(row):
                 later.append(row)
             else:
                 tally.add(row)
-            if type(row) is Bad:
-                self.bad.append(copied.of_bad(self.place, self.stream, row))
-            elif isinstance(row.row, PartRow):
-                self.parts += 1
-                yield packer.pack(row, row.row)
-            else:
-                self.others.append(copied.of_other(self.place, self.stream, row, row.row))
 
     @property
     def stored(self) -> int:
