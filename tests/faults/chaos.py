@@ -79,7 +79,7 @@ class Outcome:
     found: list[str]
     kills: int
     at_points: int
-    story: list[str] = field(repr=False)
+    story: str = field(repr=False)
 
 
 @dataclass
@@ -201,4 +201,4 @@ def chaos(seed: int, seconds: float, folder: Path) -> Outcome:
         told = Chaos(plant, server, random.Random(seed))
         with Echo(plant.broker.port, seed=seed):
             told.run(seconds)
-        return Outcome(ended(plant), plant.kills, told.at_points, plant.story)
+        return Outcome(ended(plant), plant.kills, told.at_points, plant.told())

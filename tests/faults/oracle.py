@@ -4,7 +4,9 @@ Read from the database and the PLC alone, by statements and sums of its own: not
 code under test whether it did well, save the alarms that `duties` shows.
 """
 
+import contextlib
 import itertools
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,11 +92,15 @@ def settled(dsn: str, plc: PlayedPlc) -> bool:
         plc.start_number,
     )
     return any(
-        law["counter"] is not None
-        and law["counter"] % WRAP == plc.counter % WRAP
-        and not law["open"]
+        (last := _last(law)) is not None and last % WRAP == plc.counter % WRAP and not law["open"]
         for law in found
     )
+
+
+def rows_at_hub(dsn: str) -> int:
+    """Rows of every ledger that the hub has committed."""
+    [row] = asked(dsn, "SELECT coalesce(sum(next - 1), 0)::bigint AS n FROM cursor")
+    return int(row["n"])
 
 
 def checked(dsn: str) -> bool:
@@ -118,15 +124,24 @@ def findings(truth: Truth, plc: PlayedPlc) -> list[str]:
     ]
 
 
+def _last(law: dict[str, Any]) -> int | None:
+    """The last count of an epoch that was read; None before the row that opens it is there.
+
+    Its opening is the first reading: where no part comes after it, no sample follows.
+    """
+    last: int | None = law["base"] if law["counter"] is None else law["counter"]
+    return last
+
+
 def _law(law: dict[str, Any]) -> list[str]:
     name = f"epoch {law['epoch']}"
-    if law["counter"] is None or law["base"] is None:
-        return [f"{name}: never sampled"]
+    last = _last(law)
+    if last is None or law["base"] is None:
+        return [f"{name}: never opened"]
     words = ("ok", "ng", "undecided", "missed", "bypassed", "quarantined")
-    triggers, rows = law["counter"] - law["base"], sum(law[word] for word in words)
-    residue = triggers - law["settled"] - law["open"]
+    triggers, rows = last - law["base"], sum(law[word] for word in words)
     told = []
-    if residue:
+    if law["counter"] is not None and (residue := triggers - law["settled"] - law["open"]):
         told.append(f"{name}: residue {residue} at the last sample")
     if law["open"] or rows != triggers:
         told.append(f"{name}: {triggers} triggers, {rows} rows, {law['open']} open at the end")
@@ -143,10 +158,11 @@ def _numbers(truth: Truth) -> list[str]:
         numbers.extend(range(gone["first"], gone["last"] + 1))
     told = []
     for law in truth.laws:
-        if law["base"] is None or law["counter"] is None:
+        last = _last(law)
+        if law["base"] is None or last is None:
             continue
         numbers = sorted(found.get((law["stream"], law["epoch"]), []))
-        wanted = range(law["base"] + 1, law["counter"] + 1)
+        wanted = range(law["base"] + 1, last + 1)
         if numbers != list(wanted):
             twice = len(numbers) - len(set(numbers))
             lost = len(set(wanted) - set(numbers))
@@ -163,7 +179,7 @@ def _runs(truth: Truth, plc: PlayedPlc) -> list[str]:
         if len(laws) > 1:
             told.append(f"the PLC's run {start} was split into {len(laws)} epochs")
         for law in laws:
-            ahead = (law["counter"] or 0) % WRAP - end % WRAP
+            ahead = (_last(law) or 0) % WRAP - end % WRAP
             if ahead > 0 or (ahead and start == plc.start_number):
                 told.append(f"the PLC's run {start} ended {-ahead} parts after the last sample")
     if not any(law["plc_start"] == plc.start_number for law in truth.laws):
@@ -221,13 +237,26 @@ def _sums(truth: Truth) -> list[str]:
         "ng": codes.count(Code.NG),
         "undecided": codes.count(Code.UNDECIDED),
         "missed": sum(r["last"] - r["first"] + 1 for r in truth.ranges if r["kind"] == "missed"),
-        "triggers": sum((law["counter"] or 0) - (law["base"] or 0) for law in truth.laws),
+        "triggers": sum((_last(law) or 0) - (law["base"] or 0) for law in truth.laws),
     }
     return [
         f"the minutes count {truth.minutes[word]} {word}, the rows {count}"
         for word, count in wanted.items()
         if truth.minutes[word] != count
     ]
+
+
+def given_away(dsn: str, ledger: Path) -> list[str]:
+    """At any moment: what the node has deleted, the hub has committed. `ledger`: of one stream."""
+    with contextlib.closing(
+        sqlite3.connect(f"file:{ledger / 'ledger.db'}?mode=ro", uri=True)
+    ) as db:
+        stream, first = db.execute("SELECT stream, first FROM ledger").fetchone()
+    found = asked(dsn, "SELECT next FROM cursor WHERE stream = %s", stream)  # read after the node
+    following = found[0]["next"] if found else 1
+    if first <= following:
+        return []
+    return [f"the node deleted its rows below {first}, the hub has those below {following}"]
 
 
 def left_at_the_node(ledger: Path) -> list[str]:

@@ -142,6 +142,13 @@ class Plant:
         """What the program wrote, over all its runs."""
         return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
+    def told(self) -> str:
+        """The run's story and the last lines of each log; its folder is not kept."""
+        lines = list(self.story)
+        for name in PROGRAMS:
+            lines += [f"{name}: {line}" for line in self.log(name).splitlines()[-30:]]
+        return "\n".join(lines)
+
     def tell(self, what: str) -> None:
         """A line of the run's story."""
         self.story.append(f"{time.monotonic() - self.began_s:6.2f} s  {what}")

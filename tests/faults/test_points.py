@@ -44,14 +44,14 @@ def test_a_program_that_dies_at_a_named_point_starts_again(
     plant.kill(running)
     seldom = name.split(".")[-1] in SELDOM
     plant.start(running, Point(when, name, 1 if seldom else 2))
-    for _ in range(12):
-        if reached(lambda: not plant.runs(running), 5.0):
-            break
+    for _ in range(20):
         if name.endswith("_epoch_opened"):
             plant.plc.restart(65_500)
-        else:  # a birth, which one of both workers gets
+        elif name.endswith("born"):  # which one of both workers gets
             plant.kill("node")
             plant.start("node")
+        if reached(lambda: not plant.runs(running), 3.0):
+            break
     assert not plant.runs(running), f"{running} was to die {when} {name}"
     assert plant.code(running) == DIED
     plant.start(running)
