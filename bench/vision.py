@@ -39,7 +39,16 @@ from bench.turns import openvino_python
 from bench.turns import stream_age as rtsp
 from bench.turns.artefacts import Artefacts, make
 from bench.turns.frames import Shot, shots
-from bench.turns.peer import BLOCK, Answers, Asked, PeerError, take_turns, times, together
+from bench.turns.peer import (
+    BLOCK,
+    Answers,
+    Asked,
+    PeerError,
+    parts_per_s,
+    take_turns,
+    times,
+    together,
+)
 from edge.errors import EdgeError
 from edge.terms import Detection
 from edge.vision.plates import CLASSES
@@ -70,6 +79,7 @@ class Bench:
     def __init__(self, asked: argparse.Namespace, folder: Path, artefacts: Artefacts) -> None:
         self.asked, self.folder, self.artefacts = asked, folder, artefacts
         self.frames = asked.frames
+        self.turns = max(2, 2 * asked.frames // LOOP)
         self.bars: list[Bar] = []
         self.figures: dict[str, Any] = {}
 
@@ -109,12 +119,23 @@ class Bench:
         return Asked(name, "models.train_ultralytics", self.asked.trainer_python, job)
 
     def compare(
-        self, asked: Sequence[Asked], seen: Sequence[Shot], key: str, block: int = BLOCK
+        self,
+        asked: Sequence[Asked],
+        seen: Sequence[Shot],
+        key: str,
+        turns: int | None = None,
     ) -> dict[str, Answers]:
-        """Let peers take turns; their answers by name, their figures under `key`."""
+        """Let peers take turns; their answers by name, their figures under `key`.
+
+        Args:
+            turns: how many of LOOP frames; None = of BLOCK frames, as many as were asked for.
+        """
         sys.stderr.write(f"{key} ...\n")
         with together(asked, self.folder) as peers:
-            take_turns(peers, seen, self.frames, block)
+            if turns is None:
+                take_turns(peers, seen, self.frames)
+            else:
+                take_turns(peers, seen, turns * LOOP, LOOP)
             self.figures[key] = {peer.name: peer.answers.figures() for peer in peers}
             self.figures.setdefault("peers", {}).update({p.name: p.ready for p in peers})
             return {peer.name: peer.answers for peer in peers}
@@ -225,14 +246,14 @@ def throughput(bench: Bench) -> None:
         bench.ours("as tuned", Path(tuned["model"]), **tuned["runtime"]),
         bench.ultralytics("ultralytics", 640),
     ]
-    got = bench.compare(peers, seen, "throughput, 640x640 at 640", LOOP)
+    got = bench.compare(peers, seen, "throughput, 640x640 at 640", bench.turns // 2)
     bench.figures["two workers, 640x640 at 640"] = round(_gain(got), 3)
     bench.figures["tuned"] = {
         "model": Path(tuned["model"]).name,
         "runtime": tuned["runtime"],
         "runs_on": tuned["runs_on"],
     }
-    gain = _mean(got["ultralytics"]) / _mean(got["as tuned"])
+    gain = parts_per_s(got["as tuned"], got["ultralytics"], LOOP)
     bench.bars.append(at_least("as tuned: parts/s of an ultralytics predict loop", gain, 1.7))
     lost = abs(_ap50(got["as tuned"], seen) - _ap50(got["ultralytics"], seen))
     bench.bars.append(at_most("as tuned: AP50 difference to ultralytics", lost, 0.01))
@@ -242,7 +263,7 @@ def _workers(bench: Bench, side: int, size: tuple[int, int], tile_px: int) -> No
     seen = shots(bench.folder, size, tile_px, 20, FIRST_SEED)
     cell = f"{size[1]}x{size[0]} at {side}"
     peers = _one_and_two(bench, bench.artefacts.folded[side])
-    got = bench.compare(peers, seen, f"throughput, {cell}", LOOP)
+    got = bench.compare(peers, seen, f"throughput, {cell}", bench.turns)
     name = f"{cell}: two workers: parts/s of one session with two threads"
     bench.bars.append(at_least(name, _gain(got), 1.2))
 
@@ -255,12 +276,8 @@ def _one_and_two(bench: Bench, model: Path) -> list[Asked]:
 
 
 def _gain(got: dict[str, Answers]) -> float:
-    return _mean(got["one session, two threads"]) / _mean(got["two workers on one session"])
-
-
-def _mean(answers: Answers) -> float:
-    """Of a loop it is the mean that gives the parts per second."""
-    return sum(answers.ms) / len(answers.ms)
+    one, two = got["one session, two threads"], got["two workers on one session"]
+    return parts_per_s(two, one, LOOP)
 
 
 def neighbour(bench: Bench) -> None:

@@ -86,6 +86,18 @@ def times(of: Answers, beside: Answers) -> float:
     return statistics.median(one / other for one, other in turns)
 
 
+def parts_per_s(of: Answers, beside: Answers, block: int) -> float:
+    """How many times the other's parts per second: the middle one of the ratios of all turns.
+
+    In a loop every frame counts, the slow ones too: a turn is its frames together.
+    """
+    starts = range(0, len(of.ms), block)
+    return statistics.median(
+        sum(beside.ms[start : start + block]) / sum(of.ms[start : start + block])
+        for start in starts
+    )
+
+
 class Peer:
     """A running peer."""
 
