@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from edge.evidence import Evidence
 from edge.flights import Flight, Flights
@@ -59,6 +60,10 @@ class Settling:
         self.gaps = ledger.gaps(name)  # (epoch, first, last)
         for known in ledger.epochs(name):
             self._take_up(known)
+        for left in self._epochs.values():  # the newest is read from the PLC again
+            if left is not self.current and left.open_told and not left.open():
+                # the last run died between the last row of an epoch and the counter row after it
+                self.recorder.put(partial(self._write_counter, left))
 
     def _take_up(self, known: LastEpoch) -> None:
         """Go on with an epoch of the last run, with what it left unsettled; the newest is last."""
@@ -70,7 +75,7 @@ class Settling:
         for epoch, first, last in self.gaps:
             if epoch == known.epoch:
                 self.current.pass_by(first, last)
-        self.current.open_told = self.current.open()
+        self.current.open_told = max(self.current.open(), not known.told)
 
     # -- on the way ---------------------------------------------------------------------------
 

@@ -148,6 +148,25 @@ def test_an_epoch_that_ends_with_a_part_under_judgement_closes_its_own_law(ledge
     assert MissedRow not in kinds
 
 
+def test_the_next_run_closes_the_law_of_an_epoch_that_the_last_one_left_untold(
+    ledger: Outbox,
+) -> None:
+    """A node dies between the last row of an epoch that is over and the counter row after it."""
+    ledger.append(epoch_row(1), missed_row(1, 4))
+    ledger.open(part_row(5))
+    ledger.counter(counter_row(5))
+    ledger.append(epoch_row(2), missed_row(1, 3, epoch=2))
+    ledger.close_part(STATION, 1, 5, Code.UNDECIDED, Reason.UNCONFIRMED, None)
+    assert last_counter(ledger, 1).open == 1
+    with settling_on(ledger):
+        pass
+    assert (last_counter(ledger, 1).counter, last_counter(ledger, 1).open) == (5, 0)
+    rows = len(written(ledger))
+    with settling_on(ledger):  # once is enough; the newest is read from the PLC
+        pass
+    assert len(written(ledger)) == rows
+
+
 def test_a_part_that_starts_while_the_counter_is_written_is_counted_in_both_or_none(
     ledger: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ class LastEpoch:
     at_ms: int  # UTC of that row; 0 = its clock was not set, nobody knows how old it is
     mono_ms: int  # its monotonic clock, comparable only in the same boot
     boot: str
+    told: bool = False  # its last counter row has all of that, and nothing open
 
 
 def refused(text: str) -> LedgerError:
@@ -158,11 +159,11 @@ def is_settled(db: sqlite3.Connection, station: str, epoch: int, first: int, las
 def known_epochs(db: sqlite3.Connection, station: str) -> list[LastEpoch]:
     """Where the count of each of the station's epochs stood, oldest first."""
     found = db.execute(
-        "SELECT epoch, base, known, plc_start, at_ms, mono_ms, boot FROM epoch"
-        " WHERE station = ? ORDER BY epoch",
+        "SELECT epoch, base, known, plc_start, at_ms, mono_ms, boot, counter = known AND open = 0"
+        " FROM epoch WHERE station = ? ORDER BY epoch",
         (station,),
     )
-    known = {epoch: LastEpoch(epoch, *rest) for epoch, *rest in found.fetchall()}
+    known = {one[0]: LastEpoch(*one[:-1], told=bool(one[-1])) for one in found.fetchall()}
     for row in open_parts(db):
         last = known.get(row.epoch) if row.station == station else None
         if last is not None and row.number > last.counter:
@@ -172,6 +173,7 @@ def known_epochs(db: sqlite3.Connection, station: str) -> list[LastEpoch]:
                 at_ms=_known_ms(row),
                 mono_ms=row.mono_ms,
                 boot=row.boot,
+                told=False,
             )
     return list(known.values())
 
@@ -228,8 +230,8 @@ def _begin(db: sqlite3.Connection, row: EpochRow) -> None:
 
 def _sample(db: sqlite3.Connection, row: CounterRow) -> None:
     changed = db.execute(
-        f"UPDATE epoch SET counter = ? WHERE {_OF_EPOCH} AND counter <= ?",
-        (row.counter, row.station, row.epoch, row.counter),
+        f"UPDATE epoch SET counter = ?, open = ? WHERE {_OF_EPOCH} AND counter <= ?",
+        (row.counter, row.open, row.station, row.epoch, row.counter),
     )
     if changed.rowcount == 0:
         raise refused(

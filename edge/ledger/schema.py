@@ -57,6 +57,7 @@ CREATE TABLE epoch (             -- one run of a PLC counter, with its cumulativ
     undecided INTEGER NOT NULL DEFAULT 0,
     missed INTEGER NOT NULL DEFAULT 0,
     bypassed INTEGER NOT NULL DEFAULT 0,
+    open INTEGER NOT NULL DEFAULT 0,  -- in the last counter row
     PRIMARY KEY (station, epoch)
 ) WITHOUT ROWID;
 CREATE TABLE settled (           -- numbers that have their row: disjoint ranges, never adjacent

@@ -12,7 +12,7 @@ from edge.errors import LedgerError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STEPS: dict[int, tuple[str, ...]] = {
     # 1 -> 2: branched streams; the order and worth of a picture no longer by the wall clock
@@ -28,6 +28,8 @@ STEPS: dict[int, tuple[str, ...]] = {
     ),
     # 2 -> 3: seals
     2: ("ALTER TABLE ledger ADD COLUMN sealed TEXT",),
+    # 3 -> 4: what the last counter row of an epoch said is open
+    3: ("ALTER TABLE epoch ADD COLUMN open INTEGER NOT NULL DEFAULT 0",),
 }
 """Version -> the statements that make the next one of it."""
 
