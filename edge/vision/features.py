@@ -17,6 +17,8 @@ Value = bool | int | float | str
 
 EXPOSURE = ("ExposureTime", "ExposureTimeAbs")
 GAIN = ("Gain", "GainAbs")
+ROWS = "LineStart"
+"""The trigger of each row of a line-scan camera."""
 
 
 class Features(Protocol):
@@ -125,7 +127,9 @@ def is_automatic(features: Features) -> bool:
 
 
 def set_trigger(features: Features, mode: TriggerMode, line: str | None) -> None:
-    """Say what starts an exposure.
+    """Say what starts a frame.
+
+    What starts a row of a line-scan camera (LineStart) stays as the camera was set up: the encoder.
 
     Args:
         line: hardware: the input that the sensor is wired to, e.g. "Line0".
@@ -140,10 +144,12 @@ def set_trigger(features: Features, mode: TriggerMode, line: str | None) -> None
     find(features, f"trigger {mode}", "TriggerMode")
     selectors = features.choices("TriggerSelector") if features.has("TriggerSelector") else ()
     for selector in selectors:  # one left on, such as AcquisitionStart, would stop every picture
-        features.set("TriggerSelector", selector)
-        features.set("TriggerMode", "Off")
+        if selector != ROWS:
+            features.set("TriggerSelector", selector)
+            features.set("TriggerMode", "Off")
     if mode == "free_run":
-        features.set("TriggerMode", "Off")
+        if not selectors:
+            features.set("TriggerMode", "Off")
         return
     if selectors:
         choose(features, "trigger", "TriggerSelector", "FrameStart")
