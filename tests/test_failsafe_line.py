@@ -184,13 +184,11 @@ class Story:
     boot_s: list[float] = field(default_factory=list)  # of the processor, until ready for parts
 
     def lost(self) -> list[dict[str, Any]]:
-        """Good parts that the gate rejected; what the detector itself found wrong is not one."""
+        """Good parts that the gate rejected, for whatever reason."""
         return [
             part
             for part in self.parts
-            if part["action"] != "pass"
-            and part["code"] != Code.NG
-            and not any(plate["labels"] for plate in part["plates"])
+            if part["action"] != "pass" and not any(plate["labels"] for plate in part["plates"])
         ]
 
     def costs(self, name: str) -> list[dict[str, Any]]:

@@ -115,8 +115,8 @@ def in_turns(masters: dict[str, Asked], requests: int) -> tuple[dict[str, Times]
         assert slave.stdout is not None
         port, clock = slave.stdout.readline().split()
         for count in turns:
-            for name, ask in masters.items():
-                asked.append((name, ask(port, count)))
+            for name, ask in masters.items():  # the first of a turn has no silence before it
+                asked.append((name, ask(port, count + 1)))
         slave.stdin.close()
         stamps = np.array([line.split()[:2] for line in slave.stdout], float)
     for name, returned_s in asked:
