@@ -179,7 +179,7 @@ def _runs(truth: Truth, plc: PlayedPlc) -> list[str]:
         if len(laws) > 1:
             told.append(f"the PLC's run {start} was split into {len(laws)} epochs")
         for law in laws:
-            ahead = (_last(law) or 0) % WRAP - end % WRAP
+            ahead = ((_last(law) or 0) - end + WRAP // 2) % WRAP - WRAP // 2
             if ahead > 0 or (ahead and start == plc.start_number):
                 told.append(f"the PLC's run {start} ended {-ahead} parts after the last sample")
     if not any(law["plc_start"] == plc.start_number for law in truth.laws):
