@@ -25,6 +25,7 @@ from edge.judging import Judged, Judging
 from edge.line import Line
 from edge.mqtt.message import AnyRow, BypassedRow, EpochRow, MissedRow, Notice, PartRow
 from edge.outbox import Outbox
+from edge.plc.blocks import Result
 from edge.plc.bus import LinkBack, LinkLost
 from edge.plc.handshake import (
     Bypassed,
@@ -279,9 +280,8 @@ class Inspector:
     def _submit(self, row: PartRow, code: Code) -> None:
         defect = self.standing.defect_number(row)
         score = (row.score or 0) / 10_000
-        self._line.submit(
-            row.epoch, row.number, code, defect, score, row.inspect_ms or 0, time.monotonic()
-        )
+        result = Result(row.number, code, defect, score, row.inspect_ms or 0)
+        self._line.submit(row.epoch, result, time.monotonic())
 
     def _refused(self, row: PartRow, wrong: LedgerError) -> None:
         """The ledger takes no row: the PLC hears "undecided", the part becomes a missed row."""

@@ -3,9 +3,8 @@
 import queue
 from typing import Protocol
 
-from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.blocks import LineCounters, Result, StatusFlags
 from edge.plc.turns import Seen
-from edge.terms import Code
 
 
 class Line(Protocol):
@@ -21,16 +20,7 @@ class Line(Protocol):
     def running(self) -> bool:
         """Is the thread there that sees the parts?"""
 
-    def submit(
-        self,
-        epoch: int,
-        number: int,
-        code: Code,
-        defect: int,
-        score: float,
-        inspect_ms: int,
-        now_s: float,
-    ) -> None:
+    def submit(self, epoch: int, result: Result, now_s: float) -> None:
         """A part's verdict; Taken or Expired will say what became of it."""
 
     def status(self, flags: StatusFlags, active_recipe: int = 0, error_code: int = 0) -> None:

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 
 from edge.finder import PartFinder
-from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.blocks import LineCounters, Result, StatusFlags
 from edge.plc.bus import STUMBLE_S
 from edge.plc.handshake import (
     EpochOpened,
@@ -121,19 +121,10 @@ class OwnCount:
         if self._thread.ident is not None:
             self._thread.join(5)
 
-    def submit(
-        self,
-        epoch: int,
-        number: int,
-        code: Code,
-        defect: int,
-        score: float,
-        inspect_ms: int,
-        now_s: float,
-    ) -> None:
+    def submit(self, epoch: int, result: Result, now_s: float) -> None:
         """A part's verdict."""
         with self._lock:
-            self._tell(self._count.judged(epoch, number, code, now_s))
+            self._tell(self._count.judged(epoch, result.number, result.code, now_s))
 
     def status(self, flags: StatusFlags, active_recipe: int = 0, error_code: int = 0) -> None:
         """Parts that come while the station is not ready are missed."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from edge.plc.backoff import Backoff
-from edge.plc.blocks import Control, LineCounters, PlcBlock, StatusFlags
+from edge.plc.blocks import Control, LineCounters, PlcBlock, Result, StatusFlags
 from edge.plc.codecs import wire_s
 from edge.plc.handshake import Triggered
 from edge.plc.modbus_rtu import Rtu
@@ -172,5 +172,5 @@ def stubborn(bus: Line) -> Turns:
     while not bus.of(1, Triggered):
         bus.run(1)
     turns = bus.turns[1]
-    turns.handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    turns.handshake.submit(1, Result(101, Code.OK, 0, 0.1, 9), bus.now_s)
     return turns

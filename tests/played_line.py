@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from edge.plc import codecs
 from edge.plc.backoff import Backoff
-from edge.plc.blocks import StatusFlags
+from edge.plc.blocks import Result, StatusFlags
 from edge.plc.handshake import (
     Bypassed,
     EpochOpened,
@@ -206,7 +206,7 @@ class PlayedLine:
             _, epoch, number, told = heapq.heappop(self._judged)
             code = self.computed[number] = self.judge(told)
             self.on_disk.add(number)
-            turns.handshake.submit(epoch, number, code, 0, 0.5, 20, now_s)
+            turns.handshake.submit(epoch, Result(number, code, 0, 0.5, 20), now_s)
         self._tell(turns.tick(now_s))
         chosen = self._roundabout.next(now_s)
         if chosen is None:

@@ -41,7 +41,7 @@ class Plc:
         return self.read(step_s, counter=counter, trigger_age_ms=age_ms)
 
     def submit(self, number: int, code: Code = Code.OK) -> None:
-        self.handshake.submit(self.handshake_epoch, number, code, 0, 0.5, 20, self.now_s)
+        self.handshake.submit(self.handshake_epoch, Result(number, code, 0, 0.5, 20), self.now_s)
 
     @property
     def handshake_epoch(self) -> int:

@@ -132,9 +132,9 @@ def test_a_new_plc_start_number_drops_every_pending_result() -> None:
     assert of(plc.seen, Sampled)[-1] == Sampled(1, 1002)
     assert not plc.handshake.opened
     assert plc.handshake.due(plc.now_s) == NO_RESULT
-    plc.handshake.submit(1, 1, Code.OK, 0, 0.5, 20, plc.now_s)
+    plc.handshake.submit(1, Result(1, Code.OK, 0, 0.5, 20), plc.now_s)
     plc.part()
-    plc.handshake.submit(1, 1, Code.OK, 0, 0.5, 20, plc.now_s)  # verdict of the old part 1
+    plc.handshake.submit(1, Result(1, Code.OK, 0, 0.5, 20), plc.now_s)  # verdict of the old part 1
     assert plc.handshake.due(plc.now_s) == NO_RESULT
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.plc.blocks import Control
+from edge.plc.blocks import Control, Result
 from edge.plc.handshake import (
     Bypassed,
     EpochOpened,
@@ -92,7 +92,7 @@ class Story(Plc):
     def verdict(self, how: int) -> None:
         for triggered in of(self.seen, Triggered)[-3:]:
             part = triggered.trigger.part
-            self.handshake.submit(part.epoch, part.number, Code(how), 0, 0.5, 9, self.now_s)
+            self.handshake.submit(part.epoch, Result(part.number, Code(how), 0, 0.5, 9), self.now_s)
         registers = self.handshake.due(self.now_s)
         if registers is not None:
             self.handshake.acknowledged(registers, self.now_s)

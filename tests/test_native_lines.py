@@ -11,6 +11,7 @@ import pytest
 
 from edge import simulate
 from edge.errors import PlcError, PlcTimeoutError
+from edge.plc.blocks import Result
 from edge.plc.bus import Bus, BusStation
 from edge.plc.codecs import PROTOCOLS
 from edge.plc.handshake import Expired, Taken, Triggered
@@ -206,7 +207,7 @@ def judged(station: BusStation, done: Callable[[], bool]) -> tuple[dict[int, Cod
             part = seen.trigger.part
             verdicts[part.number] = Code.NG if part.number % 2 else Code.OK
             code = verdicts[part.number]
-            station.submit(part.epoch, part.number, code, 0, 0.5, 20, time.monotonic())
+            station.submit(part.epoch, Result(part.number, code, 0, 0.5, 20), time.monotonic())
         elif isinstance(seen, Taken):
             assert verdicts[seen.number] is seen.code
             taken.add(seen.number)

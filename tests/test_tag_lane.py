@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edge.plc.backoff import Backoff
+from edge.plc.blocks import Result
 from edge.plc.handshake import Triggered
 from edge.plc.line_state import LineWatch
 from edge.plc.tag_lane import FAULTS, STALE_S, Group, Reading, TagLane, groups
@@ -108,7 +109,7 @@ def test_a_frame_of_tags_costs_a_verdict_no_more_than_itself() -> None:
     while not bus.of(1, Triggered):
         bus.run(1)
     bus.until("tag")
-    bus.turns[1].handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    bus.turns[1].handshake.submit(1, Result(101, Code.OK, 0, 0.1, 9), bus.now_s)
     assert lanes(bus, 2) == ["block", "verdict"]
 
 

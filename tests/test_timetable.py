@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge.plc.backoff import Backoff
+from edge.plc.blocks import Result
 from edge.plc.handshake import Triggered
 from edge.plc.plan import BusPlan
 from edge.plc.tag_lane import TagLane, groups
@@ -85,7 +86,7 @@ def test_no_part_is_seen_and_answered_later_than_the_plan_says(
         judged_s, before = line.now_s, len(line.frames)
         line.run(phase % 2)  # the verdict comes when the next frame has just begun, or before it
         number = line.counter
-        line.turns[1].handshake.submit(1, number, Code.OK, 0, 0.1, 9, judged_s)
+        line.turns[1].handshake.submit(1, Result(number, Code.OK, 0, 0.1, 9), judged_s)
         while not _is_verdict(line, before):
             line.run(1)
         written_s.append(line.now_s - judged_s)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from edge.plc.blocks import NO_RESULT, StatusFlags, status_registers
+from edge.plc.blocks import NO_RESULT, Result, StatusFlags, status_registers
 from edge.plc.handshake import EpochOpened, Expired, Missed, Taken, Triggered, Wrong
 from edge.plc.transaction import write_registers
 from edge.plc.turns import SILENCES, Frame, LinkBack, LinkLost, Status
@@ -78,7 +78,7 @@ def test_a_verdict_goes_before_status_and_every_second_frame_is_a_read() -> None
     bus.counter += 1
     bus.run(2)
     bus.turns[1].wanted = Status(READY, acquired=101)
-    bus.turns[1].handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    bus.turns[1].handshake.submit(1, Result(101, Code.OK, 0, 0.1, 9), bus.now_s)
     lanes = [frame.lane for frame in bus.run(60)]
     assert lanes.index("verdict") < lanes.index("status")
     assert lanes.count("verdict") >= 4  # repeated, for this PLC never takes it
@@ -109,7 +109,7 @@ def test_a_heartbeat_goes_before_a_repeated_verdict_but_not_before_a_new_one() -
     bus.counter += 1
     bus.turns[1].wanted = Status(READY, acquired=7)
     assert [frame.lane for frame in bus.run(2)] == ["block", "status"]
-    bus.turns[1].handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    bus.turns[1].handshake.submit(1, Result(101, Code.OK, 0, 0.1, 9), bus.now_s)
     bus.now_s += 0.3  # heartbeat due
     writes = [frame.lane for frame in bus.run(5) if frame.lane != "block"]
     assert writes[:2] == ["verdict", "status"]
@@ -248,7 +248,7 @@ def producing(bus: Line, every_s: float, judged: bool) -> list[tuple[float, bool
         for new in bus.of(1, Triggered)[told:] if judged else ():
             assert isinstance(new, Triggered)
             number = new.trigger.part.number
-            bus.turns[1].handshake.submit(1, number, Code.OK, 0, 0.1, 9, bus.now_s)
+            bus.turns[1].handshake.submit(1, Result(number, Code.OK, 0, 0.1, 9), bus.now_s)
         frames = [frame for unit, frame in bus.frames[before:] if unit == 2]
         asked += [(now_s, frame.brief, under_way) for frame in frames]
     return asked
@@ -312,7 +312,7 @@ def test_two_stations_are_read_in_turn_and_the_verdict_of_either_goes_first() ->
     bus.counter += 1
     bus.run(6)
     for unit in (1, 2):
-        bus.turns[unit].handshake.submit(1, 101, Code.NG, 0, 0.9, 9, bus.now_s)
+        bus.turns[unit].handshake.submit(1, Result(101, Code.NG, 0, 0.9, 9), bus.now_s)
     before = len(bus.frames)
     bus.run(4)
     lanes = [(unit, frame.lane) for unit, frame in bus.frames[before:] if frame.lane != "block"]
@@ -342,7 +342,7 @@ def test_after_a_failure_nothing_is_written_before_the_block_was_read_again() ->
     bus.counter += 1
     bus.run(2)
     turns = bus.turns[1]
-    turns.handshake.submit(1, 101, Code.OK, 0, 0.1, 9, bus.now_s)
+    turns.handshake.submit(1, Result(101, Code.OK, 0, 0.1, 9), bus.now_s)
     verdict = turns.urgent(bus.now_s)
     assert verdict is not None
     turns.failed(verdict, "no answer", bus.now_s)

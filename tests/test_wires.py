@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from edge import settings
-from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.blocks import LineCounters, Result, StatusFlags
 from edge.plc.handshake import Bypassed, EpochOpened, Expired, Missed, Sampled, Taken, Triggered
 from edge.plc.turns import LinkBack, LinkLost, Seen
 from edge.plc.wires import Wires
@@ -95,7 +95,7 @@ class Inspecting:
         self.seen.append(seen)
         if isinstance(seen, Triggered):
             part = seen.trigger.part
-            self.wires.submit(part.epoch, part.number, self.verdict, 0, 0.0, 1, now_s)
+            self.wires.submit(part.epoch, Result(part.number, self.verdict, 0, 0.0, 1), now_s)
 
     def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
         def turned() -> bool:

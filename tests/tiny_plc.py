@@ -183,7 +183,7 @@ def ready(plc: TinyPlc) -> None:
 
 def answer(watcher: Watcher, triggered: Triggered, code: Code = Code.OK) -> None:
     part = triggered.trigger.part
-    watcher.station.submit(part.epoch, part.number, code, 0, 0.5, 20, time.monotonic())
+    watcher.station.submit(part.epoch, Result(part.number, code, 0, 0.5, 20), time.monotonic())
 
 
 def accounted(watcher: Watcher) -> list[int]:

@@ -17,7 +17,7 @@ from typing import Any
 from bench.report import Bar, at_least, at_most, exactly
 from bench.wire import pacing
 from edge import settings
-from edge.plc.blocks import StatusFlags
+from edge.plc.blocks import Result, StatusFlags
 from edge.plc.bus import Bus, BusStation
 from edge.plc.handshake import Triggered
 from edge.plc.plan import BusPlan
@@ -164,4 +164,5 @@ class _Node:
                 continue
             if isinstance(seen, Triggered):
                 part, now_s = seen.trigger.part, time.monotonic()
-                self._station.submit(part.epoch, part.number, Code.OK, 0, 0.5, 1, now_s)
+                result = Result(part.number, Code.OK, 0, 0.5, 1)
+                self._station.submit(part.epoch, result, now_s)

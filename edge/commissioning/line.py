@@ -11,7 +11,7 @@ from types import TracebackType
 from edge import check
 from edge.commissioning.sentences import quoted
 from edge.errors import CommissioningError
-from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.blocks import LineCounters, Result, StatusFlags
 from edge.plc.bus import Bus, BusStation, LinkBack, LinkLost
 from edge.plc.handshake import (
     Bypassed,
@@ -141,7 +141,8 @@ class Line:
         """Send this verdict; the PLC's echo, None when the part's deadline passed without one."""
         place = part.trigger.part
         self._line.acquired(place.number)
-        self._line.submit(place.epoch, place.number, code, 0, 1.0, 0, time.monotonic())
+        result = Result(place.number, code, score=1.0)
+        self._line.submit(place.epoch, result, time.monotonic())
 
         def settled(seen: Seen) -> bool:
             return isinstance(seen, Taken | Expired) and seen.number == place.number

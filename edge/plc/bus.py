@@ -21,7 +21,7 @@ from edge.errors import PlcError, PlcTimeoutError
 from edge.plc import modbus, punctual
 from edge.plc.backoff import Backoff
 from edge.plc.blocks import LineCounters as LineCounters
-from edge.plc.blocks import StatusFlags
+from edge.plc.blocks import Result, StatusFlags
 from edge.plc.codecs import speaks
 from edge.plc.handshake import Resume
 from edge.plc.line_state import LineSeen, LineWatch
@@ -32,7 +32,6 @@ from edge.plc.tag_lane import Reading, TagLane, groups
 from edge.plc.turns import Frame, Seen, Status, Turns
 from edge.plc.turns import LinkBack as LinkBack
 from edge.plc.turns import LinkLost as LinkLost
-from edge.terms import Code
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class BusStation:
         self._thread = thread
         self.observations: queue.Queue[Seen] = queue.Queue()  # unbounded: none may be dropped
         self._turns = turns
-        self._verdicts: deque[tuple[int, int, Code, int, float, int, float]] = deque()
+        self._verdicts: deque[tuple[int, Result, float]] = deque()
         self._status = Status()
         self._lock = threading.Lock()
 
@@ -75,24 +74,13 @@ class BusStation:
         """Has the PLC been told that parts can be judged?"""
         return self._turns.handshake.ready
 
-    def submit(
-        self,
-        epoch: int,
-        number: int,
-        code: Code,
-        defect: int,
-        score: float,
-        inspect_ms: int,
-        now_s: float,
-    ) -> None:
+    def submit(self, epoch: int, result: Result, now_s: float) -> None:
         """A part's verdict, for the PLC. Taken or Expired will say what became of it.
 
         Args:
-            defect: class number, 0 = none.
-            score: 0..1.
             now_s: monotonic.
         """
-        self._verdicts.append((epoch, number, code, defect, score, inspect_ms, now_s))
+        self._verdicts.append((epoch, result, now_s))
 
     def status(self, flags: StatusFlags, active_recipe: int = 0, error_code: int = 0) -> None:
         """What the status registers shall say; written when the PLC's map is known."""

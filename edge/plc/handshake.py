@@ -228,19 +228,10 @@ class Handshake:
         self.block = block
         return seen + self._sample(read_s)
 
-    def submit(
-        self,
-        epoch: int,
-        number: int,
-        code: Code,
-        defect: int,
-        score: float,
-        inspect_ms: int,
-        now_s: float,
-    ) -> None:
+    def submit(self, epoch: int, result: Result, now_s: float) -> None:
         """Put a verdict in the lane; one of another epoch or of an expired part is dropped."""
-        if epoch == self._epoch and self._known and code is not Code.UNDEFINED:
-            self._lane.submit(Result(number, code, defect, score, inspect_ms), now_s)
+        if epoch == self._epoch and self._known and result.code is not Code.UNDEFINED:
+            self._lane.submit(result, now_s)
 
     def due(self, now_s: float) -> tuple[int, ...] | None:
         """The result registers to write now, or None. Before the map is known: nothing."""

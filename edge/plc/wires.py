@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from edge import settings
 from edge.errors import PlcError
 from edge.plc.backoff import Backoff
-from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.blocks import LineCounters, Result, StatusFlags
 from edge.plc.bus import STUMBLE_S, BusStation
 from edge.plc.contacts import LOOK_S, Lines
 from edge.plc.gpio import GpioLines
@@ -25,7 +25,6 @@ from edge.plc.io_module import IoModule
 from edge.plc.panel import Panel
 from edge.plc.tracking import Tracking
 from edge.plc.turns import LinkBack, LinkLost, Seen
-from edge.terms import Code
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +67,11 @@ class Wires:
         """The PLC's where there is one, else those of the eye behind the gate."""
         return self._tracking.counters if self._bus is None else self._bus.counters
 
-    def submit(
-        self,
-        epoch: int,
-        number: int,
-        code: Code,
-        defect: int,
-        score: float,
-        inspect_ms: int,
-        now_s: float,
-    ) -> None:
+    def submit(self, epoch: int, result: Result, now_s: float) -> None:
         """A part's verdict, its row on disk: for the wire, and as data for the bus."""
-        self._tracking.submit(epoch, number, code)
+        self._tracking.submit(epoch, result.number, result.code)
         if self._bus is not None:
-            self._bus.submit(epoch, number, code, defect, score, inspect_ms, now_s)
+            self._bus.submit(epoch, result, now_s)
 
     @property
     def running(self) -> bool:

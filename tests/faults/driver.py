@@ -27,7 +27,7 @@ from edge.mqtt.link import Link
 from edge.mqtt.message import State
 from edge.outbox import Outbox
 from edge.pictures import PictureStore
-from edge.plc.blocks import LineCounters, StatusFlags
+from edge.plc.blocks import LineCounters, Result, StatusFlags
 from edge.plc.handshake import Handshake, Resume
 from edge.plc.turns import Seen
 from edge.rows import Rows
@@ -121,18 +121,9 @@ class PlayedLine:
         self._stop.set()
         self._thread.join(5)
 
-    def submit(
-        self,
-        epoch: int,
-        number: int,
-        code: Code,
-        defect: int,
-        score: float,
-        inspect_ms: int,
-        now_s: float,
-    ) -> None:
+    def submit(self, epoch: int, result: Result, now_s: float) -> None:
         with self._lock:
-            self._handshake.submit(epoch, number, code, defect, score, inspect_ms, now_s)
+            self._handshake.submit(epoch, result, now_s)
 
     def status(self, flags: StatusFlags, active_recipe: int = 0, error_code: int = 0) -> None:
         self._flags = flags
