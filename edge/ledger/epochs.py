@@ -163,12 +163,15 @@ def known_epochs(db: sqlite3.Connection, station: str) -> list[LastEpoch]:
         " FROM epoch WHERE station = ? ORDER BY epoch",
         (station,),
     )
-    known = {one[0]: LastEpoch(*one[:-1], told=bool(one[-1])) for one in found.fetchall()}
+    known = {}
+    for epoch, base, counter, plc_start, at_ms, mono_ms, boot, told in found.fetchall():
+        last = LastEpoch(epoch, base, counter, plc_start, at_ms, mono_ms, boot, bool(told))
+        known[epoch] = last
     for row in open_parts(db):
-        last = known.get(row.epoch) if row.station == station else None
-        if last is not None and row.number > last.counter:
+        of_row = known.get(row.epoch) if row.station == station else None
+        if of_row is not None and row.number > of_row.counter:
             known[row.epoch] = replace(
-                last,
+                of_row,
                 counter=row.number,
                 at_ms=_known_ms(row),
                 mono_ms=row.mono_ms,
