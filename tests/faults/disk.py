@@ -58,10 +58,23 @@ class Disk(Filled):
         self.unmount()
 
     def mount(self) -> None:
-        _run("mount", "-o", "loop", str(self._image), str(self.place))
+        _run("mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.place))
 
     def unmount(self) -> None:
         _run("umount", str(self.place))
+
+    def turn_read_only(self) -> None:
+        """What the kernel does to a file system in which it finds an error."""
+        number = self.place.stat().st_dev
+        device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve().name
+        Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a test\n", encoding="ascii")
+
+    def repair(self) -> None:
+        """Check it and mount it anew; nobody may have a file open."""
+        self.unmount()
+        done = subprocess.run(["e2fsck", "-fy", str(self._image)], capture_output=True, check=False)
+        assert done.returncode in (0, 1), done.stdout  # 1: errors were corrected
+        self.mount()
 
     def cut(self) -> None:
         """The power goes: what is not on disk now never will be."""

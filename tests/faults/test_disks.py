@@ -36,6 +36,26 @@ def test_on_a_full_disk_parts_are_rejected_and_counted_until_there_is_room(
     assert found == []
 
 
+@pytest.mark.needs_disk
+def test_on_a_disk_that_turns_read_only_no_part_is_passed_and_all_are_counted_after_its_repair(
+    database: str, tmp_path: Path
+) -> None:
+    with (
+        Disk(tmp_path / "disk", size_mb=16) as disk,
+        plant_on(database, tmp_path / "run", ledger=disk.place / "node", rate_per_s=40.0) as plant,
+    ):
+        plant.feed(40)
+        disk.turn_read_only()
+        plant.plc.feed(True)
+        wait_until(lambda: "until then every part is rejected" in plant.log("node"), "a fault")
+        plant.kill("node")
+        disk.repair()
+        plant.start("node")
+        plant.feed(40)
+        found = ended(plant)
+    assert found == []
+
+
 @pytest.mark.needs_strace
 @pytest.mark.parametrize(
     "fault",
