@@ -2,6 +2,7 @@
 
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hub.store.embedded import EmbeddedServer
 from hub.store.migrate import migrate
 from tests.faults.disk import Disk, MemoryDisk
 from tests.faults.oracle import asked
-from tests.faults.plant import wait_until
+from tests.faults.plant import Plant, wait_until
 from tests.faults.runs import ended, plant_on
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs_mosquitto]
@@ -18,42 +19,44 @@ pytestmark = [pytest.mark.faults, pytest.mark.needs_mosquitto]
 DATABASE_MB = 256
 
 
-@pytest.mark.needs_disk
-def test_on_a_full_disk_parts_are_rejected_and_counted_until_there_is_room(
-    database: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def small(database: str, tmp_path: Path) -> Iterator[tuple[Plant, Disk]]:
+    """A node whose ledger lies on a disk of its own, of 16 MB."""
     with (
         Disk(tmp_path / "disk", size_mb=16) as disk,
         plant_on(database, tmp_path / "run", ledger=disk.place / "node", rate_per_s=40.0) as plant,
     ):
-        plant.feed(40)
-        disk.fill()
-        plant.feed(120)
-        wait_until(lambda: "full" in plant.log("node"), "the ledger says that it is full")
-        disk.empty()
-        plant.feed(40)
-        found = ended(plant)
-    assert found == []
+        yield plant, disk
+
+
+@pytest.mark.needs_disk
+def test_on_a_full_disk_parts_are_rejected_and_counted_until_there_is_room(
+    small: tuple[Plant, Disk],
+) -> None:
+    plant, disk = small
+    plant.feed(40)
+    disk.fill()
+    plant.feed(120)
+    wait_until(lambda: "full" in plant.log("node"), "the ledger says that it is full")
+    disk.empty()
+    plant.feed(40)
+    assert ended(plant) == []
 
 
 @pytest.mark.needs_disk
 def test_on_a_disk_that_turns_read_only_no_part_is_passed_and_all_are_counted_after_its_repair(
-    database: str, tmp_path: Path
+    small: tuple[Plant, Disk],
 ) -> None:
-    with (
-        Disk(tmp_path / "disk", size_mb=16) as disk,
-        plant_on(database, tmp_path / "run", ledger=disk.place / "node", rate_per_s=40.0) as plant,
-    ):
-        plant.feed(40)
-        disk.turn_read_only()
-        plant.plc.feed(True)
-        wait_until(lambda: "until then every part is rejected" in plant.log("node"), "a fault")
-        plant.kill("node")
-        disk.repair()
-        plant.start("node")
-        plant.feed(40)
-        found = ended(plant)
-    assert found == []
+    plant, disk = small
+    plant.feed(40)
+    disk.turn_read_only()
+    plant.plc.feed(True)
+    wait_until(lambda: "until then every part is rejected" in plant.log("node"), "a fault")
+    plant.kill("node")
+    disk.repair()
+    plant.start("node")
+    plant.feed(40)
+    assert ended(plant) == []
 
 
 @pytest.mark.needs_strace
