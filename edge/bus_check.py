@@ -26,7 +26,8 @@ def trials(wiring: Settings, unsigned: bool, measure_s: float | None) -> Iterato
     """Tags of each source, then the timetable of each station.
 
     Args:
-        measure_s: measure inference and commit for so long first; None = believe what is kept.
+        measure_s: measure inference, commit and bus threads for so long first; None = believe what
+            is kept.
     """
     for bus in wiring.bus:
         by_source: dict[str, list[Group]] = {}
@@ -129,7 +130,7 @@ def _try_timetable(wiring: Settings, plan: BusPlan, station: Station) -> str:
     io = next((io for io in wiring.io if io.name == station.io), None)
     order_s = check_io.order_ms(io) / 1000 if io is not None else None
     kept = measured.read(wiring)
-    known = kept.of(station.name) if kept is not None else None
+    known = kept.of(station) if kept is not None else None
     way = timetable(plan, station, exposed_s, known, order_s)
     table = INDENT + INDENT.join([*way.lines(), lost_frame(plan, way)])
     problems = [*way.problems(), *(way.window_problems(io) if io is not None else ())]

@@ -1,4 +1,5 @@
-"""`quanjian-edge check --measure`: how long inference and commit take here, at the line's pace.
+"""`quanjian-edge check --measure`: how long inference and commit take here, at the line's pace, and
+how late the thread of a bus is beside them.
 
     station   a part each takt, all stations at once, as on the line: every view through the image
               check, the detector and its recipe, then the open row into a ledger of its own beside
@@ -31,6 +32,7 @@ from edge.ledger.disk import Lock
 from edge.mqtt.message import EpochRow, PartRow, View
 from edge.outbox import Outbox
 from edge.pictures import PictureStore
+from edge.plc.lateness import Lateness
 from edge.release import Loaded, load_all
 from edge.rows import Rows
 from edge.settings import Settings
@@ -64,13 +66,14 @@ def measure(wiring: Settings, unsigned: bool, seconds: float, say: Say) -> measu
         if not loaded:  # a recipe that fails beside others is told where it is tried
             raise failed[0]
         frames_s = dict(_frames(wiring, say))
-        with _scratch(Path(wiring.node.data_dir)) as folder:
+        with _scratch(Path(wiring.node.data_dir)) as folder, _buses(wiring) as late:
             lines = _run(folder, list(loaded.values()), wiring, seconds, say)
     kept = measured.Kept(
         measured.here(wiring),
         seconds,
         {line.station.name: line.figures() for line in lines},
         {name: round(took_s * 1000, 2) for name, took_s in frames_s.items()},
+        {name: high_ms(bus.late_s) for name, bus in late.items()},
     )
     measured.write(wiring, kept)
     return kept
@@ -176,8 +179,8 @@ class _Line:
         both_s = [sum(two) for two in zip(self.inferences_s, self.commits_s, strict=True)]
         return measured.Figures(
             len(both_s),
-            _high_ms(self.inferences_s),
-            _high_ms(self.commits_s),
+            high_ms(self.inferences_s),
+            high_ms(self.commits_s),
             _median_ms(self.inferences_s),
             _median_ms(self.commits_s),
             round(1000 * statistics.fmean(both_s), 2),
@@ -360,6 +363,16 @@ def _alone(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _buses(wiring: Settings) -> Iterator[dict[str, Lateness]]:
+    """A thread as that of each bus, measured meanwhile."""
+    with contextlib.ExitStack() as running:
+        yield {
+            bus.name: running.enter_context(Lateness(real_time=bus.host is None))
+            for bus in wiring.bus
+        }
+
+
+@contextlib.contextmanager
 def _scratch(data_dir: Path) -> Iterator[Path]:
     """A folder on the ledger's own disk, gone afterwards."""
     folder = data_dir / f".measure-{os.getpid()}"
@@ -373,8 +386,8 @@ def _scratch(data_dir: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _high_ms(took_s: Sequence[float]) -> float:
-    """p99.9 by nearest rank; infinite without any."""
+def high_ms(took_s: Sequence[float]) -> float:
+    """p99.9 by nearest rank, ms; infinite without any."""
     if not took_s:
         return math.inf
     rank = math.ceil(PERCENTILE / 100 * len(took_s))

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from edge.errors import SettingsError
-from edge.plc.timetable import Measured
-from edge.settings import Settings
+from edge.plc.timetable import Measured, rank_of
+from edge.settings import Settings, Station
 from edge.speed import machine, stamp
 
 MAX_FILE_BYTES = 20_000
@@ -43,19 +43,25 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
     stations: dict[str, Figures]
     frames_ms: dict[str, float]  # exposure to arrival, by camera
+    late_ms: dict[str, float]  # the thread of each bus, p99.9
 
-    def of(self, station: str) -> Measured:
+    def of(self, station: Station) -> Measured:
         """For the timetable of this station."""
-        own = self.stations[station]
+        own = self.stations[station.name]
         frames_s = {name: took_ms / 1000 for name, took_ms in self.frames_ms.items()}
         return Measured(
-            own.inference_ms / 1000, own.commit_ms / 1000, frames_s, own.parts, own.mean_ms / 1000
+            own.inference_ms / 1000,
+            own.commit_ms / 1000,
+            frames_s,
+            own.parts,
+            own.mean_ms / 1000,
+            self.late_ms[station.bus] / 1000 if station.bus else 0.0,
         )
 
     def lines(self) -> Iterator[str]:
         """For a person: what was measured, a line each."""
         for name, own in self.stations.items():
-            rank = self.of(name).rank
+            rank = rank_of(own.parts)
             for what, median_ms, high_ms in (
                 ("inference", own.inference_median_ms, own.inference_ms),
                 ("commit to the ledger", own.commit_median_ms, own.commit_ms),
@@ -65,6 +71,9 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for camera, took_ms in self.frames_ms.items():
             place = f"{camera}, exposure to arrival"
             yield f"{place:36} {took_ms:7.1f} ms at the longest"
+        for bus, late_ms in self.late_ms.items():
+            place = f"{bus}, late thread of the bus"
+            yield f"{place:36} {late_ms:7.1f} ms p99.9"
 
 
 def here(wiring: Settings) -> Here:
@@ -87,6 +96,7 @@ def read(wiring: Settings) -> Kept | None:
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError, SettingsError):
         return None
     whole = found.stations.keys() >= {station.name for station in wiring.station}
+    whole &= found.late_ms.keys() >= {station.bus for station in wiring.station if station.bus}
     return found if found.here == now and whole else None
 
 

@@ -51,6 +51,8 @@ def test_what_was_measured_is_kept_and_believed_while_nothing_changes(
     assert own["mean_ms"] < own["inference_ms"] + own["commit_ms"]
     assert f"s1, inference                        {own['inference_ms']:7.1f} ms longest of " in out
     assert f"c1, exposure to arrival              {kept['frames_ms']['c1']:7.1f} ms at" in out
+    assert kept["late_ms"]["b1"] > 0
+    assert f"b1, late thread of the bus           {kept['late_ms']['b1']:7.1f} ms p99.9" in out
     assert list((tmp_path / "data").glob(".measure-*")) == []
 
     _, again, _ = checked(tmp_path, capsys)
@@ -70,7 +72,7 @@ def test_without_a_measurement_the_table_says_how_to_get_one(
     _, out, _ = checked(tmp_path, capsys)
     lines = [line for line in out.splitlines() if "not measured" in line]
     assert [line.split("  ")[3].strip() or line for line in lines]
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all("quanjian-edge check --measure" in line for line in lines)
 
 
@@ -109,7 +111,7 @@ def test_what_a_frame_lost_on_the_line_costs_is_told_and_is_no_fault(
         (("speed_mm_s = 0",), "parts stand: there is no travel to compare with"),
         (("speed_mm_s = 500",), "gate_mm is not given: not compared with the travel to the gate"),
         (("gate_mm = 500",), "speed_mm_s is not given: not compared with the travel to the gate"),
-        (("speed_mm_s = 100", "gate_mm = 500"), " ms before the part is there; 3 of 8 steps not"),
+        (("speed_mm_s = 100", "gate_mm = 500"), " ms before the part is there; 4 of 9 steps not"),
     ],
 )
 def test_check_says_what_the_way_is_compared_with(
@@ -205,7 +207,7 @@ def test_stations_are_measured_at_once_and_each_for_itself(
     wiring = settings.read(path)
     kept = measured.read(wiring)
     assert kept is not None
-    assert kept.of("s2").parts > kept.of("s1").parts > 1
+    assert kept.of(wiring.station[1]).parts > kept.of(wiring.station[0]).parts > 1
     slower = tuple(replace(station, max_rate_per_s=5.0) for station in wiring.station)
     assert measured.read(replace(wiring, station=slower)) is None
 
@@ -264,9 +266,11 @@ def test_a_file_of_an_older_measurement_is_not_believed(tmp_path: Path) -> None:
     measure.measure(wiring, True, 1.0, lambda _: None)
     path = tmp_path / "data" / "timetable.json"
     kept = json.loads(path.read_text(encoding="utf-8"))
-    kept["stations"] = {}
+    for lacking in ("stations", "late_ms"):
+        path.write_text(json.dumps({**kept, lacking: {}}), encoding="utf-8")
+        assert measured.read(wiring) is None
     path.write_text(json.dumps(kept), encoding="utf-8")
-    assert measured.read(wiring) is None
+    assert measured.read(wiring) is not None
 
 
 def test_every_part_has_another_picture_though_the_golden_one_is_the_same() -> None:

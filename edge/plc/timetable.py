@@ -3,8 +3,9 @@
     sensor edge - scan - poll - frame - inference - commit - FC16 - scan - valve     < gate / speed
                   `-- the camera works meanwhile: only what it takes longer counts
 
-Every step is its longest: the edge just missed a scan, the scan a poll, the verdict a frame. A part
-takes longer only where something fails, and then it is rejected.
+Every step is its longest: the edge just missed a scan, the scan a poll, the verdict a frame, and
+the computer kept the thread of the bus waiting once. A part takes longer only where something
+fails, and then it is rejected.
 """
 
 import math
@@ -45,11 +46,17 @@ class Measured:
     frames_s: dict[str, float]  # exposure to arrival, by camera; absent = no picture came
     parts: int = ENOUGH
     mean_s: float = 0.0  # inference and commit of a part together
+    late_s: float = 0.0  # the thread of its bus, p99.9 (edge/plc/lateness.py)
 
     @property
     def rank(self) -> str:
         """Of the two times."""
-        return "p99.9" if self.parts >= ENOUGH else f"longest of {self.parts}"
+        return rank_of(self.parts)
+
+
+def rank_of(count: int) -> str:
+    """What p99.9 of so many is."""
+    return "p99.9" if count >= ENOUGH else f"longest of {count}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +199,7 @@ def timetable(
         _frame(station, cameras, known, scans_s + poll_s),
         Step(f"inference, {rank}", known.inference_s if known else None),
         Step(f"commit to the ledger, {rank}", known.commit_s if known else None),
+        Step("bus thread late once, p99.9", known.late_s if known else None),
         *told,
         Step("valve", station.valve_ms / 1000),
     )
