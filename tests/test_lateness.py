@@ -49,5 +49,5 @@ def test_it_runs_as_the_thread_of_its_bus_does(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(punctual, "prepare_thread", noted)
     for real_time in (True, False):
         with Lateness(real_time=real_time) as lateness:
-            until(lambda found=lateness: len(found.late_s) > 0)
+            until(lateness.late_s.__len__)
     assert asked == [True, False]

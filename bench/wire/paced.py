@@ -38,10 +38,10 @@ class Swept:
 
     baudrate: int
     plan_s: float
-    late_s: float = 0.0  # the thread of the bus, p99.9
     took_s: list[float] = field(default_factory=list)
     probes: int = 0
     probes_in_flight: int = 0
+    late_s: float = 0.0  # the thread of the bus, p99.9
 
     @property
     def foretold_s(self) -> float:
