@@ -197,10 +197,7 @@ def _store(connection: Connection, works: list[Work]) -> None:
     for work in works:
         for station, epoch in work.intake.epochs():
             work.laws.ask(station, epoch)
-    parts = chain.from_iterable(work.packed() for work in works)
-    first = next(parts, None)
-    if first is not None:  # the rest is read while the server stores it
-        copied.copy_parts(connection, chain((first,), parts))
+    copied.copy_parts(connection, chain.from_iterable(work.packed() for work in works))
     copied.copy(connection, "ledger_row", copied.OTHER, [v for work in works for v in work.others])
     copied.copy(connection, "quarantine", copied.QUARANTINE, [v for w in works for v in w.bad])
     for work in works:
