@@ -38,8 +38,9 @@ def test_a_live_source_gives_pictures_with_the_time_of_its_own_clock() -> None:
     ended_s = time.monotonic()
     camera.close()
     camera.close()
-    assert [frame.number for frame in frames] == list(range(10))
     times = [frame.exposed_s for frame in frames]
+    places = [round((time_s - times[0]) / 0.02) for time_s in times]
+    assert [frame.number for frame in frames] == places, "what nobody fetched is a gap"
     steps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(round(step / 0.02, 3) % 1 == 0 and step > 0 for step in steps), "whole frames apart"
     assert began_s - 0.2 < times[0]
@@ -88,6 +89,26 @@ def test_a_slow_reader_gets_the_newest_picture() -> None:
     newest = frames_of(camera, 1)[0]
     camera.close()
     assert asked_s - newest.exposed_s < 0.15
+    apart_s = newest.exposed_s - first.exposed_s
+    assert newest.number - first.number == round(apart_s / 0.01) > 10
+
+
+@pytest.mark.needs_gstreamer
+def test_pictures_lost_before_the_pipeline_are_gaps_where_the_source_numbers_them() -> None:
+    lossy = "video/x-raw,framerate=200/1 ! identity drop-probability=0.5"
+    camera = GstreamerCamera("c1", f"{LIVE} ! {lossy}")
+    numbers = [frame.number for frame in frames_of(camera, 40)]
+    camera.close()
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] > 45, "half of them are missing"
+
+
+@pytest.mark.needs_gstreamer
+def test_a_decoder_that_loses_the_numbers_is_counted_by_what_comes() -> None:
+    camera = GstreamerCamera("c1", f"{LIVE} ! jpegenc ! jpegdec")
+    numbers = [frame.number for frame in frames_of(camera, 5)]
+    camera.close()
+    assert numbers == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.needs_gstreamer

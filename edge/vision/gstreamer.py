@@ -2,7 +2,9 @@
 
     source of edge.toml ! videoconvert ! GRAY8 or BGR ! appsink, which keeps the newest picture
 
-A live source stamps its buffers on the pipeline's clock, which is made to be time.monotonic().
+A live source stamps its buffers on the pipeline's clock, which is made to be time.monotonic(). Most
+number them too (v4l2src by the driver's own counter), and what is between the source and us carries
+the numbers along, so that pictures lost on the way are known; a decoder such as jpegdec does not.
 """
 
 import time
@@ -16,6 +18,7 @@ from edge.errors import CameraError
 from edge.limits import View
 from edge.terms import Frame
 from edge.vision.address import login, redacted
+from edge.vision.frame_count import FrameCount
 from edge.vision.introspection import load
 from edge.vision.setup import refuse
 
@@ -64,7 +67,7 @@ class GstreamerCamera:
         text = source if password_file is None else source.replace("{login}", login(password_file))
         self.pipeline = self._parsed(f"{text} ! {_TAIL}")
         self._sink = self.pipeline.get_by_name("quanjian-sink")
-        self._number = 0
+        self._count = FrameCount()
         self._came_s = time.monotonic()
         self._fault: str | None = None
         try:
@@ -90,9 +93,7 @@ class GstreamerCamera:
             return None
         self._came_s = arrived_s
         exposed_s = self._exposed_s(sample, arrived_s)
-        number = self._number
-        self._number += 1
-        return Frame(self.name, number, exposed_s, self._image(sample))
+        return Frame(self.name, self._next_number(sample), exposed_s, self._image(sample))
 
     def request(self) -> None:
         """Nothing to do: the pipeline runs freely."""
@@ -133,6 +134,14 @@ class GstreamerCamera:
             else:
                 told = f"{message.src.get_name()}: {message.parse_error()[0].message}"
             self._fault = self._fault or f"{self.source}: {redacted(told)}"
+
+    def _next_number(self, sample: Any) -> int:
+        """By the source's counter; without one the next number, whatever was lost."""
+        counter = sample.get_buffer().offset
+        if counter == self._gst.BUFFER_OFFSET_NONE:
+            self._count.restart()
+            counter = 0
+        return self._count.next(counter)
 
     def _exposed_s(self, sample: Any, arrived_s: float) -> float:
         """By the source's stamp; by the arrival where there is none, or one from the future."""
