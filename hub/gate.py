@@ -30,6 +30,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.mqtt.message import UNREADABLE, Name
 from hub import enrolment, pictures
@@ -43,6 +44,7 @@ from hub.store.pool import Store
 MAX_BODY_BYTES = 4 * MAX_REQUEST_BYTES
 BODY_S = 20.0  # a body that is not here by then is given up
 MOST = 256  # connections at once; the next hears 503
+SILENT_S = 10.0  # a connection on which no request began for so long, or twice as long, is closed
 STARTED_S = 10.0
 
 Pem = Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)]
@@ -69,6 +71,24 @@ class Renew(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     csr: Pem
     certificate: Pem
     signature: Hex
+
+
+class _Spoken(H11Protocol):
+    """A connection that has to be used: silent ones would take the places of all others."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(SILENT_S, self._look, self.cycle)
+
+    def _look(self, before: object) -> None:
+        """A request that is under way may take its time (BODY_S); its headers may not."""
+        if self.transport.is_closing():
+            return
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self.cycle is before:
+            self.transport.abort()
+            return
+        self.loop.call_later(SILENT_S, self._look, self.cycle)
 
 
 def make_app(ca: bytes, folder: PictureFolder, store: Store, max_bytes: int) -> FastAPI:
@@ -182,6 +202,7 @@ class Gate:
                 host=settings.host,
                 port=settings.port,
                 ws="none",
+                http=_Spoken,
                 log_config=None,
                 access_log=False,
                 server_header=False,
