@@ -23,6 +23,7 @@ from edge.mqtt.message import (
     Batch,
     Birth,
     Notice,
+    Sent,
     State,
     decode_batch,
     encode,
@@ -295,10 +296,13 @@ class Ingest:
 
     def _state(self, place: Place, message: Message) -> None:
         state = _states.decode(message.payload)
+        _same_node(place, state)
         rows.heard(self._connection(), place, state, message.retained)
 
     def _notice(self, place: Place, message: Message) -> None:
-        rows.noticed(self._connection(), place, _notices.decode(message.payload))
+        notice = _notices.decode(message.payload)
+        _same_node(place, notice)
+        rows.noticed(self._connection(), place, notice)
 
     def _answer(self, place: Place, ack: Ack) -> None:
         self._link.publish(topic(place.plant, place.line, place.node, "ack"), encode(ack))
@@ -312,7 +316,7 @@ def _place(message: Message) -> Place:
     return Place(*message.topic.split("/")[2:5])
 
 
-def _same_node(place: Place, told: Batch | Birth) -> None:
+def _same_node(place: Place, told: Sent) -> None:
     """A message that says it is of another node than its topic went astray on its way."""
     if told.node is not None and told.node != place.node:
         raise RegistryError(f"the message is of node {told.node}, the topic of node {place.node}")

@@ -226,6 +226,16 @@ def test_a_message_under_the_topic_of_another_node_is_refused(
         ack = node.send(replace(ledger.batch(1, 14), node="node-2"))
         assert (ack.next, ack.refused) == (1, told)
         assert node.send(replace(ledger.batch(1, 14), node="node-1")).next == 14
+        before = len(asked(dsn, "SELECT id FROM refused"))
+        node.publish("state", State(v=1, online=True, node="node-2"))
+        astray = Notice(v=1, station="s1", epoch=1, number=8, code=Code.NG, at_ms=1, node="node-2")
+        node.publish("notice", astray)
+        wait_for(lambda: len(asked(dsn, "SELECT id FROM refused")) == before + 2, "refused")
+        assert asked(dsn, "SELECT node FROM node_state") == []
+        node.publish("state", State(v=1, online=True, node="node-1"))
+        wait_for(
+            lambda: asked(dsn, "SELECT node FROM node_state") == [{"node": "node-1"}], "its state"
+        )
 
 
 def test_a_batch_from_the_middle_of_a_ledger_never_seen_waits_for_its_birth(

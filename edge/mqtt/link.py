@@ -208,8 +208,7 @@ class Link:
             step = self._feed.next_message(now_s, self._max_bytes)
             if step is not None:
                 leaf, message = step
-                named = msgspec.structs.replace(message, node=self._node.name)
-                session.publish(leaf, named, qos=1)
+                session.publish(leaf, message, qos=1)
         except LinkError as wrong:  # what got lost is asked for again after the hub's silence
             self._tell("send", str(wrong), logging.WARNING)
         if self.fault is not None:

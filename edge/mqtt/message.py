@@ -246,7 +246,13 @@ class Entry(Wire, frozen=True, kw_only=True):
     row: Raw
 
 
-class Batch(Wire, frozen=True, kw_only=True):
+class Sent(Wire, frozen=True, kw_only=True):
+    """What a node sends."""
+
+    node: Name | None = None  # who sends it; another one than the topic's is refused
+
+
+class Batch(Sent, frozen=True, kw_only=True):
     """Rows first, first+1, ... of one stream; `prev` is the hash of row first-1, or GENESIS."""
 
     v: Literal[1]
@@ -254,7 +260,6 @@ class Batch(Wire, frozen=True, kw_only=True):
     first: Annotated[int, Meta(ge=1, lt=2**53)]
     prev: Sha256
     rows: Annotated[list[Entry], Meta(min_length=1, max_length=MAX_BATCH_ROWS)]
-    node: Name | None = None  # who sends it; another one than the topic's is refused
 
 
 class RowMark(Wire, frozen=True, kw_only=True):
@@ -264,7 +269,7 @@ class RowMark(Wire, frozen=True, kw_only=True):
     hash: Sha256
 
 
-class Birth(Wire, frozen=True, kw_only=True):
+class Birth(Sent, frozen=True, kw_only=True):
     """Sent at every connect: the hub answers with an Ack, and the node resends from there.
 
     A ledger whose disk was restored or copied branches off: its new stream `follows` the old one,
@@ -279,7 +284,6 @@ class Birth(Wire, frozen=True, kw_only=True):
     follows: StreamId | None = None
     begins: Annotated[int, Meta(ge=1, lt=2**53)] = 1  # first sequence of this stream
     mark: RowMark | None = None  # a row the hub is to compare with its own; mostly head - 1
-    node: Name | None = None  # who sends it; another one than the topic's is refused
 
 
 class Compared(Wire, frozen=True, kw_only=True):
@@ -333,7 +337,7 @@ class StationState(Wire, frozen=True, kw_only=True):
     fault_about: Text = ""  # the camera's name, the recipe's number
 
 
-class State(Wire, frozen=True, kw_only=True):
+class State(Sent, frozen=True, kw_only=True):
     """The node as it is now (retained). The last will is the same with online = false."""
 
     v: Literal[1]
@@ -344,7 +348,7 @@ class State(Wire, frozen=True, kw_only=True):
     stations: Annotated[tuple[StationState, ...], Meta(max_length=64)] = ()
 
 
-class Notice(Wire, frozen=True, kw_only=True):
+class Notice(Sent, frozen=True, kw_only=True):
     """Preview of a not-OK part, sent before its row is acknowledged; never counted."""
 
     v: Literal[1]

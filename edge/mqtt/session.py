@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
@@ -20,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge import settings
 from edge.errors import LinkError
 from edge.mqtt import identity
-from edge.mqtt.message import MAX_BATCH_BYTES, State, Wire, encode, topic
+from edge.mqtt.message import MAX_BATCH_BYTES, Sent, State, encode, topic
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Session:
         )
         client.max_inflight_messages_set(IN_FLIGHT)
         client.max_queued_messages_set(4 * IN_FLIGHT)
-        client.will_set(self._topic("state"), encode(will), qos=1, retain=True)
+        client.will_set(self._topic("state"), self._named(will), qos=1, retain=True)
         client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -110,7 +111,7 @@ class Session:
         return self._client.loop_start() == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def publish(
-        self, leaf: str, message: Wire, qos: int, retain: bool = False
+        self, leaf: str, message: Sent, qos: int, retain: bool = False
     ) -> paho.MQTTMessageInfo:
         """Hand a message to paho.
 
@@ -118,12 +119,15 @@ class Session:
             LinkError: it cannot take it now.
         """
         try:
-            info = self._client.publish(self._topic(leaf), encode(message), qos, retain)
+            info = self._client.publish(self._topic(leaf), self._named(message), qos, retain)
         except (OSError, ValueError, RuntimeError) as wrong:
             raise LinkError(f"{leaf} was not sent: {wrong}") from wrong
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkError(f"{leaf} was not sent: {info.rc.name}")
         return info
+
+    def _named(self, message: Sent) -> bytes:
+        return encode(msgspec.structs.replace(message, node=self._node.name))
 
     def goodbye(self, state: State) -> None:
         """A clean disconnect drops the last will, so the state is told in so many words."""
