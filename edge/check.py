@@ -17,7 +17,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from edge import bus_check, buses, check_io, motion, moving, settings, speed
+from edge import bus_check, buses, check_io, measured, motion, moving, settings, speed
 from edge import recipe as recipes
 from edge.commissioning import commissioned
 from edge.errors import (
@@ -269,7 +269,9 @@ def _try_motion(station: settings.Station, camera: settings.Camera, wiring: Sett
     if station.speed_mm_s == 0:
         return "parts stand still"
     freely = station.exposure == "free_run" and station.speed_mm_s is not None
-    line = moving.line_of(station, wiring, frame_period_s(camera) if freely else 0.0)
+    kept = measured.read(wiring)
+    late_s = kept.of(station).late_s if kept is not None else 0.0
+    line = moving.line_of(station, wiring, frame_period_s(camera) if freely else 0.0, late_s)
     if line is None:
         raise SettingsError(where, [f"speed_mm_s: missing; expected {moving.UNSAID}"])
     told, wrong = [f"{line.displacement_mm:.1f} mm from its place at the most"], []

@@ -73,7 +73,7 @@ def measure(wiring: Settings, unsigned: bool, seconds: float, say: Say) -> measu
         seconds,
         {line.station.name: line.figures() for line in lines},
         {name: round(took_s * 1000, 2) for name, took_s in frames_s.items()},
-        {name: high_ms(bus.late_s) for name, bus in late.items()},
+        {name: round(1000 * bus.longest_s, 2) for name, bus in late.items()},
     )
     measured.write(wiring, kept)
     return kept
@@ -179,8 +179,8 @@ class _Line:
         both_s = [sum(two) for two in zip(self.inferences_s, self.commits_s, strict=True)]
         return measured.Figures(
             len(both_s),
-            high_ms(self.inferences_s),
-            high_ms(self.commits_s),
+            _high_ms(self.inferences_s),
+            _high_ms(self.commits_s),
             _median_ms(self.inferences_s),
             _median_ms(self.commits_s),
             round(1000 * statistics.fmean(both_s), 2),
@@ -386,8 +386,8 @@ def _scratch(data_dir: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def high_ms(took_s: Sequence[float]) -> float:
-    """p99.9 by nearest rank, ms; infinite without any."""
+def _high_ms(took_s: Sequence[float]) -> float:
+    """p99.9 by nearest rank; infinite without any."""
     if not took_s:
         return math.inf
     rank = math.ceil(PERCENTILE / 100 * len(took_s))

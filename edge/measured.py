@@ -34,6 +34,7 @@ class Here(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runtime: str
     recipes: list[tuple[str, str | None]]  # hashes of recipe and model
     stations: list[tuple[str, tuple[str, ...], float]]  # name, cameras, highest rate per s
+    buses: list[tuple[str, bool]]  # name, serial
 
 
 class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +44,7 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
     stations: dict[str, Figures]
     frames_ms: dict[str, float]  # exposure to arrival, by camera
-    late_ms: dict[str, float]  # the thread of each bus, p99.9
+    late_ms: dict[str, float]  # the thread of each bus, the longest
 
     def of(self, station: Station) -> Measured:
         """For the timetable of this station."""
@@ -73,7 +74,7 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield f"{place:36} {took_ms:7.1f} ms at the longest"
         for bus, late_ms in self.late_ms.items():
             place = f"{bus}, late thread of the bus"
-            yield f"{place:36} {late_ms:7.1f} ms p99.9"
+            yield f"{place:36} {late_ms:7.1f} ms at the longest"
 
 
 def here(wiring: Settings) -> Here:
@@ -84,7 +85,8 @@ def here(wiring: Settings) -> Here:
     """
     runtime = msgspec.json.encode(wiring.runtime).decode()
     stations = [(s.name, s.cameras, s.max_rate_per_s) for s in wiring.station]
-    return Here(machine(), runtime, [stamp(entry) for entry in wiring.recipe], stations)
+    buses = [(bus.name, bus.host is None) for bus in wiring.bus]
+    return Here(machine(), runtime, [stamp(entry) for entry in wiring.recipe], stations, buses)
 
 
 def read(wiring: Settings) -> Kept | None:
@@ -96,7 +98,7 @@ def read(wiring: Settings) -> Kept | None:
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError, SettingsError):
         return None
     whole = found.stations.keys() >= {station.name for station in wiring.station}
-    whole &= found.late_ms.keys() >= {station.bus for station in wiring.station if station.bus}
+    whole &= found.late_ms.keys() >= {bus.name for bus in wiring.bus}
     return found if found.here == now and whole else None
 
 

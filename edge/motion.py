@@ -2,8 +2,9 @@
 
 sensor edge --scan--> the PLC knows --poll--> the node knows --frame period--> exposure
 
-displacement   speed x (scan + poll + frame period): nothing where the sensor itself fires the
-               camera, no frame period where the node does
+displacement   speed x (scan + poll + lateness + frame period): nothing where the sensor itself
+               fires the camera, no frame period where the node does; the lateness is the
+               computer's, where it was measured
 blur           speed x exposure / mm per px
 """
 
@@ -22,6 +23,7 @@ class Line:
     scan_s: float
     poll_s: float
     frame_period_s: float = 0.0  # of a camera that runs freely
+    late_s: float = 0.0  # the thread of the bus, the longest
 
     @property
     def wait_s(self) -> float:
@@ -29,7 +31,7 @@ class Line:
         if self.trigger == "hardware":
             return 0.0
         period_s = self.frame_period_s if self.trigger == "free_run" else 0.0
-        return self.scan_s + self.poll_s + period_s
+        return self.scan_s + self.poll_s + self.late_s + period_s
 
     @property
     def displacement_mm(self) -> float:

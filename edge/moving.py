@@ -1,7 +1,7 @@
 """What edge.toml says of moving parts, held against each [motion]: for `check` and for the node.
 
-Only the frame period of a camera that runs freely stands nowhere: `check` measures it; the node,
-whose cameras may be away when it starts, counts it as none.
+The frame period of a camera that runs freely and the lateness of the bus thread stand nowhere:
+`check` has them measured; the node, whose cameras may be away when it starts, counts them as none.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,14 @@ from edge.settings import Camera, Settings, Station
 UNSAID = "the speed of parts under the cameras, or 0 = they stand still"
 
 
-def line_of(station: Station, wiring: Settings, frame_period_s: float = 0.0) -> motion.Line | None:
+def line_of(
+    station: Station, wiring: Settings, frame_period_s: float = 0.0, late_s: float = 0.0
+) -> motion.Line | None:
     """What makes a part's place uncertain there; None: nobody has said how fast parts are.
 
     Args:
         frame_period_s: of a camera that runs freely.
+        late_s: of the thread of the bus, as `check --measure` found it.
     """
     if station.speed_mm_s is None:
         return None
@@ -28,7 +31,7 @@ def line_of(station: Station, wiring: Settings, frame_period_s: float = 0.0) -> 
     sharing = [other for other in wiring.station if other.bus == station.bus]
     scan_s = station.scan_ms / 1000
     poll = BusPlan(bus, sharing, wiring.slave, wiring.tag).poll_s
-    return motion.Line(station.exposure, station.speed_mm_s, scan_s, poll, frame_period_s)
+    return motion.Line(station.exposure, station.speed_mm_s, scan_s, poll, frame_period_s, late_s)
 
 
 def exposure_us(recipe: Recipe, camera: Camera) -> float | None:

@@ -78,17 +78,20 @@ class _Spoken(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(SILENT_S, self._look, self.cycle)
+        self.loop.call_later(SILENT_S, self._look, (self.cycle, False))
 
-    def _look(self, before: object) -> None:
-        """A request that is under way may take its time (BODY_S); its headers may not."""
-        if self.transport.is_closing():
+    def _look(self, before: tuple[object, bool]) -> None:
+        """A request that is under way may take its time (BODY_S); its headers may not, and neither
+        may the peer's good-bye, for which TLS would wait long.
+        """
+        if self not in self.connections:
             return
-        answered = self.cycle is None or self.cycle.response_complete
-        if answered and self.cycle is before:
+        now = (self.cycle, self.transport.is_closing())
+        under_way = self.cycle is not None and not self.cycle.response_complete
+        if now == before and (now[1] or not under_way):
             self.transport.abort()
             return
-        self.loop.call_later(SILENT_S, self._look, self.cycle)
+        self.loop.call_later(SILENT_S, self._look, now)
 
 
 def make_app(ca: bytes, folder: PictureFolder, store: Store, max_bytes: int) -> FastAPI:

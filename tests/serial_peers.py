@@ -26,7 +26,7 @@ from edge.settings import Bus
 from tests.wires import ASCII, RTU, TCP, reply_to, request_in
 
 
-def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
     """Wait until the condition holds; fail when it does not in time."""
     deadline_s = time.monotonic() + within_s
     tick = threading.Event()

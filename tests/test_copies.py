@@ -1,7 +1,5 @@
 """Short COPYs: rows of a large batch go in by several, and a fault in one leaves nothing behind."""
 
-import os
-import signal
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -73,14 +71,46 @@ def test_a_row_that_the_database_refuses_is_told_wherever_it_stands(
     assert rows.taken(direct, PLACE, ledger.batch(1, number)).stored == number - 1
 
 
-def test_a_server_that_dies_between_two_copies_is_a_store_that_is_away(
+def test_what_broke_off_is_told_though_the_rows_before_it_are_refused_too(
     direct: session.Connection,
 ) -> None:
+    direct.execute("ALTER TABLE part ADD CHECK (number <> 5)")
+
+    def broken() -> Iterator[bytes]:
+        yield from packed(copied._TOGETHER, uuid4().hex)
+        raise ArithmeticError("no such row")
+
+    with pytest.raises(ArithmeticError), direct.transaction():
+        copied.copy_parts(direct, broken())
+    assert direct.info.transaction_status.name == "IDLE"
+
+
+def test_rows_larger_than_any_buffer_are_stored(direct: session.Connection) -> None:
+    raw = b'{"' + b"x" * 20_000 + b'":1}'
+    packer, rows_of = PartPacker(PLACE, uuid4().hex), range(1, 2 * copied._TOGETHER + 1)
+    whole = [part_row(seq) for seq in rows_of]
+    made = (packer.pack(Good(row.number, "a" * 64, raw, row, 1), row) for row in whole)
+    with direct.transaction():
+        copied.copy_parts(direct, made)
+    assert held(direct) == list(rows_of)
+    found = direct.execute("SELECT DISTINCT raw FROM part").fetchall()
+    assert [bytes(row["raw"]) for row in found] == [raw]
+
+
+def test_a_server_that_dies_between_two_copies_is_a_store_that_is_away(
+    direct: session.Connection, database: str
+) -> None:
+    """Not rows that cannot be used: those would be condemned."""
+
     def dying() -> Iterator[bytes]:
         for number, row in enumerate(packed(COUNT, uuid4().hex), 1):
             if number == 2 * copied._TOGETHER:
-                os.kill(direct.info.backend_pid, signal.SIGTERM)
+                with session.connect(database, "test") as other:
+                    other.execute("SELECT pg_terminate_backend(%s)", [direct.info.backend_pid])
             yield row
 
-    with pytest.raises(StoreError), session.converted("batch"), direct.transaction():
+    with pytest.raises(StoreError) as ended, session.converted("batch"), direct.transaction():
         copied.copy_parts(direct, dying())
+    assert type(ended.value) is StoreError
+    with session.connect(database, "test") as other:
+        assert held(other) == []

@@ -1,8 +1,6 @@
 """A node gets its certificates at the gate, and nobody else does."""
 
-import contextlib
 import hashlib
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from edge.errors import LinkError
 from edge.mqtt import enrol, identity
 from edge.mqtt.enrol import Renewal
 from edge.mqtt.identity import ClockError, Files
-from hub import enrolment, gate, registry, signing
+from hub import enrolment, registry, signing
 from hub.authority import fingerprint, requested
 from hub.errors import AuthorityError
 from hub.picture_folder import PictureFolder
@@ -241,40 +239,6 @@ def test_the_gate_speaks_tls_1_3_alone(open_hub: GateHub) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with httpx.Client(verify=context) as client, pytest.raises(httpx.ConnectError):
         client.get(f"{open_hub.url}/ca")
-
-
-@pytest.mark.parametrize("said", [b"", b"GET /ca HTTP/1.1\r\nHost: x", b"GET /ca HTTP/1.1\r\n\r\n"])
-def test_a_connection_on_which_no_request_comes_is_closed(
-    hub: GateHub, monkeypatch: pytest.MonkeyPatch, said: bytes
-) -> None:
-    monkeypatch.setattr(gate, "SILENT_S", 0.2)
-    context = identity.believing(hub.authority.certificate)
-    with (
-        hub.gate(),
-        socket.create_connection(("127.0.0.1", hub.port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as peer,
-    ):
-        peer.sendall(said)
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            while peer.recv(4096):
-                pass
-        assert post(hub, "/enrol").status_code == 422, "others are served"
-
-
-def test_a_request_whose_body_takes_longer_than_a_silence_is_answered(
-    hub: GateHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gate, "SILENT_S", 0.1)
-    pause = threading.Event()
-
-    def slowly() -> Iterator[bytes]:
-        for _ in range(8):
-            yield b" "
-            pause.wait(0.05)
-
-    context = identity.believing(hub.authority.certificate)
-    with hub.gate(), httpx.Client(verify=context) as client:
-        assert client.post(f"{hub.url}/enrol", content=slowly()).status_code == 422
 
 
 def test_a_node_renews_by_itself_when_two_thirds_are_over_with_a_fresh_key(

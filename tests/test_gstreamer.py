@@ -112,6 +112,17 @@ def test_a_decoder_that_loses_the_numbers_is_counted_by_what_comes() -> None:
 
 
 @pytest.mark.needs_gstreamer
+def test_bytes_of_a_file_are_no_counter(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.write_bytes(bytes(64 * 64 * 500))
+    parsed = "rawvideoparse format=gray8 width=64 height=64 framerate=50/1 ! clocksync"
+    camera = GstreamerCamera("c1", f"filesrc location={raw} ! {parsed}")
+    numbers = [frame.number for frame in frames_of(camera, 3)]
+    camera.close()
+    assert numbers == [0, 1, 2]
+
+
+@pytest.mark.needs_gstreamer
 @pytest.mark.parametrize(
     ("source", "told"),
     [

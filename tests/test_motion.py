@@ -38,6 +38,11 @@ def test_a_part_moves_on_until_the_exposure(trigger: TriggerMode, displacement_m
     assert line.displacement_mm == pytest.approx(displacement_mm)
 
 
+def test_a_bus_thread_that_is_kept_waiting_lets_the_part_move_on_unless_the_sensor_fires() -> None:
+    assert Line("software", 500.0, 0.01, 0.03, late_s=0.02).displacement_mm == pytest.approx(30.0)
+    assert Line("hardware", 500.0, 0.01, 0.03, late_s=0.02).displacement_mm == 0.0
+
+
 def test_a_part_moves_on_while_it_is_exposed() -> None:
     assert LINE.blur_px(exposure_us=200, mm_per_px=0.1) == pytest.approx(1.0)
 
@@ -138,14 +143,14 @@ def test_check_prints_displacement_and_blur(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = checked(tmp_path, capsys, "speed_mm_s = 500\n")[0]
-    assert told == "22.8 mm from its place at the most; squares 0.50 px blur"
+    assert told == "22.3 mm from its place at the most; squares 0.50 px blur"
 
 
 def test_check_refuses_more_than_the_recipes_margin(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = checked(tmp_path, capsys, "speed_mm_s = 500\n", margin="10")
-    assert "squares: [motion] margin_mm: parts are up to 22.8 mm from their place" in told[1]
+    assert "squares: [motion] margin_mm: parts are up to 22.3 mm from their place" in told[1]
 
 
 def test_an_exposure_that_no_recipe_can_set_stands_in_edge_toml(
@@ -154,7 +159,7 @@ def test_an_exposure_that_no_recipe_can_set_stands_in_edge_toml(
     told = checked(tmp_path, capsys, "speed_mm_s = 500\n", exposure="")
     assert "[[view]] exposure_us: missing" in told[1]
     told = checked(tmp_path / "again", capsys, "speed_mm_s = 500\n", exposure="", own="200")
-    assert told[0] == "22.8 mm from its place at the most; squares 1.00 px blur"
+    assert told[0] == "22.3 mm from its place at the most; squares 1.00 px blur"
 
 
 def test_check_is_not_content_until_somebody_says_how_fast_parts_are(
@@ -191,7 +196,7 @@ def wired(tmp_path: Path, speed: str, margin: str, exposure: str) -> Settings:
         ("speed_mm_s = 500\n", "100", "exposure_us = 100\n", None),
         ("speed_mm_s = 0\n", "0.1", "", None),
         ("", "", "", None),
-        ("speed_mm_s = 500\n", "10", "exposure_us = 100\n", "parts are up to 22.8 mm from"),
+        ("speed_mm_s = 500\n", "10", "exposure_us = 100\n", "parts are up to 22.3 mm from"),
         ("speed_mm_s = 500\n", "", "exposure_us = 300\n", "c1: [motion] blur_px: 1.50 px"),
         ("speed_mm_s = 500\n", "", "", "[[view]] exposure_us: missing"),
         ("", "10", "exposure_us = 100\n", "speed_mm_s: missing, [motion] margin_mm needs it"),

@@ -249,13 +249,13 @@ class Entry(Wire, frozen=True, kw_only=True):
 class Sent(Wire, frozen=True, kw_only=True):
     """What a node sends."""
 
+    v: Literal[1]
     node: Name | None = None  # who sends it; another one than the topic's is refused
 
 
 class Batch(Sent, frozen=True, kw_only=True):
     """Rows first, first+1, ... of one stream; `prev` is the hash of row first-1, or GENESIS."""
 
-    v: Literal[1]
     stream: StreamId
     first: Annotated[int, Meta(ge=1, lt=2**53)]
     prev: Sha256
@@ -276,7 +276,6 @@ class Birth(Sent, frozen=True, kw_only=True):
     whose rows below `begins` are its past. Sequences and hash chain run on through the branch.
     """
 
-    v: Literal[1]
     stream: StreamId
     next: Annotated[int, Meta(ge=1, lt=2**53)]  # lowest sequence the node still holds or will write
     head: Annotated[int, Meta(ge=1, lt=2**53)]  # sequence the next closed row will get
@@ -340,7 +339,6 @@ class StationState(Wire, frozen=True, kw_only=True):
 class State(Sent, frozen=True, kw_only=True):
     """The node as it is now (retained). The last will is the same with online = false."""
 
-    v: Literal[1]
     online: bool
     stream: StreamId | None = None
     waiting: Count = 0  # rows not yet acknowledged
@@ -351,7 +349,6 @@ class State(Sent, frozen=True, kw_only=True):
 class Notice(Sent, frozen=True, kw_only=True):
     """Preview of a not-OK part, sent before its row is acknowledged; never counted."""
 
-    v: Literal[1]
     station: Name
     epoch: Count
     number: Count

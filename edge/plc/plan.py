@@ -1,6 +1,6 @@
 """How long a bus takes, from its wiring alone. No port, no clock.
 
-    silence, start, request, silence, the slave's scan, reply, reading          one transaction
+    silence, request, silence, the slave's scan, reply          one transaction
     block of station 1, another frame, block of station 2, another frame, ...       one round
 
 The frames between the blocks are verdicts, status, the second law's counters or tags; the longest
@@ -20,11 +20,11 @@ from edge.plc.transaction import Request, read_registers, write_registers
 from edge.plc.turns import RETRY_S
 from edge.settings import Bus, Slave, Station, Tag
 
-START_S = 0.0005
-"""Ours, in each transaction: from the end of the silence to the first byte of the request."""
-READ_S = 0.0005
-"""Ours, in each transaction: from the last byte of the reply to its reader. The silence before the
-next request is reckoned from there, so it is no part of it. bench.plc holds the p99 of either."""
+SOFTWARE_S = 0.0005
+"""Ours, in each transaction: from the end of the silence that begins with the last byte of a reply
+to the first byte of the next request, so that the reading of the reply is in it; bench.plc holds
+the p99 to it, and that of the reading alone. A thread that is kept waiting for longer, once in a
+while, is the timetable's matter (`late_s`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class BusPlan:
         The change just missed one read: it is in the next, and that answer has to come.
         """
         answer = codec_of(self.bus).reply_size(_block()) * self._character_s
-        return self.poll_s + station.scan_ms / 1000 + answer + READ_S
+        return self.poll_s + station.scan_ms / 1000 + answer + SOFTWARE_S
 
     def verdict_s(self, station: Station) -> float:
         """From a verdict until it lies in the PLC's registers, at the most.
@@ -77,8 +77,12 @@ class BusPlan:
             for other in self.stations
             if other.name != station.name
         )
-        out_s = self._out_s(_result()) + self._silence_s
-        return self.other_s + self.block_s(station) + before_s + out_s
+        out_s = (
+            self._gap_s
+            + codec_of(self.bus).request_size(_result()) * self._character_s
+            + self._silence_s
+        )
+        return self.other_s + self.block_s(station) + before_s + out_s + SOFTWARE_S
 
     @property
     def probe_s(self) -> float:
@@ -88,13 +92,13 @@ class BusPlan:
         listened out for as long as it was waited for.
         """
         late_s = max(0.0, self.bus.reply_timeout_s - LEFT_ALONE_S)
-        return late_s + self._out_s(_block()) + 2 * self.bus.reply_timeout_s
+        return late_s + self._gap_s + self._request_s(_block()) + 2 * self.bus.reply_timeout_s
 
     @property
     def brief_s(self) -> float:
         """How long a request keeps the bus that is given up when a PLC that lives would have
         answered: the read of a block, or the sounding before it."""
-        return self._out_s(_block()) + self.least_timeout_s
+        return self._gap_s + self._request_s(_block()) + self.least_timeout_s
 
     @property
     def used(self) -> float:
@@ -116,11 +120,11 @@ class BusPlan:
             timeout_s: in place of the bus's `reply_timeout_s`.
         """
         wait_s = self.bus.reply_timeout_s if timeout_s is None else timeout_s
-        return self._out_s(_result()) + wait_s + max(RETRY_S, wait_s + self._again_s(station))
+        return self._out_s + wait_s + max(RETRY_S, wait_s + self._again_s(station))
 
     def longest_timeout_s(self, station: Station, room_s: float) -> float:
         """The `reply_timeout_s` with which a lost frame costs no more than this; may be below 0."""
-        room_s -= self._out_s(_result())
+        room_s -= self._out_s
         return min(room_s - RETRY_S, (room_s - self._again_s(station)) / 2)
 
     @property
@@ -131,7 +135,12 @@ class BusPlan:
         own = [slave.answer_ms for slave in self.slaves if slave.bus == self.bus.name]
         scans = (2 * station.scan_ms for station in self.stations)
         wait_ms = max([*own, *scans], default=0.0)
-        return self._silence_s + wait_ms / 1000 + characters * self._character_s + READ_S
+        return self._silence_s + wait_ms / 1000 + characters * self._character_s + SOFTWARE_S
+
+    @property
+    def _out_s(self) -> float:
+        """Until the last character of a result is out."""
+        return self._gap_s + self._request_s(_result())
 
     def _again_s(self, station: Station) -> float:
         """From the end of the listening until a frame that was lost has its turn once more."""
@@ -156,13 +165,13 @@ class BusPlan:
         ]
 
     def _transaction_s(self, request: Request, wait_ms: float) -> float:
-        reply_s = codec_of(self.bus).reply_size(request) * self._character_s
-        return self._out_s(request) + self._silence_s + wait_ms / 1000 + reply_s + READ_S
+        codec = codec_of(self.bus)
+        characters = codec.request_size(request) + codec.reply_size(request)
+        wire_s = self._gap_s + self._silence_s + characters * self._character_s
+        return wire_s + wait_ms / 1000 + SOFTWARE_S
 
-    def _out_s(self, request: Request) -> float:
-        """From the end of the frame before until the last character of this one is out."""
-        request_s = codec_of(self.bus).request_size(request) * self._character_s
-        return self._gap_s + START_S + request_s
+    def _request_s(self, request: Request) -> float:
+        return codec_of(self.bus).request_size(request) * self._character_s
 
     @property
     def _character_s(self) -> float:

@@ -46,7 +46,7 @@ class Measured:
     frames_s: dict[str, float]  # exposure to arrival, by camera; absent = no picture came
     parts: int = ENOUGH
     mean_s: float = 0.0  # inference and commit of a part together
-    late_s: float = 0.0  # the thread of its bus, p99.9 (edge/plc/lateness.py)
+    late_s: float = 0.0  # the thread of its bus, the longest (edge/plc/lateness.py)
 
     @property
     def rank(self) -> str:
@@ -199,7 +199,7 @@ def timetable(
         _frame(station, cameras, known, scans_s + poll_s),
         Step(f"inference, {rank}", known.inference_s if known else None),
         Step(f"commit to the ledger, {rank}", known.commit_s if known else None),
-        Step("bus thread late once, p99.9", known.late_s if known else None),
+        Step("bus thread late once, the longest", known.late_s if known else None),
         *told,
         Step("valve", station.valve_ms / 1000),
     )

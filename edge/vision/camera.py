@@ -39,6 +39,8 @@ HUNG_S = 3.0
 
 LET_GO_S = 5.0  # for the first picture of a setup, which is let go
 
+_UNNUMBERED = ("rtsp", "v4l2")  # OpenCV reads them and tells no numbers
+
 _OLDER = -1  # setup of a frame exposed before the newest one was in place
 _READ_S = 0.25  # how long one read may wait; also how fast `close` and `apply` are heard
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
@@ -181,8 +183,10 @@ class Capture:
 
     def sentence(self) -> str:
         """The counts of this run, for the log."""
+        unknown = self._settings.kind in _UNNUMBERED
+        dropped = "losses not counted" if unknown else f"{self.dropped} dropped"
         return (
-            f"{self.name} {self.frames} frames, {self.bad} bad, {self.dropped} dropped, "
+            f"{self.name} {self.frames} frames, {self.bad} bad, {dropped}, "
             f"{self.reconnects} reconnects"
         )
 

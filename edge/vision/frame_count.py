@@ -1,4 +1,4 @@
-"""The frame counters of cameras as one number that never starts again. Pure.
+"""The frame counters of GenICam cameras as one number that never starts again. Pure.
 
 Older GigE Vision cameras count in 16 bits and skip 0: 65535 is followed by 1. A frame whose packets
 had to be sent again comes after its successors.

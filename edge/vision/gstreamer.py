@@ -2,9 +2,10 @@
 
     source of edge.toml ! videoconvert ! GRAY8 or BGR ! appsink, which keeps the newest picture
 
-A live source stamps its buffers on the pipeline's clock, which is made to be time.monotonic(). Most
-number them too (v4l2src by the driver's own counter), and what is between the source and us carries
-the numbers along, so that pictures lost on the way are known; a decoder such as jpegdec does not.
+A live source stamps its buffers on the pipeline's clock, which is made to be time.monotonic(). Some
+number them too (`offset` to `offset_end`, one picture; v4l2src by the driver's counter), and most
+of what is between the source and us carries the numbers along, so that pictures lost on the way are
+known. A decoder such as jpegdec does not, and videorate numbers its own. Offsets in bytes are none.
 """
 
 import time
@@ -18,7 +19,6 @@ from edge.errors import CameraError
 from edge.limits import View
 from edge.terms import Frame
 from edge.vision.address import login, redacted
-from edge.vision.frame_count import FrameCount
 from edge.vision.introspection import load
 from edge.vision.setup import refuse
 
@@ -67,7 +67,8 @@ class GstreamerCamera:
         text = source if password_file is None else source.replace("{login}", login(password_file))
         self.pipeline = self._parsed(f"{text} ! {_TAIL}")
         self._sink = self.pipeline.get_by_name("quanjian-sink")
-        self._count = FrameCount()
+        self._number = -1
+        self._counter: int | None = None  # the source's own, of the newest picture
         self._came_s = time.monotonic()
         self._fault: str | None = None
         try:
@@ -137,11 +138,12 @@ class GstreamerCamera:
 
     def _next_number(self, sample: Any) -> int:
         """By the source's counter; without one the next number, whatever was lost."""
-        counter = sample.get_buffer().offset
-        if counter == self._gst.BUFFER_OFFSET_NONE:
-            self._count.restart()
-            counter = 0
-        return self._count.next(counter)
+        buffer, before = sample.get_buffer(), self._counter
+        counts = buffer.offset_end == buffer.offset + 1
+        self._counter = int(buffer.offset) if counts else None
+        ahead = 1 if before is None or self._counter is None else self._counter - before
+        self._number += max(1, ahead)  # not ahead: it counts anew
+        return self._number
 
     def _exposed_s(self, sample: Any, arrived_s: float) -> float:
         """By the source's stamp; by the arrival where there is none, or one from the future."""
