@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import EdgeError
-from models import anomaly
+from models import anomaly, dataset_command
 from models.deeppcb import convert
 from models.export import HEADS, export
 from models.importer import take_in
@@ -83,6 +83,7 @@ def _groups(text: str) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="quanjian-models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    dataset_command.add(commands)
     _add_synth(commands)
     _add_train(commands)
     _add_export(commands)
@@ -286,6 +287,8 @@ _FILLS_A_FOLDER = ("synth", "train", "convert", "recipe")
 
 def _absent(args: argparse.Namespace) -> str | None:
     """What the command line names and is not there; None: it is, or its reader says so."""
+    if args.command == "dataset":
+        return dataset_command.absent(args)
     for key in _FOLDERS:
         folder = getattr(args, key, None)
         if folder is not None and not folder.is_dir():
@@ -320,6 +323,8 @@ def _anomaly(args: argparse.Namespace) -> _Answer:
 
 
 def _run(args: argparse.Namespace) -> _Answer:
+    if args.command == "dataset":
+        return dataset_command.run(args, _say)
     if args.command == "synth":
         order = Order(args.count, args.seed, args.defect_rate, sizes=args.sizes)
         return synthesise(args.out, order, _say)
@@ -353,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the return value, or SystemExit(2) for wrong usage."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if getattr(args, "model", None) == args.out:
+    if getattr(args, "model", "") == getattr(args, "out", None):
         parser.error(f"--out: {args.out} is the model itself, which would be gone")
     if args.command == "export" and args.pictures is not None and args.fold == "no":
         parser.error("--pictures: means nothing without --fold or --gray")

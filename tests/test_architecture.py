@@ -117,6 +117,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "sqlite3": (*LEDGER, "bench", "tests"),
     "cv2": ("edge.vision", "models", "calibration", "bench", "tests"),
     "onnxruntime": (*RUNTIME, "models", "bench.turns", "tests.test_models_distribution"),
+    "yaml": ("models.layouts",),
     "onnx": ("models", "tests", "bench.turns.roboflow"),
     "google": ("models.anomaly",),  # protobuf: what onnx raises
     "gi": ("edge.vision.introspection", "tests.rtsp_server"),
