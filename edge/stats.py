@@ -89,8 +89,8 @@ def no_worse(only_old: int, only_new: int, pairs: int, margin: float) -> float:
     """How sure the new one's share of right answers is no more than `margin` below the old one's.
 
     Both answered the same `pairs`; `only_old` were right by the old one alone, `only_new` by the
-    new one alone. Returned is 1 - p of the score test, 0..1: from 0.95 on the new one is no worse, with
-    a mistake in at most about 5 % of trials at the margin itself. 0 for no pairs.
+    new one alone. Returned is 1 - p of the score test, 0..1: from 0.95 on the new one is no worse,
+    with a mistake in at most about 5 % of trials at the margin itself. 0 for no pairs.
     Source: T. Tango, Statistics in Medicine 17 (1998) 891-908.
 
     Raises:
