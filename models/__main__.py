@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import EdgeError
-from models import anomaly, dataset_command
+from models import anomaly, dataset_command, proof_command
 from models.deeppcb import convert
 from models.export import HEADS, export
 from models.importer import take_in
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="quanjian-models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     dataset_command.add(commands)
+    proof_command.add(commands)
     _add_synth(commands)
     _add_train(commands)
     _add_export(commands)
@@ -283,12 +284,15 @@ def _add_python(command: argparse.ArgumentParser) -> None:
 _FOLDERS = ("source", "pictures", "good")
 _FILLS_A_FOLDER = ("synth", "train", "convert", "recipe")
 """Commands whose --out is a folder; that of the others is a file."""
+_PROOFS = ("evaluate", "gate")
 
 
 def _absent(args: argparse.Namespace) -> str | None:
     """What the command line names and is not there; None: it is, or its reader says so."""
     if args.command == "dataset":
         return dataset_command.absent(args)
+    if args.command in _PROOFS:
+        return proof_command.absent(args)
     for key in _FOLDERS:
         folder = getattr(args, key, None)
         if folder is not None and not folder.is_dir():
@@ -325,6 +329,8 @@ def _anomaly(args: argparse.Namespace) -> _Answer:
 def _run(args: argparse.Namespace) -> _Answer:
     if args.command == "dataset":
         return dataset_command.run(args, _say)
+    if args.command in _PROOFS:
+        return proof_command.run(args, _say)
     if args.command == "synth":
         order = Order(args.count, args.seed, args.defect_rate, sizes=args.sizes)
         return synthesise(args.out, order, _say)
@@ -382,7 +388,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say(exc.hint)
         return 1
     sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
-    return 0
+    return 0 if answer.get("passed", True) else 1
 
 
 if __name__ == "__main__":

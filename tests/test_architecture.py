@@ -102,6 +102,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "hub.durable": (),
     "hub.web": (*SHARED, "hub.errors", "hub.settings", "hub.metrics", "hub.store.pool"),
     "models": (*WORDS, "edge.vision"),
+    "models.evaluate": ("models", *WORDS, "edge.vision", "edge.judgement", "edge.still"),
     "models.train_ultralytics": ("models.torchvision_cpu", "models.blocks"),
     "calibration": (*WORDS, "edge.vision"),
     "bench": PACKAGES,
