@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.terms import Detection
 from models import evaluate
 from models.__main__ import main
-from models.dataset import DataSetError
+from models.dataset import DataSetError, Mark
 from models.synth import Order, synthesise
 
 BASE = Path(__file__).parent.parent / "models" / "base"
@@ -50,6 +51,22 @@ def test_a_limit_that_hides_a_class_shows_in_what_is_seen(plates: Path, tmp_path
     assert scratched
     assert all("scratch" not in part.seen for part in scratched)
     assert all(part.passed for part in scratched if part.has == ["scratch"])
+
+
+@pytest.mark.parametrize(
+    ("label", "box", "found"),
+    [
+        ("pit", (10, 10, 20, 20), True),
+        ("pit", (10, 10, 20, 14), True),
+        ("pit", (10, 10, 20, 12), False),
+        ("scratch", (10, 10, 20, 20), False),
+    ],
+)
+def test_a_defect_is_seen_by_its_own_class_where_it_is(
+    label: str, box: tuple[float, float, float, float], found: bool
+) -> None:
+    detection = Detection(label, 0.9, box)
+    assert evaluate._is_found(Mark("pit", (10, 10, 20, 20)), [detection]) is found
 
 
 def test_the_command_judges_and_the_gate_compares(
