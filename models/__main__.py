@@ -96,9 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands = (
-    argparse._SubParsersAction
-)  # argparse has no public name for what add_subparsers returns
+_Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
 def _add_synth(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -282,13 +280,19 @@ def _add_python(command: argparse.ArgumentParser) -> None:
 
 
 _FOLDERS = ("source", "pictures", "good")
-_FILLS_A_FOLDER = ("synth", "train", "convert", "recipe")
-"""Commands whose --out is a folder; that of the others is a file."""
+_FILLS_A_FOLDER = ("synth", "train", "convert", "recipe")  # others' --out is a file
 _PROOFS = ("evaluate", "gate")
 
 
 def _absent(args: argparse.Namespace) -> str | None:
     """What the command line names and is not there; None: it is, or its reader says so."""
+    try:
+        return _looked_for(args)
+    except OSError as exc:  # no permission to look
+        return str(exc)
+
+
+def _looked_for(args: argparse.Namespace) -> str | None:
     if args.command == "dataset":
         return dataset_command.absent(args)
     if args.command in _PROOFS:
@@ -379,9 +383,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
     try:
         answer = _run(args)
-    except OSError as exc:
-        _say(f"quanjian-models {args.command}: {exc}")
-        return 1
+    except (OSError, KeyboardInterrupt) as exc:
+        _say(f"quanjian-models {args.command}: {str(exc) or 'interrupted'}")
+        return 1 if isinstance(exc, OSError) else 130
     except EdgeError as exc:
         _say(f"quanjian-models {args.command}: {exc}")
         if exc.hint:

@@ -80,7 +80,15 @@ class DataSet:
 
 
 def renamed(data: DataSet, names: Mapping[str, str]) -> DataSet:
-    """The same set with other words for some classes; two that become one are one."""
+    """The same set with other words for some classes; two that become one are one.
+
+    Raises:
+        DataSetError: the set has no such class.
+    """
+    unknown = sorted(names.keys() - set(data.labels))
+    if unknown:
+        there = ", ".join(data.labels)
+        raise DataSetError("--rename", [f"no class {one!r}; there are {there}" for one in unknown])
     labels = tuple(dict.fromkeys(names.get(label, label) for label in data.labels))
     pictures = tuple(
         replace(picture, marks=tuple(_renamed(mark, names) for mark in picture.marks))
@@ -94,7 +102,8 @@ def _renamed(mark: Mark, names: Mapping[str, str]) -> Mark:
 
 
 def parted(data: DataSet, pattern: re.Pattern[str]) -> DataSet:
-    """Parts and lots by the names of the files.
+    """Parts and lots by the names of the files. Where these tell the lot, parts are numbered within
+    it, as in plants that begin anew with each.
 
     Args:
         pattern: with the groups `part` and, if it tells them, `lot`; searched in the file's name
@@ -109,11 +118,18 @@ def parted(data: DataSet, pattern: re.Pattern[str]) -> DataSet:
         if said is None or not said["part"]:
             wrong.append(f"{picture.path.name}: no part in its name by {pattern.pattern}")
             continue
-        lot = (said["lot"] or "") if "lot" in pattern.groupindex else picture.lot
-        found.append(replace(picture, part=said["part"], lot=lot))
+        lot = (said["lot"] or "") if "lot" in pattern.groupindex else ""
+        part = f"{lot}-{said['part']}" if lot else said["part"]
+        found.append(replace(picture, part=part, lot=lot or picture.lot))
     if wrong:
         raise DataSetError("--part-from", wrong, "Correct the pattern, or rename the files.")
     return replace(data, pictures=tuple(found))
+
+
+def unsplit(data: DataSet) -> DataSet:
+    """The same set with no split told."""
+    pictures = tuple(replace(picture, split=None) for picture in data.pictures)
+    return replace(data, pictures=pictures)
 
 
 def split(data: DataSet, shares: Mapping[Split, float], seed: int) -> DataSet:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models import manifest
-from models.dataset import DataSet, DataSetError, Split, parted, renamed, split
-from models.layouts import coco, deeppcb, voc, yolo
+from models.dataset import DataSet, DataSetError, Split, parted, renamed, split, unsplit
+from models.layouts import coco, deeppcb, files, voc, yolo
 
 _READ: dict[str, Callable[[Path], DataSet]] = {
     "coco": coco.read,
@@ -91,6 +91,9 @@ def _add_import(acts: _Commands[argparse.ArgumentParser]) -> None:
         made.add_argument(
             f"--{key}", type=_share, default=0.15, help="share of what has no split yet"
         )
+    made.add_argument(
+        "--split-anew", action="store_true", help="the source's own splits do not count"
+    )
     made.add_argument("--seed", type=int, default=1, help="another one splits anew")
 
 
@@ -121,11 +124,13 @@ def _import(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, o
     data = renamed(_READ[args.kind](args.source), dict(args.rename))
     if args.part_from is not None:
         data = parted(data, args.part_from)
-    elif all(not picture.lot and picture.part == picture.path.stem for picture in data.pictures):
+    elif len({picture.group for picture in data.pictures}) == len(data.pictures):
         say(
             "each picture is taken for a part of its own: pictures of one part must not stand in "
             "two splits, --part-from tells which belong together"
         )
+    if args.split_anew:
+        data = unsplit(data)
     shares: dict[Split, float] = {"val": args.val, "test": args.test}
     data = split(data, shares, args.seed)
     origin = manifest.Origin(
@@ -136,15 +141,20 @@ def _import(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, o
         level=args.level,
     )
     sealed, doubles = manifest.seal(data, origin, args.out, say)
+    for name, n in manifest.counts(sealed).items():
+        if n == 0 and name != "good":
+            say(
+                f"no pictures in split {name}: lots and parts are not divided, and a source that "
+                "has splits keeps them without --split-anew"
+            )
     if doubles:
         say(f"{doubles} pictures were there twice with the same marks, and are kept once")
     return _told(sealed)
 
 
 def _export(kind: str, data: DataSet, out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataSetError(out, ["is there already; name a new folder"])
-    _WRITE[kind](data, out)
+    with files.filled(out) as fresh:
+        _WRITE[kind](data, fresh)
 
 
 def _told(sealed: manifest.Manifest) -> dict[str, object]:

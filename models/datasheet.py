@@ -20,7 +20,7 @@ _END = (
 )
 
 
-def sheet(manifest: Manifest, data: DataSet) -> str:
+def sheet(manifest: Manifest, data: DataSet, research_only: bool) -> str:
     """The whole page, Markdown."""
     origin = manifest.origin
     good = sum(not picture.marks for picture in data.pictures)
@@ -32,7 +32,7 @@ def sheet(manifest: Manifest, data: DataSet) -> str:
         "| 项目 | 内容 |",
         "|---|---|",
         f"| 来源 | {_cell(origin.source)} |",
-        f"| 许可 | {_cell(origin.licence)}{_use(origin.licence)} |",
+        f"| 许可 | {_cell(origin.licence)}{_use(research_only)} |",
         f"| 权利人 | {_cell(origin.holder)} |",
         f"| 数据级别 | {_LEVEL_NAMES[origin.level]}{_LEVEL_BY} |",
         f"| 图片 | {len(manifest.pictures)} 张，其中无缺陷 {good} 张 |",
@@ -59,8 +59,8 @@ def sheet(manifest: Manifest, data: DataSet) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _use(licence: str) -> str:
-    return "：只可研究，用它训练的模型不得用于生产" if licence == "research-only" else ""
+def _use(research_only: bool) -> str:
+    return "：只可研究，用它训练的模型不得用于生产" if research_only else ""
 
 
 def _classes(data: DataSet) -> list[str]:

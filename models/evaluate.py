@@ -26,6 +26,7 @@ from msgspec import Meta, Struct
 from edge import judgement
 from edge.errors import ModelError
 from edge.judgement import COUNTING, Finding, Rule
+from edge.recipe import Recipe
 from edge.stats import at_most, wilson
 from edge.still import Stills
 from edge.terms import Code, Detection
@@ -76,6 +77,8 @@ class Evaluation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     set_sha256: Sha256
     licence: Text
     split: Split
+    camera: Text | None  # whose view the pictures are
+    mm_per_px: float | None
     parts: list[Outcome]
 
 
@@ -86,6 +89,7 @@ def evaluate(
     split: Split,
     progress: Callable[[str], None],
     mm_per_px: float | None = None,
+    camera: str | None = None,
 ) -> Evaluation:
     """Judge every part of one split of a sealed set.
 
@@ -93,20 +97,27 @@ def evaluate(
         recipe: its TOML.
         model: of the recipe; None where it needs none.
         folder: of the set.
-        mm_per_px: of its pictures; None = sizes in mm excuse nothing.
+        mm_per_px: of its pictures; a recipe with limits in mm needs it.
+        camera: whose view the pictures are; a recipe that names cameras needs it.
 
     Raises:
-        DataSetError: the set is not as it was sealed, or has nothing in this split.
+        DataSetError: the set is not as it was sealed, has nothing in this split or a class that the
+            recipe does not know, or the recipe needs what was not given.
         SettingsError, ModelError, ImageError: recipe or model cannot be used.
     """
     sealed, data = manifest.load(folder)
     parts = by_part(data, split)
     if not parts:
-        raise DataSetError(folder, [f"no pictures in split {split}"])
+        told = ", ".join(f"{name} {n}" for name, n in manifest.counts(sealed).items())
+        way_out = "Name another --split, or take the set in anew with --test."
+        raise DataSetError(folder, [f"no pictures in split {split}; it has {told}"], way_out)
     stills = Stills(recipe, model)
+    wrong = unfit(stills.recipe, data, mm_per_px, camera)
+    if wrong:
+        raise DataSetError(recipe, wrong, "Judged without it, the change would not be proved.")
     outcomes = []
     for done, (part, pictures) in enumerate(parts, 1):
-        outcomes.append(_outcome(part, pictures, stills, mm_per_px))
+        outcomes.append(_outcome(part, pictures, stills, mm_per_px, camera))
         if done % 100 == 0 or done == len(parts):
             progress(f"{done} of {len(parts)} parts")
     return Evaluation(
@@ -120,8 +131,35 @@ def evaluate(
         set_sha256=sealed.sha256,
         licence=sealed.origin.licence,
         split=split,
+        camera=camera,
+        mm_per_px=mm_per_px,
         parts=outcomes,
     )
+
+
+def unfit(recipe: Recipe, data: DataSet, mm_per_px: float | None, camera: str | None) -> list[str]:
+    """Why this set cannot show what the recipe does, a sentence each; [] = it can."""
+    found = []
+    named = {
+        one.camera
+        for part in (recipe.views, recipe.zones, recipe.templates, recipe.anomalies)
+        for one in part
+        if one.camera is not None
+    }
+    if named and camera not in named:
+        found.append(
+            f"names cameras ({', '.join(sorted(named))}): say with --camera whose these are"
+        )
+    in_mm = any(limits.min_size_mm or limits.min_area_mm2 for limits in recipe.classes)
+    if mm_per_px is None and (in_mm or any(zone.min_size_mm for zone in recipe.zones)):
+        found.append("has limits in mm: say with --mm-per-px how large a pixel is")
+    known = {limits.label for limits in recipe.classes}
+    there = {mark.label for picture in data.pictures for mark in picture.marks}
+    found += [
+        f"has no class {label!r}, which the set has: its parts could not be examined"
+        for label in sorted(there - known)
+    ]
+    return found
 
 
 def by_part(data: DataSet, split: Split) -> list[tuple[str, list[Picture]]]:
@@ -138,8 +176,10 @@ def write(evaluation: Evaluation, path: Path) -> None:
     Raises:
         DataSetError: it cannot be written.
     """
+    fresh = path.with_name(f".{path.name}.new")
     try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(evaluation)) + b"\n")
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(evaluation)) + b"\n")
+        fresh.replace(path)
     except OSError as exc:
         raise DataSetError(path, [f"cannot be written: {exc.strerror}"]) from exc
 
@@ -190,7 +230,11 @@ def _counted(count: int, among: int) -> dict[str, object]:
 
 
 def _outcome(
-    part: str, pictures: Sequence[Picture], stills: Stills, mm_per_px: float | None
+    part: str,
+    pictures: Sequence[Picture],
+    stills: Stills,
+    mm_per_px: float | None,
+    camera: str | None,
 ) -> Outcome:
     findings: list[Finding] = []
     seen: set[str] = set()
@@ -198,7 +242,7 @@ def _outcome(
     for picture in pictures:
         image = decode_image(picture.path)
         began_s = time.perf_counter()
-        still = stills.judge(image, mm_per_px=mm_per_px)
+        still = stills.judge(image, camera, mm_per_px)
         took_s += time.perf_counter() - began_s
         fault = fault or (still.fault or "")
         findings += still.findings

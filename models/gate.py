@@ -8,7 +8,8 @@ never the box, and both looked at the same parts:
     overkill    the same over the good parts
     class       of no class may fewer parts be seen than before; each that is lost is named
     escape      what is claimed must be proved by the parts there are: 0 of 300 is at most 1.0 %
-    licence     what was learned or tested on research-only data goes to no line
+    split       what was learned from proves nothing: only the parts kept for testing do
+    licence     what was tested on data that is for research only goes to no line
 
 A first release has nothing to be compared with: it passes by its escape bound, and every class of
 the recipe must have been there to be seen.
@@ -27,7 +28,7 @@ from msgspec import Meta, Struct
 from edge.stats import at_most, no_worse, trials_needed
 from models.dataset import DataSetError
 from models.evaluate import Evaluation, Outcome
-from models.manifest import RESEARCH_ONLY
+from models.manifest import for_research_only
 
 SURE = 0.95
 
@@ -59,7 +60,10 @@ class Report(Struct, frozen=True, kw_only=True):
     passed: bool
     current: str | None  # sha256 of what was compared; None = a first release
     candidate: str
+    recipe_sha256: str  # of the candidate
+    model_sha256: str | None
     set_sha256: str
+    split: str
     rules: Rules
     checks: list[Check]
 
@@ -73,11 +77,12 @@ def gate(candidate: Evaluation, current: Evaluation | None, rules: Rules) -> Rep
     Raises:
         DataSetError: the two did not look at the same parts.
     """
-    checks = [_licence(candidate), *_judged(candidate)]
+    checks = [_licence(candidate), _unlearned(candidate), *_judged(candidate)]
     if current is None:
         checks += _first(candidate)
     else:
         _same_parts(candidate, current)
+        _known(rules, current)
         checks += [
             _recall(candidate, current, rules.recall_margin),
             _overkill(candidate, current, rules.overkill_margin),
@@ -90,7 +95,10 @@ def gate(candidate: Evaluation, current: Evaluation | None, rules: Rules) -> Rep
         passed=all(check.ok for check in checks),
         current=None if current is None else digest_of(current),
         candidate=digest_of(candidate),
+        recipe_sha256=candidate.recipe_sha256,
+        model_sha256=candidate.model_sha256,
         set_sha256=candidate.set_sha256,
+        split=candidate.split,
         rules=rules,
         checks=checks,
     )
@@ -103,7 +111,7 @@ def digest_of(evaluation: Evaluation) -> str:
 
 def _same_parts(candidate: Evaluation, current: Evaluation) -> None:
     wrong = []
-    for what in ("set_sha256", "split"):
+    for what in ("set_sha256", "split", "camera", "mm_per_px"):
         ours, theirs = getattr(candidate, what), getattr(current, what)
         if ours != theirs:
             wrong.append(f"{what}: {theirs} of the running release, {ours} of the candidate")
@@ -114,8 +122,24 @@ def _same_parts(candidate: Evaluation, current: Evaluation) -> None:
         raise DataSetError("the two evaluations", wrong, told)
 
 
+def _known(rules: Rules, current: Evaluation) -> None:
+    wrong = [
+        f"no class {label!r}; there are {', '.join(current.labels)}"
+        for label in rules.borne
+        if label not in current.labels
+    ]
+    if wrong:
+        raise DataSetError("--borne", wrong, "Correct the name.")
+
+
+def _unlearned(candidate: Evaluation) -> Check:
+    ok = candidate.split == "test"
+    told = f"验收用的是 {candidate.split} 部分" + ("" if ok else "：模型可能学过，只有 test 算数")
+    return Check(name="split", ok=ok, said=told)
+
+
 def _licence(candidate: Evaluation) -> Check:
-    ok = candidate.licence != RESEARCH_ONLY
+    ok = not for_research_only(candidate.licence)
     told = f"数据许可 {candidate.licence}" + ("" if ok else "：只可研究，不得用于生产")
     return Check(name="licence", ok=ok, said=told)
 

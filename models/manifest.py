@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -25,10 +24,7 @@ from msgspec import Meta, Struct
 
 from models import datasheet
 from models.dataset import SPLITS, DataSet, DataSetError, Picture, Split, problems
-from models.layouts import coco
-
-RESEARCH_ONLY = "research-only"
-"""A licence under which nothing that is learned may go to a production line."""
+from models.layouts import coco, files
 
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -69,6 +65,12 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sha256: Sha256  # of all but `made_at` and itself
 
 
+def for_research_only(licence: str) -> bool:
+    """Whether nothing that is learned or tested under it may go to a production line."""
+    words = licence.lower().replace("_", "-").replace(" ", "-").split("-")
+    return "research" in words or "nc" in words or "noncommercial" in words
+
+
 def seal(
     data: DataSet, origin: Origin, out: Path, progress: Callable[[str], None]
 ) -> tuple[Manifest, int]:
@@ -83,21 +85,9 @@ def seal(
     wrong = problems(data)
     if wrong:
         raise DataSetError("the set", wrong)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataSetError(out, ["is there already; a set is never changed: name a new folder"])
-    fresh = out.with_name(f".{out.name}.new")
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        (fresh / "images").mkdir(parents=True)
-        manifest, doubles = _fill(data, origin, fresh, progress)
-        if out.exists():
-            out.rmdir()
-        fresh.rename(out)
-    except OSError as exc:
-        raise DataSetError(out, [f"cannot be written: {exc}"]) from exc
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return manifest, doubles
+    with files.filled(out) as fresh:
+        (fresh / "images").mkdir()
+        return _fill(data, origin, fresh, progress)
 
 
 def _fill(
@@ -143,7 +133,8 @@ def _fill(
     )
     manifest = msgspec.structs.replace(bare, sha256=digest_of(bare))
     _write(folder / "coco.json", told)
-    _write(folder / datasheet.NAME, datasheet.sheet(manifest, data).encode())
+    sheet = _sheet(manifest, DataSet(data.labels, tuple(p for _, p in ordered)))
+    _write(folder / datasheet.NAME, sheet)
     _write(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest, doubles
 
@@ -181,6 +172,8 @@ def load(folder: Path, progress: Callable[[str], None] | None = None) -> tuple[M
     if wrong:
         raise DataSetError(folder, wrong, "Make the set anew from its source.")
     data = coco.decode(told, folder / "coco.json", [folder / "images"])
+    if _content(folder / datasheet.NAME) != _sheet(manifest, data):
+        raise DataSetError(folder, [f"{datasheet.NAME} was changed since it was sealed"])
     return manifest, data
 
 
@@ -201,6 +194,10 @@ def counts(manifest: Manifest) -> dict[str, int]:
     by_split = Counter(item.split for item in manifest.pictures)
     good = sum(item.marks == 0 for item in manifest.pictures)
     return {**{split: by_split[split] for split in SPLITS}, "good": good}
+
+
+def _sheet(manifest: Manifest, data: DataSet) -> bytes:
+    return datasheet.sheet(manifest, data, for_research_only(manifest.origin.licence)).encode()
 
 
 def _changed(folder: Path, item: Item) -> list[str]:

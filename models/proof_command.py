@@ -29,7 +29,8 @@ def add(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--model", type=Path, help=".onnx of the recipe, where it has one")
     made.add_argument("--data", type=Path, required=True, help="folder of a sealed set")
     made.add_argument("--split", choices=SPLITS, default="test", help="which of its parts")
-    made.add_argument("--mm-per-px", type=_above, help="scale, for limits in mm")
+    made.add_argument("--mm-per-px", type=_above, help="scale, which limits in mm need")
+    made.add_argument("--camera", help="whose view the pictures are, which recipes that name need")
     made.add_argument("--out", type=Path, required=True, help="evaluation to write, .json")
     _add_gate(commands)
 
@@ -81,6 +82,12 @@ def absent(args: argparse.Namespace) -> str | None:
     for key, path in files.items():
         if path is not None and not path.is_file():
             return f"--{key} {path}: no such file"
+    given = [path.resolve() for path in (*folders.values(), *files.values()) if path is not None]
+    out = args.out.resolve()
+    if any(out == path or path in out.parents for path in given):
+        return f"--out {args.out}: is one of the inputs, or lies in one; name another file"
+    if args.out.is_dir() or not out.parent.is_dir():
+        return f"--out {args.out}: expected a file in a folder that is there"
     return None
 
 
@@ -92,7 +99,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, objec
     """
     if args.command == "evaluate":
         found = evaluate.evaluate(
-            args.recipe, args.model, args.data, args.split, say, args.mm_per_px
+            args.recipe, args.model, args.data, args.split, say, args.mm_per_px, args.camera
         )
         evaluate.write(found, args.out)
         return evaluate.figures(found)

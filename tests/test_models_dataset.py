@@ -73,6 +73,7 @@ def add_picture(folder: Path) -> None:
         (change_licence, r"manifest\.json was changed"),
         (lose_picture, r"images/[0-9a-f]{64}\.png: No such file"),
         (add_picture, r"images/other\.png: not of this set"),
+        (lambda folder: (folder / "说明书.md").write_text("许可"), "说明书.md was changed"),
         (lambda folder: (folder / "coco.json").unlink(), r"coco\.json: .*\n.*cannot be read"),
         (lambda folder: (folder / "manifest.json").write_bytes(b"{}"), "no manifest of a set"),
     ],
@@ -165,8 +166,8 @@ def test_parts_and_lots_come_from_names(tmp_path: Path) -> None:
     data = DataSet(LABELS, made)
     told = parted(data, re.compile(r"(?P<lot>L\d+)-(?P<part>\d+)"))
     assert [(p.lot, p.part) for p in told.pictures] == [
-        *(("L1", "0007"), ("L1", "0007"), ("L2", "0008"))
-    ]
+        *(("L1", "L1-0007"), ("L1", "L1-0007"), ("L2", "L2-0008"))
+    ], "numbers may begin anew with each lot"
     with pytest.raises(DataSetError, match="no part in its name"):
         parted(data, re.compile(r"(?P<part>X\d+)"))
 
@@ -179,6 +180,8 @@ def test_classes_get_codes_and_two_may_become_one() -> None:
     assert told.labels == ("scratch",)
     assert told.pictures[0].marks[0].label == "scratch"
     assert problems(told) == []
+    with pytest.raises(DataSetError, match="no class '划痕'; there are 划伤, 刮伤"):
+        renamed(data, {"划痕": "scratch"})
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -202,6 +205,9 @@ def test_a_set_goes_in_is_proved_and_comes_out_in_every_layout(
     sheet = (tmp_path / "set" / "说明书.md").read_text(encoding="utf-8")
     assert "| 图片 | 20 张，其中无缺陷 10 张 |" in sheet
     assert "| `scratch` | 5 | 5 |" in sheet
+    anew = ["--split-anew", "--out", str(tmp_path / "anew")]
+    assert main([*into, *anew, *OF.split(), "--test", "0.5"]) == 0
+    assert json.loads(capsys.readouterr().out)["test"] > 2
     assert main(["dataset", "check", "--data", str(tmp_path / "set")]) == 0
     assert json.loads(capsys.readouterr().out)["sha256"] == told["sha256"]
     for kind in dataset_command.KINDS:
@@ -211,6 +217,36 @@ def test_a_set_goes_in_is_proved_and_comes_out_in_every_layout(
         assert main(given) == 1, "never over what is there"
         assert "is there already" in capsys.readouterr().err
         assert any(out.rglob("*.png"))
+
+
+def test_an_export_that_breaks_off_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = [[Mark("scratch", (1, 1, 9, 9))], []]
+    seal(pictures(tmp_path / "p", marks), ORIGIN, tmp_path / "set", lambda _: None)
+
+    def broken(data: DataSet, out: Path) -> None:
+        yolo.write(data, out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(dataset_command._WRITE, "yolo", broken)
+    words = ["dataset", "export", "yolo", "--data", str(tmp_path / "set"), "--out"]
+    assert main([*words, str(tmp_path / "out")]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"p", "set"}
+
+
+@pytest.mark.parametrize(
+    ("licence", "research"),
+    [
+        *(("research-only", True), ("Research_Only", True), ("CC-BY-NC-4.0", True)),
+        *(("proprietary", False), ("CC-BY-4.0", False), ("Apache-2.0", False)),
+    ],
+)
+def test_a_licence_for_research_is_known_however_it_is_written(
+    licence: str, research: bool
+) -> None:
+    assert manifest.for_research_only(licence) is research
 
 
 def test_a_licence_for_research_stands_in_the_sheet(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from edge import recipe as recipes
 from edge.terms import Detection
-from models import evaluate
+from models import evaluate, manifest
 from models.__main__ import main
-from models.dataset import DataSetError, Mark
+from models.dataset import DataSetError, Mark, renamed
 from models.synth import Order, synthesise
 
 BASE = Path(__file__).parent.parent / "models" / "base"
@@ -79,13 +80,67 @@ def test_the_command_judges_and_the_gate_compares(
     assert told["escape"]["k"] == 0
     gate = ["gate", "--candidate", str(out), "--current", str(out), "--out", str(tmp_path / "g")]
     assert main(gate) == 1, "so few parts prove nothing"
-    assert json.loads(capsys.readouterr().out)["refused_by"] == ["recall", "overkill", "escape"]
+    assert json.loads(capsys.readouterr().out)["refused_by"] == [
+        *("split", "recall", "overkill", "escape")
+    ]
+
+
+ZONE = """
+[[zone]]
+name = "all"
+kind = "ignored"
+camera = "c1"
+polygon = [[0, 0], [512, 0], [512, 512], [0, 512]]
+"""
+
+
+def changed(folder: Path, old: str = "", new: str = "", more: str = "") -> Path:
+    text = RECIPE.read_text(encoding="utf-8").split("[[golden]]")[0]
+    assert not old or old in text
+    path = folder / "changed.toml"
+    path.write_text(text.replace(old, new) + more if old else text + more, encoding="utf-8")
+    return path
+
+
+def test_a_zone_of_one_camera_is_judged_as_that_camera_sees(plates: Path, tmp_path: Path) -> None:
+    blind = changed(tmp_path, more=ZONE)
+    with pytest.raises(DataSetError, match=r"names cameras \(c1\): say with --camera"):
+        evaluate.evaluate(blind, MODEL, plates, "train", lambda _: None)
+    found = evaluate.evaluate(blind, MODEL, plates, "train", lambda _: None, camera="c1")
+    assert found.camera == "c1"
+    assert all(part.passed for part in found.parts), "the zone hides the whole view"
+
+
+def test_limits_in_mm_and_classes_nobody_knows_are_refused(plates: Path, tmp_path: Path) -> None:
+    label = 'label = "scratch"'
+    large = changed(tmp_path, label, f"{label}\nmin_size_mm = 500")
+    with pytest.raises(DataSetError, match="limits in mm: say with --mm-per-px"):
+        evaluate.evaluate(large, MODEL, plates, "train", lambda _: None)
+    found = evaluate.evaluate(large, MODEL, plates, "train", lambda _: None, mm_per_px=0.2)
+    assert not any("scratch" in part.seen for part in found.parts)
+    _, data = manifest.load(plates)
+    other = renamed(data, {"pit": "pits"})
+    recipe = recipes.read(RECIPE)
+    assert evaluate.unfit(recipe, data, None, None) == []
+    assert "has no class 'pits', which the set has" in evaluate.unfit(recipe, other, None, None)[0]
+
+
+def test_nothing_that_was_given_is_written_over(
+    plates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = changed(tmp_path)
+    words = ["evaluate", "--recipe", str(recipe), "--model", str(MODEL), "--data", str(plates)]
+    for out in (recipe, plates / "manifest.json", tmp_path, tmp_path / "no" / "e.json"):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--out", str(out)])
+        assert ended.value.code == 2
+        assert f"--out {out}: " in capsys.readouterr().err
 
 
 def test_a_split_without_pictures_and_a_changed_set_are_sentences(
     plates: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataSetError, match="no pictures in split test"):
+    with pytest.raises(DataSetError, match="no pictures in split test; it has train 21, val 3"):
         evaluate.evaluate(RECIPE, MODEL, plates, "test", lambda _: None)
 
 

@@ -44,6 +44,8 @@ def judged(parts: list[Outcome], **keys: Any) -> Evaluation:
         set_sha256="c" * 64,
         licence="proprietary",
         split="test",
+        camera=None,
+        mm_per_px=None,
         parts=parts,
     )
     return replace(made, **keys)
@@ -63,7 +65,7 @@ def test_the_same_release_passes() -> None:
     report = gate.gate(judged(line(1)), judged(line(1)), Rules(escape=0.02))
     assert report.passed
     assert [check.name for check in report.checks] == [
-        *("licence", "recall", "overkill", "class scratch", "escape")
+        *("licence", "split", "recall", "overkill", "class scratch", "escape")
     ]
 
 
@@ -116,7 +118,7 @@ def test_a_detector_that_sees_nothing_is_refused_whatever_it_spares() -> None:
 def test_a_first_release_proves_its_bound_and_every_class() -> None:
     report = gate.gate(judged(line()), None, Rules())
     assert refused(report) == ["first"]
-    assert "没有这些类别：pit" in report.checks[1].said
+    assert "没有这些类别：pit" in report.checks[2].said
     both = [part(n, "sp"[n % 2], "sp"[n % 2]) for n in range(400)] + [part(400)]
     assert gate.gate(judged(both), None, Rules()).passed
 
@@ -128,7 +130,17 @@ def test_nothing_of_research_and_nothing_unjudged_goes_to_a_line() -> None:
     faulty[500] = msgspec.structs.replace(faulty[500], fault="too dark", verdict="undecided")
     report = gate.gate(judged(faulty), judged(faulty), Rules())
     assert refused(report) == ["judged"]
-    assert "p00500：too dark" in report.checks[1].said
+    assert "p00500：too dark" in report.checks[2].said
+
+
+def test_parts_that_were_learned_prove_nothing() -> None:
+    learned = judged(line(), split="train")
+    assert refused(gate.gate(learned, learned, Rules())) == ["split"]
+
+
+def test_a_class_to_be_borne_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="no class 'scrach'; there are scratch, pit"):
+        gate.gate(judged(line()), judged(line()), Rules(borne=("scrach",)))
 
 
 def test_two_that_did_not_judge_the_same_parts_are_not_compared() -> None:
@@ -136,6 +148,9 @@ def test_two_that_did_not_judge_the_same_parts_are_not_compared() -> None:
         gate.gate(judged(line(), set_sha256="d" * 64), judged(line()), Rules())
     with pytest.raises(DataSetError, match="split: train of the running"):
         gate.gate(judged(line()), judged(line(), split="train"), Rules())
+    for key, value in (("camera", "c1"), ("mm_per_px", 0.2)):
+        with pytest.raises(DataSetError, match=f"{key}: None of the running"):
+            gate.gate(judged(line(), **{key: value}), judged(line()), Rules())
     with pytest.raises(DataSetError, match="same parts"):
         gate.gate(judged(line()[1:]), judged(line()), Rules())
 
@@ -166,6 +181,7 @@ def test_the_command_writes_its_report_and_refuses_by_exit_1(
     kept = json.loads((tmp_path / "g.json").read_text(encoding="utf-8"))
     assert kept["passed"] is False
     assert kept["rules"]["escape"] == 0.1
+    assert (kept["recipe_sha256"], kept["split"]) == ("b" * 64, "test")
     words[2] = str(tmp_path / "old.json")
     assert main([*words, "--current", str(tmp_path / "old.json")]) == 0
     (tmp_path / "old.json").write_text("{}", encoding="utf-8")

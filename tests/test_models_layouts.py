@@ -3,8 +3,11 @@ only where it can be.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -25,8 +28,6 @@ def test_what_a_layout_wrote_it_reads_again(
     folder.mkdir()
     data = pictures(folder / "pictures", marks)
     write, read = dataset_command._WRITE[kind], dataset_command._READ[kind]
-    if kind == "deeppcb":  # types have no names in it
-        read = lambda source: deeppcb.read(source, LABELS)  # noqa: E731
     write(data, folder / "out")
     again = read(folder / "out")
     named = {picture.part.removesuffix("_test"): picture for picture in again.pictures}
@@ -86,8 +87,8 @@ def test_a_picture_outside_of_the_set_is_not_reached_by_its_name(tmp_path: Path)
     (tmp_path / "set").mkdir()
     for name in ("../secret.png", str(tmp_path / "secret.png")):
         (tmp_path / "set" / "labels.json").write_text(said % name, encoding="utf-8")
-        [found] = coco.read(tmp_path / "set").pictures
-        assert not found.path.exists()
+        with pytest.raises(DataSetError, match=r"secret\.png: no such picture"):
+            coco.read(tmp_path / "set")
 
 
 def test_a_picture_that_nobody_labelled_is_refused_and_named(tmp_path: Path) -> None:
@@ -101,6 +102,75 @@ def test_a_picture_that_nobody_labelled_is_refused_and_named(tmp_path: Path) -> 
         (tmp_path / kind / note).unlink()
         with pytest.raises(DataSetError, match="p0"):
             read(tmp_path / kind)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda folder: (folder / "images" / "p1.png").unlink(), r"p1\.png: no such picture"),
+        (lambda folder: (folder / "images" / "p1.png").write_bytes(b"no"), r"p1\.png: not a PNG"),
+        (lambda folder: draw(folder / "images", "q.png", 7), r"q\.png: no JSON file speaks of it"),
+        (
+            lambda folder: resized(folder / "images" / "p1.png"),
+            r"p1\.png: 24 x 16 px, 48 x 32 px by",
+        ),
+    ],
+)
+def test_what_a_coco_file_says_of_its_pictures_must_be_so(
+    tmp_path: Path, change: Callable[[Path], object], told: str
+) -> None:
+    coco.write(pictures(tmp_path / "p", [[], []]), tmp_path / "coco")
+    coco.read(tmp_path / "coco")
+    change(tmp_path / "coco")
+    with pytest.raises(DataSetError, match=told):
+        coco.read(tmp_path / "coco")
+
+
+def resized(path: Path) -> None:
+    assert cv2.imwrite(str(path), np.zeros((16, 24), np.uint8))
+
+
+def test_pictures_of_one_name_in_two_folders_are_two_parts(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        draw(tmp_path / folder, "1.png", ord(folder))
+    said = ",".join(
+        f'{{"id": {n}, "file_name": "{name}/1.png", "width": 48, "height": 32}}'
+        for n, name in enumerate("ab")
+    )
+    text = f'\ufeff{{"images": [{said}], "annotations": [], "categories": []}}'
+    (tmp_path / "labels.json").write_text(text, encoding="utf-8")  # as Windows tools begin it
+    assert [picture.part for picture in coco.read(tmp_path).pictures] == ["a/1", "b/1"]
+
+
+@pytest.mark.parametrize("kind", ["yolo", "voc"])
+def test_labels_that_would_be_of_two_pictures_are_refused(tmp_path: Path, kind: str) -> None:
+    data = pictures(tmp_path / "p", [[], []])
+    dataset_command._WRITE[kind](data, tmp_path / kind)
+    place = next((tmp_path / kind).rglob("p0.png")).parent
+    draw(place, "p0.bmp", 9)
+    with pytest.raises(DataSetError, match=r"p0\.png and p0\.bmp: labels would be of both"):
+        dataset_command._READ[kind](tmp_path / kind)
+
+
+def test_yolo_reads_folders_in_folders_and_names_labels_without_a_picture(tmp_path: Path) -> None:
+    yolo.write(pictures(tmp_path / "p", [[]]), tmp_path / "yolo")
+    draw(tmp_path / "yolo" / "images" / "train" / "L1", "x.png", 7)
+    label = tmp_path / "yolo" / "labels" / "train" / "L1" / "x.txt"
+    label.parent.mkdir()
+    label.write_text("")
+    assert {picture.part for picture in yolo.read(tmp_path / "yolo").pictures} == {"p0", "L1/x"}
+    (tmp_path / "yolo" / "labels" / "train" / "gone.txt").write_text("")
+    with pytest.raises(DataSetError, match=r"gone\.txt: no picture of that name"):
+        yolo.read(tmp_path / "yolo")
+
+
+def test_deeppcb_keeps_names_of_classes_beside_it_and_makes_no_lots_up(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "p", [[Mark("pit", (1, 1, 9, 9))]])
+    deeppcb.write(data, tmp_path / "out")
+    again = deeppcb.read(tmp_path / "out")
+    assert (again.labels, again.pictures[0].lot) == (LABELS, "")
+    (tmp_path / "out" / "classes.txt").unlink()
+    assert deeppcb.read(tmp_path / "out").pictures[0].marks[0].label == "short"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from edge.errors import ImageError
 from models.dataset import SPLITS, DataSet, DataSetError, Mark, Picture, Split
 from models.layouts import files
 
@@ -63,16 +64,27 @@ def read(source: Path) -> DataSet:
     Raises:
         DataSetError: no file, or one that is not as COCO says.
     """
-    files = sorted(source.rglob("*.json")) if source.is_dir() else [source]
-    files = [file for file in files if file.name != "manifest.json"]
-    if not files:
+    found = sorted(source.rglob("*.json")) if source.is_dir() else [source]
+    found = [file for file in found if file.name != "manifest.json"]
+    if not found:
         raise DataSetError(source, ["no JSON file in it"])
     labels: dict[str, None] = {}
     pictures: list[Picture] = []
-    for file in files:
+    for file in found:
         data = decode(_content(file), file, _roots(source, file))
         labels |= dict.fromkeys(data.labels)
         pictures += data.pictures
+    wrong = [told for picture in pictures for told in _unlike(picture)]
+    if source.is_dir():
+        said = {picture.path for picture in pictures}
+        wrong += [
+            f"{path.name}: no JSON file speaks of it; nobody looked at it"
+            for folder in sorted({path.parent for path in said if path.parent.is_dir()})
+            for path in files.pictures_in(folder)
+            if path not in said
+        ]
+    if wrong:
+        raise DataSetError(source, wrong)
     return DataSet(tuple(labels), tuple(pictures))
 
 
@@ -117,7 +129,7 @@ def decode(content: bytes, where: Path, roots: list[Path]) -> DataSet:
             image.width,
             image.height,
             tuple(marks[image.id]),
-            image.part if image.part is not None else Path(image.file_name).stem,
+            image.part if image.part is not None else str(Path(image.file_name).with_suffix("")),
             image.lot,
             image.split or said,
         )
@@ -169,11 +181,27 @@ def write(data: DataSet, out: Path) -> None:
             (folder / f"instances_{split}.json").write_bytes(encode(part, names))
 
 
+def _unlike(picture: Picture) -> list[str]:
+    """What a picture has against what is said of it."""
+    if not picture.path.is_file():
+        return [f"{picture.path.name}: no such picture, in {picture.path.parent} or beside it"]
+    if picture.path.suffix.lower() not in files.ENDINGS:
+        return [f"{picture.path.name}: expected one of {', '.join(files.ENDINGS)}"]
+    try:
+        size = files.size_of(picture.path)
+    except ImageError as exc:
+        return [str(exc)]
+    if size != (picture.width, picture.height):
+        told = f"{picture.width} x {picture.height} px by the JSON file"
+        return [f"{picture.path.name}: {size[0]} x {size[1]} px, {told}"]
+    return []
+
+
 def _content(file: Path) -> bytes:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise DataSetError(file, [f"larger than {MAX_BYTES} bytes"])
-        return file.read_bytes()
+        return file.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as exc:
         raise DataSetError(file, [f"cannot be read: {exc}"]) from exc
 

@@ -3,14 +3,15 @@
     NAME_test.jpg   a board         NAME.txt    `x1 y1 x2 y2 type` per line, whole px, types from 1
     NAME_temp.jpg   its template: a part of its own, with nothing wrong
 
-The first five digits of a name are the board's design, which is the lot here. Types have no names
-in the files; those of the data set are the default. Boxes are rounded to whole pixels on the way
-out, by which a thin one may lose its area: it keeps one pixel.
+Five digits at the front of a name are the board's design, which is the lot here. Types have no
+names in the files: `classes.txt`, a name a line, is ours, and without it they are those of the data
+set. Boxes are rounded to whole pixels on the way out; a thin one keeps one pixel.
 Source: Tang et al., arXiv 1902.06197 (2019).
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,11 @@ from models.dataset import Corners, DataSet, DataSetError, Mark, Picture
 from models.deeppcb import CLASSES
 from models.layouts import files
 
-GROUP = 5  # characters of a name that tell the design
+NAMES = "classes.txt"
+_GROUP = re.compile(r"\d{5}")
 
 
-def read(source: Path, labels: Sequence[str] = CLASSES) -> DataSet:
+def read(source: Path) -> DataSet:
     """A folder, with its folders.
 
     Raises:
@@ -37,6 +39,7 @@ def read(source: Path, labels: Sequence[str] = CLASSES) -> DataSet:
     )
     if not boards:
         raise DataSetError(source, ["no NAME_test.jpg in it"])
+    labels = _labels(source / NAMES)
     pictures: list[Picture] = []
     wrong: list[str] = []
     for board in boards:
@@ -46,7 +49,7 @@ def read(source: Path, labels: Sequence[str] = CLASSES) -> DataSet:
             template = board.with_name(f"{name}_temp{board.suffix}")
             if template.is_file():
                 width, height = files.size_of(template)
-                good = Picture(template, width, height, (), f"{name}_temp", name[:GROUP])
+                good = Picture(template, width, height, (), f"{name}_temp", _lot(name))
                 pictures.append(good)
         except (ImageError, DataSetError) as exc:
             wrong.append(str(exc))
@@ -58,6 +61,7 @@ def read(source: Path, labels: Sequence[str] = CLASSES) -> DataSet:
 def write(data: DataSet, out: Path) -> None:
     """Fill a folder: every picture a NAME_test, good ones with an empty text."""
     out.mkdir(parents=True, exist_ok=True)
+    (out / NAMES).write_text("".join(f"{label}\n" for label in data.labels), encoding="utf-8")
     numbers = {label: number for number, label in enumerate(data.labels, 1)}
     for picture in data.pictures:
         name = picture.path.stem.removesuffix("_test")
@@ -88,7 +92,21 @@ def _board(path: Path, name: str, labels: Sequence[str]) -> Picture:
         for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     )
-    return Picture(path, width, height, marks, name, name[:GROUP])
+    return Picture(path, width, height, marks, name, _lot(name))
+
+
+def _labels(file: Path) -> tuple[str, ...]:
+    if not file.is_file():
+        return CLASSES
+    try:
+        return tuple(file.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as exc:
+        raise DataSetError(file, [f"cannot be read: {exc}"]) from exc
+
+
+def _lot(name: str) -> str:
+    found = _GROUP.match(name)
+    return found[0] if found else ""
 
 
 def _text(path: Path, name: str) -> str:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge.errors import ImageError
 from edge.vision.image import decode_image
-from models.dataset import Picture
+from models.dataset import DataSetError, Picture
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Every picture of a folder, by its ending, in the order of the names."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()
-    )
+def pictures_in(folder: Path, *, deep: bool = False) -> list[Path]:
+    """Every picture of a folder, `deep` of its folders too, by their endings, in order."""
+    paths = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(path for path in paths if path.suffix.lower() in ENDINGS and path.is_file())
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -27,6 +28,41 @@ def size_of(path: Path) -> tuple[int, int]:
     """
     height, width = decode_image(path).shape[:2]
     return width, height
+
+
+@contextmanager
+def filled(out: Path) -> Iterator[Path]:
+    """A folder to fill that gets its name when all is in it; nothing is left of one that broke off.
+
+    Raises:
+        DataSetError: there is something already, or it cannot be written.
+    """
+    out = out.absolute()
+    fresh = out.with_name(f".{out.name}.new")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DataSetError(out, ["is there already; name a new folder"])
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        yield fresh
+        if out.exists():
+            out.rmdir()
+        fresh.rename(out)
+    except OSError as exc:
+        raise DataSetError(out, [f"cannot be written: {exc}"]) from exc
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def twins(paths: Iterable[Path]) -> list[str]:
+    """Pictures that differ in their ending alone, so that nobody knows whose the labels are."""
+    seen: dict[Path, Path] = {}
+    found = []
+    for path in paths:
+        other = seen.setdefault(path.with_suffix(""), path)
+        if other != path:
+            found.append(f"{path.name} and {other.name}: labels would be of both; rename one")
+    return found
 
 
 def copy(picture: Picture, folder: Path) -> str:

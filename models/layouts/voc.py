@@ -30,12 +30,14 @@ def read(source: Path) -> DataSet:
     notes = sorted((source / "Annotations").glob("*.xml"))
     if not notes:
         raise DataSetError(source, ["no Annotations/*.xml in it"])
-    by_stem = {path.stem: path for path in files.pictures_in(images)}
+    there = files.pictures_in(images)
+    by_stem = {path.stem: path for path in there}
     splits = _splits(source / "ImageSets" / "Main")
     wrong = [
         f"{by_stem[stem].name}: no Annotations/{stem}.xml; nobody looked at it"
         for stem in sorted(by_stem.keys() - {note.stem for note in notes})
     ]
+    wrong += files.twins(there)
     labels: dict[str, None] = {}
     pictures = []
     for note in notes:
@@ -105,7 +107,11 @@ def _splits(folder: Path) -> dict[str, Split]:
     for split in SPLITS:
         file = folder / f"{split}.txt"
         if file.is_file():
-            words = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+            try:
+                lines = file.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as exc:
+                raise DataSetError(file, [f"cannot be read as UTF-8: {exc}"]) from exc
+            words = (line.split() for line in lines)
             found |= dict.fromkeys((word[0] for word in words if word), split)
     return found
 

@@ -11,6 +11,7 @@ is good. Six decimals are kept: a box comes back to a thousandth of a pixel in 1
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,13 @@ def read(source: Path) -> DataSet:
     wrong: list[str] = []
     for split in SPLITS:
         for folder in _folders(said, split, file):
-            for path in files.pictures_in(folder):
+            found = files.pictures_in(folder, deep=True)
+            wrong += [*files.twins(found), *_lonely(folder, found)]
+            for path in found:
                 try:
-                    pictures.append(_picture(path, labels, split))
+                    picture = _picture(path, labels, split)
+                    part = str(path.relative_to(folder).with_suffix(""))
+                    pictures.append(replace(picture, part=part))
                 except (ImageError, DataSetError) as exc:
                     wrong.append(str(exc))
     if wrong:
@@ -91,6 +96,7 @@ def _folders(said: Mapping[str, Any], split: Split, file: Path) -> list[Path]:
     found = []
     for entry in given if isinstance(given, list) else [given]:
         places = [top / str(entry), file.parent / str(entry)]
+        places.append(file.parent / str(entry).removeprefix("../"))  # as Roboflow writes it
         folder = next((place for place in places if place.is_dir()), None)
         if folder is None:
             told = f"{split}: {entry}: no such folder; lists of pictures are not read"
@@ -109,6 +115,19 @@ def _picture(path: Path, labels: tuple[str, ...], split: Split) -> Picture:
         corners = (x1 * width, y1 * height, x2 * width, y2 * height)
         marks.append(Mark(labels[box.kind], corners))
     return Picture(path, width, height, tuple(marks), path.stem, split=split)
+
+
+def _lonely(folder: Path, found: list[Path]) -> list[str]:
+    """Label files whose picture is not there, or is none that is read."""
+    known = {_label_file(path) for path in found}
+    labels = _label_file(folder / "any.txt").parent
+    if labels == folder or not labels.is_dir():
+        return []
+    return [
+        f"{path.relative_to(labels)}: no picture of that name ending in {', '.join(files.ENDINGS)}"
+        for path in sorted(labels.rglob("*.txt"))
+        if path not in known
+    ]
 
 
 def _label_file(path: Path) -> Path:
