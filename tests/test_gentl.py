@@ -115,7 +115,8 @@ def test_nothing_is_left_of_ten_connections() -> None:
         assert capture.wait_for(lambda _: True, time.monotonic() + WAIT_S)
         capture.close()
         files.append(held("fd"))
-    assert len(set(files)) == 1
+    # what a test before this one left to the garbage collector may still go
+    assert files == sorted(files, reverse=True), "none more than after the first"
     assert until(lambda: held("task") <= before)
 
 
