@@ -159,10 +159,12 @@ def test_of_releases_worse_by_the_margin_about_five_in_a_hundred_pass() -> None:
     """1,000 simulated gates exactly at the margin of recall."""
     rng, bad, passed = np.random.default_rng(11), 1000, 0
     lost, won = 0.02, 0.01  # of the parts, by one of the two alone: worse by 0.01
+    found = [part(n, "s", "s") for n in range(bad)]
+    missed = [part(n, "s", "") for n in range(bad)]
     for _ in range(1000):
         moved = rng.choice(3, bad, p=[lost, won, 1 - lost - won])
-        old = [part(n, "s", "" if kind == 1 else "s") for n, kind in enumerate(moved)]
-        new = [part(n, "s", "" if kind == 0 else "s") for n, kind in enumerate(moved)]
+        old = [missed[n] if kind == 1 else found[n] for n, kind in enumerate(moved)]
+        new = [missed[n] if kind == 0 else found[n] for n, kind in enumerate(moved)]
         report = gate._recall(judged(new), judged(old), 0.01)
         passed += report.ok
     assert 36 <= passed <= 64
