@@ -8,15 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from edge.errors import EdgeError
 from models import anomaly, dataset_command, proof_command
 from models.deeppcb import convert
 from models.export import HEADS, export
 from models.importer import take_in
+from models.options import number
 from models.quantize import LEAST_PICTURES, quantize
 from models.recipe import write_recipe
 from models.synth import TRAINING_SIZES, Order, synthesise
@@ -36,28 +36,11 @@ def _figures(step: dict[str, object]) -> None:
     _say("  ".join(f"{key} {value}" for key, value in step.items()))
 
 
-def _number(
-    kind: Callable[[str], Any], good: Callable[[Any], bool], expected: str
-) -> Callable[[str], Any]:
-    """A reader of one option's value, whose refusal says what was expected."""
-
-    def read(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not good(value):
-            raise argparse.ArgumentTypeError(f"expected {expected}, got {text}")
-        return value
-
-    return read
-
-
-_share = _number(float, lambda v: 0 <= v <= 1, "a share from 0 to 1")
-_count = _number(int, lambda v: v >= 1, "a whole number of 1 or more")
-_whole = _number(int, lambda v: v >= 0, "a whole number of 0 or more")
-_above = _number(float, lambda v: 0 < v < 1e6, "a number above 0")
-_side = _number(int, lambda v: v >= 32 and v % 32 == 0, "a multiple of 32 px")
+_share = number(float, lambda v: 0 <= v <= 1, "a share from 0 to 1")
+_count = number(int, lambda v: v >= 1, "a whole number of 1 or more")
+_whole = number(int, lambda v: v >= 0, "a whole number of 0 or more")
+_above = number(float, lambda v: 0 < v < 1e6, "a number above 0")
+_side = number(int, lambda v: v >= 32 and v % 32 == 0, "a multiple of 32 px")
 
 
 def _sides(text: str) -> tuple[int, int]:

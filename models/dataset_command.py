@@ -15,6 +15,7 @@ from pathlib import Path
 from models import manifest
 from models.dataset import DataSet, DataSetError, Split, parted, renamed, split, unsplit
 from models.layouts import coco, deeppcb, files, voc, yolo
+from models.options import number
 
 _READ: dict[str, Callable[[Path], DataSet]] = {
     "coco": coco.read,
@@ -29,6 +30,8 @@ _WRITE: dict[str, Callable[[DataSet, Path], None]] = {
     "deeppcb": deeppcb.write,
 }
 KINDS = tuple(_READ)
+
+_share = number(float, lambda v: 0 <= v < 1, "a share from 0 to less than 1")
 
 _Commands = argparse._SubParsersAction  # argparse has no public name for it
 
@@ -173,16 +176,6 @@ def _words(text: str) -> str:
     if not 1 <= len(text.strip()) <= 300:
         raise argparse.ArgumentTypeError("expected 1 to 300 characters")
     return text.strip()
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to less than 1, got {text}")
-    return value
 
 
 def _rename(text: str) -> tuple[str, str]:

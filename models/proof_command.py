@@ -13,6 +13,10 @@ import msgspec
 
 from models import evaluate, gate
 from models.dataset import SPLITS, DataSetError
+from models.options import number
+
+_share = number(float, lambda v: 0 < v < 1, "a share above 0 and below 1")
+_above = number(float, lambda v: 0 < v < 1e3, "a number above 0")
 
 _Commands = argparse._SubParsersAction  # argparse has no public name for it
 
@@ -123,23 +127,3 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, objec
         "candidate": report.candidate,
         "current": report.current,
     }
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share above 0 and below 1, got {text}")
-    return value
-
-
-def _above(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e3:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return value
