@@ -156,10 +156,8 @@ def _recall(candidate: Evaluation, current: Evaluation, margin: float) -> Check:
     pairs = [(old, new) for old, new in _pairs(candidate, current) if old.has]
     lost = [new.part for old, new in pairs if new.passed and not old.passed]
     won = sum(old.passed and not new.passed for old, new in pairs)
-    told = (
-        f"有缺陷 {len(pairs)} 件：原来剔除、现在放过 {len(lost)} 件，原来放过、现在剔除 {won} 件；"
-        "漏检"
-    )
+    moved = f"原来剔除、现在放过 {len(lost)} 件，原来放过、现在剔除 {won} 件"
+    told = f"有缺陷 {len(pairs)} 件：{moved}；漏检"
     return _no_worse("recall", told, lost, won, len(pairs), margin)
 
 
@@ -167,7 +165,8 @@ def _overkill(candidate: Evaluation, current: Evaluation, margin: float) -> Chec
     pairs = [(old, new) for old, new in _pairs(candidate, current) if not old.has]
     lost = [new.part for old, new in pairs if old.passed and not new.passed]
     won = sum(new.passed and not old.passed for old, new in pairs)
-    told = f"合格 {len(pairs)} 件：原来放过、现在剔除 {len(lost)} 件，原来剔除、现在放过 {won} 件；过检"
+    moved = f"原来放过、现在剔除 {len(lost)} 件，原来剔除、现在放过 {won} 件"
+    told = f"合格 {len(pairs)} 件：{moved}；过检"
     return _no_worse("overkill", told, lost, won, len(pairs), margin)
 
 
