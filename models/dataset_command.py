@@ -3,6 +3,9 @@
 import KIND   others' pictures and labels become a sealed set (models/manifest.py)
 export KIND   a sealed set as other programs read it
 check         every hash of a sealed set
+
+A layout is a file of models/layouts with `read(source) -> DataSet`, whose pictures lie where they
+were found, and `write(data, out)`, which fills a folder.
 """
 
 from __future__ import annotations
